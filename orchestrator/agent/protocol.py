@@ -1,0 +1,107 @@
+"""What the driver and the agent agree on: files, records, events. Python 3.8, standard library.
+
+The only file of the agent that other layers import. All files lie in the machine's work folder,
+`$HOME/gpulease/<label>` (on this computer: the machine's own folder). Times are epoch seconds,
+sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
+
+    agent.pyz        the agent, a zipapp; commands: `start`, `stop`, `send`, `guard-status`
+    run.json         RUN FILE, 0600, written by the driver before `start`
+    secrets.json     {"NAME": "value"}, 0600; a link to a file on tmpfs where there is one
+    guard.json       GUARD RECORD, written by the boot guard where there is one
+    deadline         text: absolute epoch by which this machine ends; only ever moved earlier,
+                     or later up to the label's own deadline
+    machine.env      the container's environment as PID 1 saw it (NUL separated), 0600
+    code/            the program: the user's folder, or one folder of jobs/
+    data/            data files of the job
+    model/           the downloaded model (GPULEASE_MODEL)
+    venv/            the program's environment
+    output/          what the program gives back (GPULEASE_OUTPUT); all of it is artifacts
+    checkpoints/     GPULEASE_CHECKPOINTS; one folder per checkpoint, complete when it holds
+                     `complete.json` = {"step": n, "at": t, "files": [{"path","size_bytes","sha256"}]}
+    log.txt          stdout and stderr of set-up and program, in order
+    events.jsonl     EVENTS, one JSON object a line, appended only
+    metrics.json     final metrics, written by the program: {"eval_accuracy": 0.97, …}
+    exit.json        EXIT RECORD
+    manifest.json    MANIFEST, written last of all
+    stop             written by the driver: {"reason": "cancelled", "grace_s": 60}
+    fetched          written by the driver when everything is home
+"""
+
+import json
+
+PROTOCOL = 1
+
+AGENT = "agent.pyz"
+RUN_FILE = "run.json"
+SECRETS_FILE = "secrets.json"
+GUARD_FILE = "guard.json"
+DEADLINE_FILE = "deadline"
+ENVIRONMENT_FILE = "machine.env"
+CODE_DIR = "code"
+DATA_DIR = "data"
+MODEL_DIR = "model"
+OUTPUT_DIR = "output"
+CHECKPOINTS_DIR = "checkpoints"
+LOG_FILE = "log.txt"
+EVENTS_FILE = "events.jsonl"
+METRICS_FILE = "metrics.json"
+EXIT_FILE = "exit.json"
+MANIFEST_FILE = "manifest.json"
+STOP_FILE = "stop"
+FETCHED_FILE = "fetched"
+CHECKPOINT_COMPLETE = "complete.json"
+
+# RUN FILE
+#   {"protocol": 1, "run": "…", "label": "gl1-…", "created_at": t, "deadline_at": t, "hold_s": 1800,
+#    "ends_machine": true,          # false where ending is not the agent's to do (this computer)
+#    "device": "cuda" | "cpu",      # cuda: torch must see a GPU; cpu: allow_cpu was granted
+#    "setup": "shell text" | null,  # the job's own `setup:` command, run in code/ before the program
+#    "requirements": "requirements.cpu.txt" | null,   # in code/; installed by uv into venv/
+#    "python": "3.11",              # for the environment
+#    "model": {"id": "…", "revision": "40 hex", "endpoint": "https://…"} | null,
+#    "command": ["python", "train.py", …] | "shell text",  # run in code/ with venv first on PATH
+#    "environment": {"K": "v"},     # the job's env
+#    "checkpoints_every_s": 900, "grace_s": 60,
+#    "log_limit_bytes": 1073741824}
+#
+# The program sees GPULEASE_RUN, GPULEASE_DATA, GPULEASE_MODEL, GPULEASE_OUTPUT, GPULEASE_CHECKPOINTS,
+# GPULEASE_METRICS (path of metrics.json), GPULEASE_EVENTS (append JSON lines: progress),
+# GPULEASE_DEVICE, GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE. SIGTERM asks for a checkpoint and
+# an end within grace_s.
+#
+# GUARD RECORD (boot guard): {"armed_at": t, "label": "…", "boots": 1, "credential": true,
+#    "reachable": true, "pid": n}
+#
+# EVENTS: every line {"at": t, "event": NAME, …}; NAMES:
+#   phase      {"phase": "setup" | "download" | "program" | "flush", "state": "started" | "ended",
+#               "seconds"?: s, "detail"?: "…"}
+#   progress   {"step", "steps", "loss"?, "learning_rate"?, "samples_per_s"?, "epoch"?, "eta_s"?,
+#               "metrics"?: {"eval_loss": …}}                     (written by the program)
+#   checkpoint {"step", "path": "checkpoints/step-40", "size_bytes"} (agent, when complete.json appears)
+#   host       {"cpu_percent", "ram_used_bytes", "disk_free_bytes", "gpus": [{"util", "memory_used_bytes"}]}
+#   message    {"text"}                                            (shown to the person)
+#   exited     the EXIT RECORD's fields
+#   ready      {"manifest": true}                                  (manifest.json is complete)
+#   ending     {"why": "deadline" | "hold" | "unattended" | "fetched"}
+#
+# EXIT RECORD: {"protocol": 1, "exit_code": n | null, "signal": n | null, "why": one of WHY,
+#    "phase": "setup" | "download" | "program", "started_at": t | null, "ended_at": t,
+#    "message": "last words, one paragraph", "out_of_memory": bool, "disk_full": bool}
+WHY_FINISHED = "finished"  # the program ended by itself, whatever its exit code
+WHY_STOPPED = "stopped"  # the driver asked
+WHY_DEADLINE = "deadline"  # the machine's own deadline came
+WHY_SETUP = "setup"  # requirements, model or setup command failed; the program never ran
+WHY_NO_GPU = "no_gpu"  # device cuda, and torch sees none
+WHY = (WHY_FINISHED, WHY_STOPPED, WHY_DEADLINE, WHY_SETUP, WHY_NO_GPU)
+
+# MANIFEST: {"protocol": 1, "at": t, "files": [{"path": "output/model/model.safetensors",
+#    "size_bytes": n, "sha256": "…", "kind": KIND}]} with KIND in order of pull:
+KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
+
+# `agent.pyz send` (stdin → stdout): one line {"path", "offset", "end"}; the answer is one line
+# {"size_bytes": bytes that follow} or {"error": "…"}, then exactly that many bytes.
+
+
+def encode(record):  # type: (dict) -> bytes
+    """One record as a JSON line."""
+    return (json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n").encode()

@@ -1,0 +1,105 @@
+"""Time: the only module beside the agent's that reads a clock.
+
+Three readings, in seconds. `now_s` is the wall clock (epoch) and may be stepped. `awake_s` runs
+only while this computer is awake. `elapsed_s` runs through a suspend too. A simulated cloud moves
+all three by the offset in the file that `GPULEASE_CLOCK` names.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+_SLICE_S = 0.2
+
+
+class Clock(Protocol):
+    """What every layer may ask about time."""
+
+    def now_s(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+    def awake_s(self) -> float:
+        """Seconds that this computer was awake, from an arbitrary start."""
+
+    def elapsed_s(self) -> float:
+        """Seconds including suspend, from an arbitrary start."""
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        """Wait until `event` is set or `seconds` of `awake_s` went by; true if it was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The computer's clocks, moved by a simulated cloud's offset file where one is named."""
+
+    offset_file: Path | None = None
+
+    def now_s(self) -> float:
+        return time.time() + self._offset_s()
+
+    def awake_s(self) -> float:
+        return time.monotonic() + self._offset_s()
+
+    def elapsed_s(self) -> float:
+        boot_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        return time.clock_gettime(boot_clock) + self._offset_s()
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        if self.offset_file is None:
+            return event.wait(max(0.0, seconds))
+        until_s = self.awake_s() + seconds
+        while (left_s := until_s - self.awake_s()) > 0:
+            if event.wait(min(_SLICE_S, left_s)):
+                return True
+        return event.is_set()
+
+    def _offset_s(self) -> float:
+        if self.offset_file is None:
+            return 0.0
+        try:
+            return float(self.offset_file.read_text() or 0)
+        except (OSError, ValueError):
+            return 0.0
+
+
+@dataclass(slots=True)
+class FakeClock:
+    """A clock that moves only when told; `wait` moves it at once."""
+
+    at_s: float = 1_800_000_000.0
+    suspended_s: float = field(default=0.0)
+
+    def now_s(self) -> float:
+        return self.at_s
+
+    def awake_s(self) -> float:
+        return self.at_s - self.suspended_s
+
+    def elapsed_s(self) -> float:
+        return self.at_s
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        if event.is_set():
+            return True
+        self.advance(max(0.0, seconds))
+        return False
+
+    def advance(self, seconds: float, *, asleep: bool = False) -> None:
+        """Let `seconds` go by; with `asleep` this computer was suspended meanwhile."""
+        self.at_s += seconds
+        if asleep:
+            self.suspended_s += seconds
+
+
+def to_iso(epoch_s: float) -> str:
+    """UTC time for people and JSON.
+
+    >>> to_iso(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,27 @@
+"""An offer: a machine that a provider says it would rent now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrator.budget.price import Price
+
+TRUST_ORDER = ("any", "verified", "datacenter", "secure")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One thing to rent, with every part of its price."""
+
+    id: str  # stable within the provider, readable: "NVIDIA GeForce RTX 4090 x1 SECURE"
+    provider: str
+    gpu: str  # canonical card of offers/gpus.py, "" without a GPU
+    gpu_count: int
+    gpu_memory_gib: float  # per GPU
+    price: Price
+    region: str = ""
+    trust: str = "verified"  # what class of host this is: one of TRUST_ORDER
+    stock: str = ""  # "", none, low, medium, high: a hint, never a promise
+    ram_gib: float | None = None
+    cuda: str = ""  # newest CUDA of the host's driver, "" = unknown
+    details: dict[str, str] = field(default_factory=dict)  # only this offer's provider reads it

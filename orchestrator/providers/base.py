@@ -1,0 +1,190 @@
+"""The provider contract: five calls and what differs between providers.
+
+`CONTRACT.md` beside this file says what each error means and what the caller does about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from orchestrator.offers.offer import Offer
+from orchestrator.spec.resources import Need
+
+
+class GuardWay(StrEnum):
+    """How a machine of this provider can end itself."""
+
+    START_COMMAND = "start_command"  # the boot guard runs in the container's start command
+    AGENT = "agent"  # the machine is our own process group: the agent ends it
+    NONE = "none"  # no guard if this computer is off
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What differs between providers; nobody compares a provider's name."""
+
+    guard: GuardWay
+    list_lag_s: float = 0.0  # a new or deleted machine may be missing from, or linger in, a list
+    settle_s: float = 0.0  # how long to look before a lost create counts as absent
+    billing_increment_s: int = 1
+    bills: bool = True  # false: this machine costs nothing
+    billing_lag_s: float = 0.0
+    one_miss_is_noise: bool = False  # gone needs two full proofs
+    rate_limit_is_proof: bool = False  # a 429 to create proves that nothing was rented
+    boot_deadline_s: float = 480.0
+    poll_s: float = 5.0  # how often one account is listed while somebody waits
+    min_create_interval_s: float = 0.0
+    has_boot_log: bool = False
+    can_stop: bool = False
+    spot: bool = False
+    can_relabel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SshAddress:
+    """Where sshd listens."""
+
+    host: str
+    port: int
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderAddress:
+    """A machine that is a folder and a process group of this computer."""
+
+    path: Path
+
+
+Address = SshAddress | FolderAddress
+
+
+class MachineStatus(StrEnum):
+    """What the provider says of a machine; only a login proves that it is ready."""
+
+    BOOTING = "booting"
+    RUNNING = "running"
+    STOPPED = "stopped"  # no compute, may still bill its disk
+    FAILED = "failed"  # will not come up by itself, may still bill
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine on the account that can still bill."""
+
+    id: str
+    label: str | None  # None: not one of ours
+    status: MachineStatus
+    gpu: str  # canonical card, or the provider's own word
+    gpu_count: int
+    usd_per_hour: Decimal  # what it bills now, everything included
+    created_at_s: float  # epoch
+    address: Address | None = None  # None: not known yet
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRequest:
+    """What to rent, and what it must carry from its first second."""
+
+    label: str
+    offer: Offer
+    image: str
+    disk_gib: int
+    public_key: str  # OpenSSH line, of this run alone
+    start_command: str  # POSIX sh: the boot guard; must never return
+    environment: dict[str, str] = field(default_factory=dict)  # never a secret
+    ports: tuple[int, ...] = (22,)
+
+
+class Provider(Protocol):
+    """Five calls. Errors are those of `orchestrator.errors`, as CONTRACT.md says."""
+
+    name: str
+    capabilities: Capabilities
+
+    def list_offers(self, need: Need) -> list[Offer]:
+        """Offers now, every part of the price in them; empty when there are none."""
+
+    def create_machine(self, request: MachineRequest) -> Machine:
+        """Rent one machine that carries `request.label`; may return before it boots.
+
+        Raises: NoCapacity, OfferRefused, InvalidRequest, BadCredentials, QuotaExceeded,
+        InsufficientFunds: nothing was rented. RateLimited: a proof only where
+        `rate_limit_is_proof`. RentedAnyway: return that machine. OutcomeUnknown: one may exist.
+        """
+
+    def get_machine(self, machine_id: str) -> Machine:
+        """One machine. MachineNotFound only when the provider itself says so."""
+
+    def list_machines(self) -> list[Machine]:
+        """Every machine that can still bill, labelled or not, all pages; never a half list."""
+
+    def delete_machine(self, machine_id: str) -> None:
+        """Ask to end it; safe to repeat; returning means accepted, not gone."""
+
+
+@runtime_checkable
+class Account(Protocol):
+    """Who pays."""
+
+    def identity(self) -> str:
+        """Stable id of the account, else the key's fingerprint; never a key.
+
+        Several facts may be known: they are joined by a comma (`user:u1,key:ab12`), and two
+        identities are the same account when `same_account` says so.
+        """
+
+    def balance_usd(self) -> Decimal | None:
+        """Money left on the account; None when it cannot be read."""
+
+
+@runtime_checkable
+class BootLog(Protocol):
+    """Text that the machine printed before anybody could log in."""
+
+    def boot_log(self, machine_id: str) -> str:
+        """The log so far; empty when there is none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One line of the provider's own bill."""
+
+    machine_id: str
+    start_s: float
+    end_s: float
+    usd: Decimal
+
+
+@runtime_checkable
+class Charges(Protocol):
+    """The provider's own billing records."""
+
+    def charges(self, since_s: float, until_s: float) -> list[Charge]:
+        """Records that touch the window; they lag by `billing_lag_s`."""
+
+
+def same_account(recorded: str, current: str) -> bool | None:
+    """Whether two identities are one account; None when they share no kind of fact.
+
+    >>> same_account("user:u1,key:aa", "user:u1,key:bb")
+    True
+    >>> same_account("user:u1,key:aa", "user:u2,key:cc")
+    False
+    >>> same_account("user:u1,key:aa", "key:aa")
+    True
+    >>> same_account("user:u1,key:aa", "key:bb") is None
+    True
+    """
+    facts = dict(fact.split(":", 1) for fact in recorded.split(",") if ":" in fact)
+    others = dict(fact.split(":", 1) for fact in current.split(",") if ":" in fact)
+    if "user" in facts and "user" in others:
+        return facts["user"] == others["user"]
+    if facts.get("key") is not None and facts.get("key") == others.get("key"):
+        return True
+    return None

@@ -1,0 +1,151 @@
+"""What a program or a person is shown: the published JSON shapes (schema 1).
+
+Dollars are decimal strings, hours numbers, times UTC text. `views.py` of the lifecycle fills them.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class ErrorView(TypedDict):
+    code: str
+    problem: str
+    hint: str
+
+
+class ReturnedView(TypedDict):
+    proven: bool
+    by: NotRequired[str]  # "provider", "user", "machine" (ended itself, then proven)
+    at: str | None
+
+
+class MachineOfRunView(TypedDict):
+    label: str
+    id: str | None
+    provider: str
+    gpu: str
+    price_usd_per_hour: str
+    why_ended: str
+    returned: ReturnedView
+
+
+class ForecastView(TypedDict):
+    cost_usd: list[str]  # low, high
+    hours: list[float]
+
+
+class OfferView(TypedDict):
+    id: str
+    provider: str
+    gpu: str
+    gpu_count: int
+    gpu_memory_gib: float
+    usd_per_hour: str
+    region: str
+    trust: str
+    stock: str
+    forecast: NotRequired[ForecastView]
+    deadline_hours: NotRequired[float]
+    guard: NotRequired[str]  # drilled | plausible | absent | not needed
+
+
+class RefusedOfferView(TypedDict):
+    id: str
+    provider: str
+    gpu: str
+    usd_per_hour: str
+    reason: str
+
+
+class ArtifactView(TypedDict):
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class ProgressView(TypedDict, total=False):
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    samples_per_s: float
+    epoch: float
+    eta_s: float
+    metrics: dict[str, float]
+
+
+class RunView(TypedDict):
+    """One run: what `submit`, `show` and `receipt` print with --json."""
+
+    schema: int
+    run: str | None
+    name: str
+    kind: str
+    state: str
+    outcome: str | None
+    exit_code: int | None  # what `receipt` and `attach` end with; None while it is open
+    provider: str | None
+    offer: OfferView | None
+    cap_usd: str
+    spent_upper_usd: str
+    cost_usd: str
+    billed_usd: str | None
+    forecast: ForecastView
+    phases_s: dict[str, float]
+    progress: ProgressView
+    metrics: dict[str, float | str]
+    device: str  # cuda | cpu
+    machines: list[MachineOfRunView]
+    returned: ReturnedView
+    guard: str
+    host_key_by: str  # "boot log", "first use", ""
+    artifacts: list[ArtifactView]
+    artifacts_dir: str
+    artifacts_missing: list[str]
+    log: str  # path of the log at home
+    error: ErrorView | None
+    waiting: str  # what it waits for now, plain words
+    notes: list[str]  # what a person must know: alerts, warnings
+    burn_usd_per_hour: str
+    created_at: str
+    deadline_at: str | None
+    ended_at: str | None
+
+
+class PlanView(TypedDict):
+    """What would be done and what it would cost; nothing has been spent."""
+
+    schema: int
+    name: str
+    kind: str
+    need: dict[str, str | float | int | list[str]]
+    sizing: list[tuple[str, str]]  # part, human figure: ("weights", "0.09 GiB")
+    offers: list[OfferView]  # ranked, the first is rented first
+    refused: list[RefusedOfferView]
+    relaxation: str  # cheapest relaxation when nothing fits
+    cap_usd: str | None
+    suggested_cap_usd: str
+    deadline_hours: float
+    reserve_usd: str
+    worst_usd: str
+    guards: list[str]  # which money guards hold, in sentences
+    artifacts: list[str]  # where they go, whether they fit, in sentences
+    warnings: list[str]
+    start_by: str
+
+
+class MachineView(TypedDict):
+    """One machine on an account, whose it is, what it burns."""
+
+    provider: str
+    id: str
+    label: str | None
+    whose: str  # ours | orphan | elsewhere | foreign
+    run: str | None
+    status: str
+    gpu: str
+    usd_per_hour: str
+    age_hours: float
+    deadline: str | None
+    note: str
