@@ -1,0 +1,82 @@
+"""How long a machine may live under a dollar cap, and what the worst case costs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from orchestrator.budget.price import Price
+from orchestrator.errors import BudgetRefused
+
+RETURN_S = 180.0  # delete asked → proven gone, with a slow list and a retry
+GRACE_S = 60.0  # SIGTERM → checkpoint written
+LEAST_WORK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a cap allows one machine. Seconds count from the create call."""
+
+    work_s: float  # then the program is asked to checkpoint and stop
+    deadline_s: float  # then the machine ends itself; results waited until here
+    worst_usd: Decimal  # if everything lasts as long as it can
+    reserve_usd: Decimal  # the part of it kept for collecting, waiting and returning
+    capped: bool  # the cap, not max_duration, ends the work
+
+
+def terms(
+    price: Price,
+    *,
+    cap_usd: Decimal,
+    max_duration_s: float,
+    hold_s: float,
+    collect_s: float,
+    spent_usd: Decimal = Decimal(0),
+    increment_s: int = 1,
+) -> Terms:
+    """Fit one machine under what is left of the cap.
+
+    Work ends at `min(max_duration, (cap - traffic - reserve) / rate)`; the machine's deadline is
+    that plus checkpoint, collecting and hold; after the deadline RETURN_S stay reserved, because
+    the upper figure counts until the provider proves the return.
+
+    Raises: BudgetRefused when not even a minute of work fits.
+
+    >>> fitted = terms(Price(Decimal("0.60")), cap_usd=Decimal("1"), max_duration_s=36000,
+    ...                hold_s=1800, collect_s=60)
+    >>> fitted.work_s, fitted.deadline_s, fitted.capped
+    (3900.0, 5820.0, True)
+    """
+    after_work_s = GRACE_S + collect_s + hold_s
+    if price.usd_per_hour <= 0:
+        return Terms(max_duration_s, max_duration_s + after_work_s, Decimal(0), Decimal(0), False)
+    left_usd = cap_usd - spent_usd
+    payable_s = int(left_usd * 3600 / price.usd_per_hour / increment_s) * increment_s
+    capped_work_s = payable_s - after_work_s - RETURN_S
+    work_s = float(min(max_duration_s, capped_work_s))
+    if work_s < LEAST_WORK_S:
+        reserve_usd = price.for_seconds(after_work_s + RETURN_S)
+        raise BudgetRefused(
+            f"${left_usd:.2f} does not pay for a minute of work at ${price.usd_per_hour:.2f}/h "
+            f"with ${reserve_usd:.2f} kept for collecting, holding and returning",
+            hint="raise budget.max_cost, or lower artifacts.hold",
+        )
+    deadline_s = work_s + after_work_s
+    worst_usd = price.for_seconds(deadline_s + RETURN_S, increment_s=increment_s)
+    reserve_usd = price.for_seconds(after_work_s + RETURN_S, increment_s=increment_s)
+    return Terms(
+        work_s, deadline_s, min(worst_usd, left_usd), reserve_usd, capped_work_s < max_duration_s
+    )
+
+
+def must_stop(
+    upper_usd: Decimal, price: Price, *, cap_usd: Decimal, collect_s: float, tick_s: float = 15.0
+) -> bool:
+    """Whether the work must stop now, so that collecting and returning still fit under the cap."""
+    rest_usd = price.for_seconds(GRACE_S + collect_s + RETURN_S + tick_s)
+    return price.usd_per_hour > 0 and upper_usd + rest_usd >= cap_usd
+
+
+def must_return(upper_usd: Decimal, price: Price, *, cap_usd: Decimal) -> bool:
+    """Whether the machine must go back now, collected or not: the cap wins over the work."""
+    return price.usd_per_hour > 0 and upper_usd + price.for_seconds(RETURN_S) >= cap_usd

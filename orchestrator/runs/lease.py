@@ -1,0 +1,89 @@
+"""A lease: one machine from intent to proof. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from orchestrator.budget.price import Price
+from orchestrator.offers.offer import Offer
+from orchestrator.runs.states import LeaseState, check_lease_move
+
+TOMBSTONE_WATCH_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The durable record of one machine, or of the attempt to rent one. Times are epoch seconds."""
+
+    key: str  # the label; for a second machine under one label, label/machine id
+    label: str
+    run_id: str
+    provider: str
+    account: str  # identity that rents; absence under another one proves nothing
+    offer: Offer
+    deadline_s: float  # the label's: by then the machine has ended itself
+    stop_s: float  # by then the program is asked to stop, so that results can come home
+    bills: bool = True
+    increment_s: int = 1
+    state: LeaseState = LeaseState.INTENDED
+    version: int = 0
+    intent: str = ""  # token of the process that may create under this label
+    sent_s: float | None = None  # create may have been sent from here on
+    machine_id: str | None = None
+    began_s: float | None = None  # the provider's billing starts
+    usd_per_hour: Decimal = Decimal(0)
+    ssh_host: str = ""
+    ssh_port: int = 0
+    ssh_user: str = ""
+    folder: str = ""  # instead of SSH: a folder of this computer
+    host_key: str = ""
+    host_key_by: str = ""
+    guard: str = ""
+    did_work: bool = False
+    why_ended: str = ""
+    delete_tries: int = 0
+    delete_asked_s: float | None = None
+    delete_accepted_s: float | None = None
+    unknown_s: float | None = None  # since when the provider says by id that it is gone
+    misses: int = 0  # full proofs of absence so far
+    missed_s: float | None = None
+    gone_s: float | None = None
+    returned_by: str = ""  # provider | machine | user
+    watch_until_s: float = 0.0  # a tombstone is looked for until then
+
+    @property
+    def is_open(self) -> bool:
+        """A machine may bill under this lease."""
+        return self.state in (LeaseState.INTENDED, LeaseState.HELD, LeaseState.RETURNING)
+
+    @property
+    def has_machine(self) -> bool:
+        return self.machine_id is not None
+
+    def move(self, state: LeaseState, **changes: object) -> Lease:
+        """The lease in another state; IllegalMove when the table has no such move."""
+        check_lease_move(self.state, state)
+        return replace(self, state=state, **changes)  # type: ignore[arg-type]
+
+    def upper_usd(self, now_s: float) -> Decimal:
+        """What it costs at most so far: create sent to proven gone, rounded up."""
+        if not self.bills or self.sent_s is None or self.state is LeaseState.TOMBSTONE:
+            return Decimal(0)
+        end_s = self.gone_s if self.gone_s is not None else now_s
+        return self._price().for_seconds(end_s - self.sent_s, increment_s=self.increment_s)
+
+    def cost_usd(self, now_s: float) -> Decimal:
+        """What it costs by the provider's own rule, as far as we know."""
+        if not self.bills or self.began_s is None:
+            return Decimal(0)
+        ends = [end_s for end_s in (self.delete_accepted_s, self.unknown_s) if end_s is not None]
+        end_s = min(ends) if ends else now_s
+        return self._price().for_seconds(end_s - self.began_s, increment_s=self.increment_s)
+
+    def abandoned_usd(self, now_s: float) -> Decimal:
+        """What was spent on this machine without any work of the job."""
+        return Decimal(0) if self.did_work else self.upper_usd(now_s)
+
+    def _price(self) -> Price:
+        return Price(max(self.usd_per_hour, self.offer.price.usd_per_hour))

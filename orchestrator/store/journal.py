@@ -1,0 +1,326 @@
+"""The journal: runs, leases, ledger and events of one home, each write a transaction.
+
+Safety is here: every write of a run carries the version that it was read with, and changes
+nothing when another writer was first (`StaleRun`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from orchestrator.budget.ledger import Entry, EntryKind, Standing, accrued_usd, committed_usd
+from orchestrator.errors import HomeError, StaleRun
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, Wish
+from orchestrator.store import tables
+from orchestrator.store.schema import begin_write, open_engine
+
+_RUN = TypeAdapter(Run)
+_LEASE = TypeAdapter(Lease)
+_WISHES = list(Wish)
+_OPEN_LEASES = ("intended", "held", "returning")
+
+
+class Journal:
+    """The store of one home. Safe for several threads and processes."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = open_engine(url)
+        self._lock = threading.Lock()  # one writer of this process at a time: SQLite has one lock
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # reading
+
+    def run(self, run_id: str) -> Run:
+        """One run with its leases. KeyError when unknown."""
+        with self._reading() as connection:
+            return self._load(connection, run_id)
+
+    def runs(self, *, only_open: bool = False, limit: int = 1000) -> list[Run]:
+        """Runs, the newest first."""
+        query = select(tables.runs.c.id).order_by(tables.runs.c.created_s.desc()).limit(limit)
+        if only_open:
+            query = query.where(tables.runs.c.is_open)
+        with self._reading() as connection:
+            ids = connection.execute(query).scalars().all()
+            return [self._load(connection, run_id) for run_id in ids]
+
+    def open_ids(self) -> list[str]:
+        """Ids of runs that are not over, or whose machine may still bill."""
+        with self._reading() as connection:
+            query = select(tables.runs.c.id).where(tables.runs.c.is_open)
+            return list(connection.execute(query).scalars())
+
+    def find_ids(self, reference: str) -> list[str]:
+        """Ids whose id starts with, or whose name is, `reference`; the newest first."""
+        starts = tables.runs.c.id.startswith(reference, autoescape=True)
+        query = (
+            select(tables.runs.c.id)
+            .where(starts | (tables.runs.c.name == reference))
+            .order_by(tables.runs.c.created_s.desc())
+        )
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def leases(self, *states: LeaseState) -> list[Lease]:
+        """Every lease of this home in these states; in any state when none is named."""
+        query = select(tables.leases.c.document, tables.leases.c.version)
+        if states:
+            query = query.where(tables.leases.c.state.in_([str(state) for state in states]))
+        with self._reading() as connection:
+            return [_to_lease(*row) for row in connection.execute(query)]
+
+    def entries(self, *, run_id: str | None = None, since_s: float = 0.0) -> list[Entry]:
+        """Ledger entries in order."""
+        columns = tables.ledger.c
+        query = select(tables.ledger).where(columns.at_s >= since_s).order_by(columns.id)
+        if run_id is not None:
+            query = query.where(columns.run_id == run_id)
+        with self._reading() as connection:
+            return [_to_entry(row._mapping) for row in connection.execute(query)]
+
+    def events(self, run_id: str) -> list[tuple[float, str]]:
+        """(epoch seconds, text) of everything that happened to a run."""
+        columns = tables.events.c
+        query = select(columns.at_s, columns.text).where(columns.run_id == run_id)
+        with self._reading() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(columns.id))]
+
+    def get_meta(self, key: str) -> str | None:
+        query = select(tables.meta.c.value).where(tables.meta.c.key == key)
+        with self._reading() as connection:
+            return connection.execute(query).scalar()
+
+    # writing
+
+    def add(
+        self,
+        run: Run,
+        entries: list[Entry],
+        check: Callable[[Standing], None],
+        month_start_s: float,
+    ) -> Run:
+        """Record a new run with its first lease and commitment, unless `check` refuses.
+
+        `check` sees where the home stands inside the same transaction.
+        Raises: whatever `check` raises; StaleRun when an open run has this name already.
+        """
+        with self._writing() as connection:
+            named = select(tables.runs.c.id).where(
+                tables.runs.c.name == run.name, tables.runs.c.is_open
+            )
+            if other := connection.execute(named).scalar():
+                raise StaleRun(f"run {other} is open under the name {run.name}")
+            check(self._standing(connection, month_start_s))
+            connection.execute(insert(tables.runs).values(_run_row(run)))
+            self._save_leases(connection, run, {})
+            self._append(connection, run, entries, [])
+        return run
+
+    def save(
+        self, before: Run, after: Run, entries: list[Entry], events: list[str], now_s: float
+    ) -> Run:
+        """Write what changed; returns the run as it now stands.
+
+        Raises: StaleRun when somebody else wrote this run, or one of its leases, since `before`
+        was read; then nothing is written.
+        """
+        saved = replace(after, version=before.version + 1)
+        with self._writing() as connection:
+            row = _run_row(saved)
+            row.pop("wish")
+            changed = connection.execute(
+                update(tables.runs)
+                .where(tables.runs.c.id == before.id, tables.runs.c.version == before.version)
+                .values(row)
+            )
+            if changed.rowcount != 1:
+                raise StaleRun(f"run {before.id} was moved by another process")
+            self._save_leases(connection, saved, {lease.key: lease for lease in before.leases})
+            self._append(connection, saved, entries, [(now_s, text) for text in events])
+            return self._load(connection, before.id)
+
+    def wish(self, run_id: str, wish: Wish) -> None:
+        """Record what the person wants; a stronger wish is never weakened."""
+        weaker = [str(one) for one in _WISHES[: _WISHES.index(wish)]]
+        with self._writing() as connection:
+            connection.execute(
+                update(tables.runs)
+                .where(tables.runs.c.id == run_id, tables.runs.c.wish.in_(weaker))
+                .values(wish=str(wish))
+            )
+
+    def set_meta(self, key: str, value: str) -> None:
+        with self._writing() as connection:
+            done = connection.execute(
+                update(tables.meta).where(tables.meta.c.key == key).values(value=value)
+            )
+            if not done.rowcount:
+                connection.execute(insert(tables.meta).values(key=key, value=value))
+
+    def _standing(self, connection: Connection, month_start_s: float) -> Standing:
+        rows = connection.execute(select(tables.ledger).order_by(tables.ledger.c.id))
+        entries = [_to_entry(row._mapping) for row in rows]
+        query = select(tables.leases.c.document, tables.leases.c.version)
+        query = query.where(tables.leases.c.state.in_(_OPEN_LEASES))
+        billing = [lease for row in connection.execute(query) if (lease := _to_lease(*row)).bills]
+        burn = sum(
+            (max(one.usd_per_hour, one.offer.price.usd_per_hour) for one in billing), Decimal(0)
+        )
+        return Standing(
+            accrued_usd([entry for entry in entries if entry.at_s >= month_start_s]),
+            committed_usd(entries),
+            len(billing),
+            burn,
+        )
+
+    def _save_leases(self, connection: Connection, run: Run, known: dict[str, Lease]) -> None:
+        for position, lease in enumerate(run.leases):
+            old = known.get(lease.key)
+            if old == lease:
+                continue
+            row = _lease_row(lease, position)
+            if old is None:
+                connection.execute(insert(tables.leases).values(row))
+                continue
+            row["version"] = old.version + 1
+            changed = connection.execute(
+                update(tables.leases)
+                .where(tables.leases.c.key == lease.key, tables.leases.c.version == old.version)
+                .values(row)
+            )
+            if changed.rowcount != 1:
+                raise StaleRun(f"the lease {lease.key} was moved by another process")
+
+    def _append(
+        self,
+        connection: Connection,
+        run: Run,
+        entries: list[Entry],
+        events: list[tuple[float, str]],
+    ) -> None:
+        if entries:
+            connection.execute(insert(tables.ledger), [_entry_row(entry) for entry in entries])
+        if events:
+            rows = [{"run_id": run.id, "at_s": at_s, "text": text} for at_s, text in events]
+            connection.execute(insert(tables.events), rows)
+
+    def _load(self, connection: Connection, run_id: str) -> Run:
+        columns = tables.runs.c
+        row = connection.execute(
+            select(columns.document, columns.version, columns.wish).where(columns.id == run_id)
+        ).one_or_none()
+        if row is None:
+            raise KeyError(run_id)
+        leases = connection.execute(
+            select(tables.leases.c.document, tables.leases.c.version)
+            .where(tables.leases.c.run_id == run_id)
+            .order_by(tables.leases.c.position)
+        )
+        run = _RUN.validate_json(row.document)
+        return replace(
+            run,
+            version=row.version,
+            wish=Wish(row.wish),
+            leases=tuple(_to_lease(*lease) for lease in leases),
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except OperationalError as error:
+            raise HomeError(f"the store cannot be read: {error.orig}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._lock, self._engine.connect() as connection:
+                begin_write(connection)
+                try:
+                    yield connection
+                except BaseException:
+                    _finish(connection, "ROLLBACK")
+                    raise
+                _finish(connection, "COMMIT")
+        except IntegrityError as error:
+            raise StaleRun(f"another process was first: {error.orig}") from error
+        except OperationalError as error:
+            raise HomeError(
+                f"the store cannot be written: {error.orig}", hint="is the disk full?"
+            ) from error
+
+
+def _finish(connection: Connection, verb: str) -> None:
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(verb)
+    elif verb == "COMMIT":
+        connection.commit()
+    else:
+        connection.rollback()
+
+
+def _run_row(run: Run) -> dict[str, object]:
+    document = _RUN.dump_json(replace(run, leases=(), version=0, wish=Wish.GO_ON)).decode()
+    return {
+        "id": run.id,
+        "name": run.name,
+        "state": str(run.state),
+        "is_open": run.is_open,
+        "wish": str(run.wish),
+        "version": run.version,
+        "created_s": run.created_s,
+        "document": document,
+    }
+
+
+def _lease_row(lease: Lease, position: int) -> dict[str, object]:
+    return {
+        "key": lease.key,
+        "label": lease.label,
+        "run_id": lease.run_id,
+        "provider": lease.provider,
+        "state": str(lease.state),
+        "version": lease.version,
+        "position": position,
+        "watch_until_s": lease.watch_until_s,
+        "document": _LEASE.dump_json(replace(lease, version=0)).decode(),
+    }
+
+
+def _to_lease(document: str, version: int) -> Lease:
+    return replace(_LEASE.validate_json(document), version=version)
+
+
+def _entry_row(entry: Entry) -> dict[str, object]:
+    return {
+        "at_s": entry.at_s,
+        "run_id": entry.run_id,
+        "kind": str(entry.kind),
+        "usd": str(entry.usd),
+        "label": entry.label,
+        "note": entry.note,
+    }
+
+
+def _to_entry(row: RowMapping) -> Entry:
+    return Entry(
+        at_s=row["at_s"],
+        run_id=row["run_id"],
+        kind=EntryKind(row["kind"]),
+        usd=Decimal(row["usd"]),
+        label=row["label"],
+        note=row["note"],
+    )
