@@ -1,0 +1,99 @@
+"""One view of each provider's account, shared by every run of this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.clock import Clock
+from orchestrator.errors import BadCredentials, MissingCredentials
+from orchestrator.providers.base import Account, Machine, Provider, same_account
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every machine of an account that can bill, as one full list said."""
+
+    machines: tuple[Machine, ...]
+    began_s: float  # `elapsed_s` before the list was asked for
+    identity: str
+
+    def under(self, label: str) -> list[Machine]:
+        """Machines that carry a label, the oldest first."""
+        found = [machine for machine in self.machines if machine.label == label]
+        return sorted(found, key=lambda machine: (machine.created_at_s, machine.id))
+
+    def by_id(self, machine_id: str | None) -> Machine | None:
+        return next((machine for machine in self.machines if machine.id == machine_id), None)
+
+
+class Accounts:
+    """Providers built when first used, and one list per account and interval."""
+
+    def __init__(self, build: Callable[[str], Provider], clock: Clock) -> None:
+        self._build = build
+        self._clock = clock
+        self._providers: dict[str, Provider] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self.watchers: list[Callable[[str, Snapshot], None]] = []
+
+    def provider(self, name: str) -> Provider:
+        """Raises: MissingCredentials when no key is at hand."""
+        with self._lock:
+            if name not in self._providers:
+                self._providers[name] = self._build(name)
+            return self._providers[name]
+
+    def forget(self, name: str) -> None:
+        """Build this provider anew next time: its key was refused or replaced."""
+        with self._lock:
+            self._providers.pop(name, None)
+            self._snapshots.pop(name, None)
+
+    def identity(self, name: str) -> str:
+        """Who pays, by the provider's word or the key's fingerprint."""
+        provider = self.provider(name)
+        try:
+            return provider.identity() if isinstance(provider, Account) else ""
+        except BadCredentials:
+            self.forget(name)
+            raise
+
+    def snapshot(self, name: str, *, max_age_s: float = 0.0) -> Snapshot:
+        """A full list, at most `max_age_s` old."""
+        with self._lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+        asked_s = self._clock.elapsed_s()
+        with lock:
+            known = self._snapshots.get(name)
+            if known is not None and known.began_s >= asked_s - max_age_s:
+                return known
+            identity = self.identity(name)
+            began_s = self._clock.elapsed_s()
+            try:
+                machines = tuple(self.provider(name).list_machines())
+            except BadCredentials:
+                self.forget(name)
+                raise
+            taken = Snapshot(machines, began_s, identity)
+            self._snapshots[name] = taken
+        for watcher in self.watchers:
+            watcher(name, taken)
+        return taken
+
+    def proves_absence(self, recorded: str, identity: str) -> bool:
+        """Whether a miss under `identity` says anything about a machine of `recorded`."""
+        return not recorded or same_account(recorded, identity) is True
+
+    def check_same(self, recorded: str, name: str) -> str:
+        """The identity now; MissingCredentials when it is surely another account's."""
+        identity = self.identity(name)
+        if recorded and same_account(recorded, identity) is False:
+            raise MissingCredentials(
+                f"the {name} key at hand belongs to another account than the one that rented",
+                hint=f"give the first account's key: gpulease login {name}",
+            )
+        return identity

@@ -1,0 +1,28 @@
+"""The longest stay in each state, one table; the engine's steps read it."""
+
+from __future__ import annotations
+
+from orchestrator.runs.states import State
+
+START_BY_S = 900.0  # a plan is good for so long
+
+# Awake or not: seconds since the state was entered. None: another limit holds there.
+LONGEST_S: dict[State, float | None] = {
+    State.PLANNED: None,  # start_by
+    State.RENTING: None,  # one call
+    State.LOOKING: None,  # settle_s of the provider
+    State.BOOTING: None,  # boot_deadline_s of the provider
+    State.SHIPPING: 3600.0,
+    State.SETTING_UP: 3600.0,
+    State.RUNNING: None,  # stop_s of the lease
+    State.COLLECTING: None,  # hold, deadline and cap
+    State.RETURNING: None,  # for ever: until gone
+    State.ENDED: None,
+}
+
+MANIFEST_S = 900.0  # program's end → manifest
+LOGIN_S = 240.0  # address known → first login
+AGENT_SILENT_S = 60.0  # then it is asked whether it lives
+SHELL_RETRY_S = 2.0
+MAX_CREATED = 6  # machines of one run
+IDLE_SHARE = 0.2  # of the cap, on machines that did no work

@@ -1,0 +1,177 @@
+"""Leases of a run: the next one, and how a run lets go of one. Pure but for the clock's reading."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from orchestrator.budget.caps import terms
+from orchestrator.errors import BudgetRefused, GpuleaseError
+from orchestrator.lifecycle.deadlines import IDLE_SHARE, MAX_CREATED, START_BY_S
+from orchestrator.lifecycle.world import Moved, World
+from orchestrator.offers.offer import Offer
+from orchestrator.providers.base import Capabilities
+from orchestrator.runs.label import Label
+from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
+from orchestrator.runs.run import Failure, Launch, Run
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+
+
+def new_lease(
+    *,
+    home_id: str,
+    run_id: str,
+    n: int,
+    offer: Offer,
+    account: str,
+    capabilities: Capabilities,
+    launch: Launch,
+    cap_usd: Decimal,
+    max_duration_s: float,
+    spent_usd: Decimal,
+    now_s: float,
+) -> Lease:
+    """The next machine's lease, with its label and deadline. Raises: BudgetRefused."""
+    fitted = terms(
+        offer.price,
+        cap_usd=cap_usd,
+        max_duration_s=max_duration_s,
+        hold_s=launch.hold_s,
+        collect_s=launch.collect_s,
+        spent_usd=spent_usd,
+        increment_s=capabilities.billing_increment_s,
+    )
+    deadline_s = int(now_s + fitted.deadline_s)
+    label = str(Label(home_id, run_id, n, int(now_s), deadline_s))
+    return Lease(
+        key=label,
+        label=label,
+        run_id=run_id,
+        provider=offer.provider,
+        account=account,
+        offer=offer,
+        deadline_s=float(deadline_s),
+        stop_s=now_s + fitted.work_s,
+        bills=capabilities.bills,
+        increment_s=capabilities.billing_increment_s,
+        usd_per_hour=offer.price.usd_per_hour,
+    )
+
+
+def nothing_rented(lease: Lease, why: str, *, watch_until_s: float = 0.0) -> Lease:
+    """The lease of a create that made no machine; a person never pays for it."""
+    return lease.move(LeaseState.TOMBSTONE, why_ended=why, watch_until_s=watch_until_s)
+
+
+def lost_label(lease: Lease, now_s: float) -> Lease:
+    """The lease of a create whose reply was lost and whose machine never showed up."""
+    why = "the reply to create was lost, and no machine appeared"
+    return nothing_rented(lease, why, watch_until_s=now_s + TOMBSTONE_WATCH_S)
+
+
+def let_go(run: Run, why: str) -> Run:
+    """The run with every machine that it holds on its way back."""
+    for lease in run.leases:
+        if lease.state is LeaseState.HELD:
+            run = run.with_lease(lease.move(LeaseState.RETURNING, why_ended=lease.why_ended or why))
+    return run
+
+
+def finish(run: Run, world: World, outcome: Outcome, failure: Failure | None, why: str) -> Moved:
+    """The run on its way to its end: through RETURNING while a machine may still bill."""
+    now_s = world.clock.now_s()
+    run = let_go(run, why)
+    run = replace(
+        run, outcome=run.outcome or outcome, failure=run.failure or failure, waiting=""
+    )
+    end = State.RETURNING if any(lease.is_open for lease in run.leases) else State.ENDED
+    return Moved(run.move(end, now_s), events=(why,))
+
+
+def cancelled(run: Run, world: World) -> Moved:
+    """The run ends because a person said so, before there was any work to keep."""
+    return finish(run, world, Outcome.CANCELLED, None, "cancelled")
+
+
+def next_offer(run: Run, world: World, why: str, *, same: bool = False, after_s: float = 0.0) -> Moved:
+    """Go on with the plan's next offer (or the same one) under a new label, if anything is left.
+
+    The current lease has been moved by the caller: a tombstone, or held by mistake and let go.
+    """
+    now_s = world.clock.now_s()
+    run = let_go(run, why)
+    if run.wish is not Wish.GO_ON:
+        return cancelled(run, world)
+    index = run.next_candidate - (1 if same else 0)
+    refusal = _no_more(run, index, now_s)
+    if refusal is not None:
+        outcome, failure = refusal
+        return finish(run, world, outcome, failure, f"{why}; {failure.problem}")
+    offer = run.candidates[index].offer
+    try:
+        capabilities = world.accounts.provider(offer.provider).capabilities
+        lease = new_lease(
+            home_id=world.home_id,
+            run_id=run.id,
+            n=len(run.leases),
+            offer=offer,
+            account="",
+            capabilities=capabilities,
+            launch=run.launch,
+            cap_usd=run.cap_usd,
+            max_duration_s=run.max_duration_s,
+            spent_usd=_committed_to_old(run, now_s),
+            now_s=now_s,
+        )
+    except BudgetRefused as error:
+        return finish(run, world, Outcome.REFUSED, to_failure(error), f"{why}; {error.problem}")
+    run = replace(run.with_lease(lease), next_candidate=index + 1)
+    events = (f"{why}; next: {offer.id} on {offer.provider}",)
+    return Moved(run.move(State.PLANNED, now_s), after_s=after_s, events=events)
+
+
+def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
+    """Give back a machine that did no work, and try the next offer.
+
+    The plan stays good for a while after the boot deadline, not after this process noticed it:
+    a computer that slept through it rents nothing new.
+    """
+    deadline_s = world.accounts.provider(lease.provider).capabilities.boot_deadline_s
+    start_by_s = max(run.start_by_s, (lease.sent_s or 0.0) + deadline_s + START_BY_S)
+    run = replace(run.with_lease(replace(lease, why_ended=why)), start_by_s=start_by_s)
+    return next_offer(run.note(f"{lease.offer.id}: {why}"), world, why)
+
+
+def to_failure(error: GpuleaseError) -> Failure:
+    """An error as the run's own record of it."""
+    return Failure(error.code, error.problem, error.hint, error.exit_code)
+
+
+def _committed_to_old(run: Run, now_s: float) -> Decimal:
+    """Spent on earlier machines, and what the ones still returning may cost until proven gone."""
+    total = Decimal(0)
+    for lease in run.leases:
+        total += lease.upper_usd(now_s)
+        if lease.is_open and lease.bills:
+            hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
+            left_s = max(0.0, lease.deadline_s - now_s)
+            total += min(hour_usd * int(left_s) / 3600, hour_usd / 6)
+    return total
+
+
+def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | None:
+    created = sum(lease.has_machine for lease in run.leases)
+    idle_usd = sum((lease.abandoned_usd(now_s) for lease in run.leases), Decimal(0))
+    if now_s > run.start_by_s:
+        problem = "the plan is too old to rent on"
+        return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
+    if index >= len(run.candidates):
+        problem = "no offer of the plan is left"
+        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "submit again later", 3)
+    if created >= MAX_CREATED:
+        problem = f"{created} machines were rented and none did any work"
+        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "see the notes", 3)
+    if idle_usd > run.cap_usd * Decimal(str(IDLE_SHARE)):
+        problem = f"${idle_usd:.2f} went to machines that did no work"
+        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "see the notes", 3)
+    return None

@@ -1,0 +1,113 @@
+"""What the agent's events say, folded into the run. Pure; every byte is untrusted."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+from orchestrator.agent.protocol import WHY
+from orchestrator.runs.run import Run
+
+LONGEST_LINE_BYTES = 65_536
+_NUMBERS = ("step", "steps", "loss", "learning_rate", "samples_per_s", "epoch", "eta_s")
+_MANY = 64
+_LONG = 2000
+
+
+def fold(run: Run, data: bytes, now_s: float) -> tuple[Run, list[str]]:
+    """The run after the whole lines in `data`, and what a person may want to read of them.
+
+    `event_offset` moves by what was used: an unfinished last line is read again, one that is
+    longer than any event is skipped.
+    """
+    used = data.rfind(b"\n") + 1
+    if used == 0:
+        if len(data) < LONGEST_LINE_BYTES:
+            return run, []
+        used = len(data)
+    said: list[str] = []
+    for line in data[:used].splitlines():
+        event = to_record(line)
+        if event is not None:
+            run = _apply(run, event, said)
+    return replace(run, event_offset=run.event_offset + used, heard_s=now_s), said
+
+
+def to_record(line: bytes) -> dict[str, object] | None:
+    """One JSON object of a sane size, else None."""
+    if len(line) > LONGEST_LINE_BYTES:
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def to_exit(record: dict[str, object]) -> dict[str, object]:
+    """The known fields of an exit record, each of its type."""
+    cleaned: dict[str, object] = {}
+    for key in ("exit_code", "signal", "started_at", "ended_at"):
+        value = record.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            cleaned[key] = value
+    for key in ("why", "phase", "message"):
+        value = record.get(key)
+        if isinstance(value, str):
+            cleaned[key] = printable(value)
+    for key in ("out_of_memory", "disk_full"):
+        cleaned[key] = record.get(key) is True
+    if cleaned.get("why") not in WHY:
+        cleaned["why"] = "finished"
+    return cleaned
+
+
+def to_metrics(record: object) -> dict[str, float | str]:
+    """Numbers and short texts of a metrics file; at most 64 of them."""
+    if not isinstance(record, dict):
+        return {}
+    metrics: dict[str, float | str] = {}
+    for key, value in list(record.items())[:_MANY]:
+        if isinstance(value, str):
+            metrics[printable(str(key))[:80]] = printable(value)[:200]
+        elif isinstance(value, int | float) and math.isfinite(value):
+            metrics[printable(str(key))[:80]] = value
+    return metrics
+
+
+def printable(text: str) -> str:
+    """Text without control characters, at most 2,000 characters.
+
+    >>> printable("a" + chr(27) + "[31mb")
+    'a[31mb'
+    """
+    return "".join(c for c in text[:_LONG] if c.isprintable() or c == "\n")
+
+
+def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
+    name = event.get("event")
+    if name == "progress":
+        numbers = to_metrics({key: event[key] for key in _NUMBERS if key in event})
+        progress = {key: float(value) for key, value in numbers.items() if not isinstance(value, str)}
+        measured = to_metrics(event.get("metrics"))
+        metrics = {k: float(v) for k, v in measured.items() if not isinstance(v, str)}
+        return replace(run, progress=progress, progress_metrics={**run.progress_metrics, **metrics})
+    if name == "checkpoint":
+        path, step = event.get("path"), event.get("step")
+        if isinstance(path, str) and isinstance(step, int):
+            said.append(f"checkpoint at step {step}")
+            return replace(run, checkpoint=printable(path)[:200])
+    if name == "exited" and not run.exit:
+        record = to_exit(event)
+        said.append(f"the program ended: {record.get('exit_code', record['why'])}")
+        return replace(run, exit=record)
+    if name == "ready":
+        return replace(run, manifest_ready=True)
+    if name == "message" and isinstance(event.get("text"), str):
+        said.append(printable(str(event["text"])))
+    if name == "phase":
+        said.append(printable(f"{event.get('phase')} {event.get('state')}")[:200])
+        if event.get("phase") == "program" and event.get("state") == "started":
+            return replace(run, progress={"step": 0.0, **run.progress})
+    return run

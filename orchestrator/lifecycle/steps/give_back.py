@@ -1,0 +1,135 @@
+"""Giving back: delete until the provider itself says gone, under the identity that rented."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from orchestrator.errors import MachineNotFound, ProviderError
+from orchestrator.lifecycle.world import World
+from orchestrator.providers.base import Charges, Provider
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState
+
+_ASK_AGAIN_S = (2.0, 5.0, 10.0, 30.0, 60.0)
+_SECOND_MISS_S = 5.0  # RunPod facts §9: two full reads at least 5 s apart
+
+
+def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
+    """One step towards the proof that a returning machine is gone.
+
+    Returns: the run with the lease as it now stands, seconds until the next step, and what it
+    waits for. Raises what the provider's calls raise: the engine asks again, for ever.
+    """
+    assert lease.machine_id is not None, "a lease that returns has a machine"
+    provider = world.accounts.provider(lease.provider)
+    identity = world.accounts.check_same(lease.account, lease.provider)
+    try:
+        provider.get_machine(lease.machine_id)
+    except MachineNotFound:
+        if not world.accounts.proves_absence(lease.account, identity):
+            run = run.note(
+                f"{lease.machine_id} is unknown to the {lease.provider} key at hand, which may be "
+                "another account's: give the key that rented it"
+            )
+            return run, 30.0, "the key that rented is needed"
+        return _missed(run, world, lease, provider)
+    lease = replace(lease, unknown_s=None, misses=0)
+    world.drop_shell(lease)
+    _forget_misses(world, lease)
+    return _ask(run, world, lease, provider)
+
+
+def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run, float, str]:
+    assert lease.machine_id is not None
+    now_s = world.clock.now_s()
+    again_s = _ASK_AGAIN_S[min(lease.delete_tries, len(_ASK_AGAIN_S) - 1)]
+    if lease.delete_asked_s is not None and 0 <= now_s - lease.delete_asked_s < again_s:
+        return run.with_lease(lease), 1.0, "asked to end it; waiting until it is gone"
+    asked = replace(lease, delete_tries=lease.delete_tries + 1, delete_asked_s=now_s)
+    try:
+        provider.delete_machine(lease.machine_id)
+    except MachineNotFound:
+        return run.with_lease(asked), 0.0, "the provider says that it is gone"
+    except ProviderError as error:
+        waiting = f"{lease.provider} refuses to end {lease.machine_id}: {error.problem}"
+        return run.with_lease(asked), min(again_s, 10.0), waiting
+    accepted_s = asked.delete_accepted_s
+    if accepted_s is None:
+        asked = replace(asked, delete_accepted_s=world.clock.now_s())
+    elif asked.delete_tries > 1:  # it lied: the machine went on billing after the first answer
+        asked = replace(asked, delete_accepted_s=world.clock.now_s())
+    return run.with_lease(asked), 1.0, "asked to end it; waiting until it is gone"
+
+
+def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run, float, str]:
+    capabilities = provider.capabilities
+    now_s = world.clock.now_s()
+    if lease.unknown_s is None:
+        lease = replace(lease, unknown_s=_ended_guess(run, lease, now_s))
+        run = run.with_lease(lease)
+    apart_s = capabilities.list_lag_s if lease.misses == 0 else _SECOND_MISS_S
+    waited_s = world.awake_since_first_saw_s(_miss_key(lease))
+    if waited_s < apart_s:
+        return run, min(apart_s - waited_s, 5.0), "gone by its id; waiting for the list to say so"
+    snapshot = world.accounts.snapshot(lease.provider)
+    if not world.accounts.proves_absence(lease.account, snapshot.identity):
+        return run, 30.0, "the key that rented is needed"
+    if snapshot.by_id(lease.machine_id) is not None:
+        _forget_misses(world, lease)
+        return run.with_lease(replace(lease, misses=0)), 2.0, "still listed"
+    lease = replace(lease, misses=lease.misses + 1, missed_s=now_s)
+    if lease.misses < (2 if capabilities.one_miss_is_noise else 1):
+        return run.with_lease(lease), 0.0, "gone once; one miss is noise"
+    _forget_misses(world, lease)
+    world.drop_shell(lease)
+    by = "provider" if lease.delete_asked_s is not None else "machine"
+    lease = lease.move(LeaseState.CLOSED, gone_s=now_s, returned_by=by)
+    if by == "machine":
+        lease = _bound_by_bill(lease, provider, now_s)
+    return run.with_lease(lease), 0.0, "gone"
+
+
+def _ended_guess(run: Run, lease: Lease, now_s: float) -> float:
+    """When a machine that ended itself did so at the latest, as its guard was told."""
+    if lease.delete_asked_s is not None:
+        return now_s
+    ends_s = [now_s, lease.deadline_s]
+    ended_s = run.exit.get("ended_at")
+    if isinstance(ended_s, int | float):
+        ends_s.append(float(ended_s) + run.launch.hold_s)
+    return max(min(ends_s), lease.sent_s or 0.0)
+
+
+def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
+    """What the provider's own records prove, for a machine that ended while nobody watched.
+
+    Everything until `billing_lag_s` ago is in them; what is not yet there is at most twice that
+    time at the full rate.
+    """
+    if not isinstance(provider, Charges) or lease.sent_s is None:
+        return lease
+    try:
+        charges = provider.charges(lease.sent_s - 3600.0, now_s)
+    except ProviderError:
+        return lease
+    billed_usd = sum(
+        (charge.usd for charge in charges if charge.machine_id == lease.machine_id), Decimal(0)
+    )
+    if not billed_usd:
+        return lease
+    lag_s = 2 * provider.capabilities.billing_lag_s
+    hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
+    bound_usd = billed_usd + hour_usd * int(lag_s) / 3600
+    recent = (lease.unknown_s or now_s) > now_s - lag_s
+    return replace(lease, bound_usd=bound_usd, billed_usd=None if recent else billed_usd)
+
+
+def _miss_key(lease: Lease) -> str:
+    return f"{lease.key} miss {lease.misses}"
+
+
+def _forget_misses(world: World, lease: Lease) -> None:
+    for misses in range(3):
+        world.first_saw.pop(f"{lease.key} miss {misses}", None)

@@ -1,0 +1,190 @@
+"""Renting: one create per recorded intent, ever; a lost reply is looked for, never repeated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.errors import (
+    BadCredentials,
+    GpuleaseError,
+    ProviderError,
+    RateLimited,
+    Recovery,
+    RentedAnyway,
+)
+from orchestrator.lifecycle.leasing import (
+    abandon,
+    cancelled,
+    finish,
+    lost_label,
+    next_offer,
+    nothing_rented,
+    to_failure,
+)
+from orchestrator.lifecycle.world import INTENT_GOOD_S, Moved, Step, Wait, World
+from orchestrator.offers.gpus import canonical
+from orchestrator.providers.base import FolderAddress, Machine, SshAddress
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Failure, Run
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+
+_OVERPRICE = 1.05  # RunPod facts §9: more than 5 % above the offer is another offer
+
+
+def record_intent(run: Run, world: World) -> Step:
+    """PLANNED: write down that this process is about to call create."""
+    lease = _current(run)
+    now_s = world.clock.now_s()
+    if run.wish is not Wish.GO_ON:
+        return cancelled(run.with_lease(nothing_rented(lease, "cancelled")), world)
+    if now_s > run.start_by_s:
+        failure = Failure(
+            "expired", "the plan was good for 15 minutes, and nothing was rented", "submit again", 5
+        )
+        run = run.with_lease(nothing_rented(lease, "the plan expired"))
+        return finish(run, world, Outcome.EXPIRED, failure, failure.problem)
+    identity = world.accounts.identity(lease.provider)
+    lease = replace(lease, account=identity, intent=world.new_intent(), sent_s=now_s)
+    moved = run.with_lease(lease).move(State.RENTING, now_s)
+    return Moved(moved, events=(f"renting {lease.offer.id} as {lease.label}",), claim=lease.key)
+
+
+def create(run: Run, world: World) -> Step:
+    """RENTING: send the create that this process recorded, or look for somebody else's."""
+    lease = _current(run)
+    age_s = world.take_intent(lease)
+    now_s = world.clock.now_s()
+    if age_s is None:
+        return Moved(run.move(State.LOOKING, now_s), events=("looking for what may be rented",))
+    if age_s > INTENT_GOOD_S:
+        run = run.with_lease(nothing_rented(lease, "the intent grew old before it was sent"))
+        return next_offer(run, world, "the intent grew old unsent", same=True)
+    try:
+        provider = world.accounts.provider(lease.provider)
+        request = world.cargo.request(run, lease)
+    except (GpuleaseError, OSError) as error:
+        problem = getattr(error, "problem", str(error))
+        run = run.with_lease(nothing_rented(lease, problem))
+        return finish(run, world, Outcome.REFUSED, Failure("home", problem, exit_code=2), problem)
+    try:
+        machine = provider.create_machine(request)
+    except RentedAnyway as error:
+        return abandon(run, world, _hold(lease, error.machine_id, now_s), error.problem)
+    except RateLimited as error:
+        if not provider.capabilities.rate_limit_is_proof:
+            return _look(run, world, error.problem)
+        run = run.with_lease(nothing_rented(lease, error.problem))
+        return next_offer(run, world, error.problem, same=True, after_s=error.retry_after_s)
+    except ProviderError as error:
+        return _refused(run, world, lease, error)
+    except Exception as error:  # anything unforeseen may have rented: only a look can tell
+        return _look(run, world, f"create ended oddly: {type(error).__name__}")
+    return adopt(run, world, lease, machine)
+
+
+def look(run: Run, world: World) -> Step:
+    """LOOKING: adopt the oldest machine under the label, or prove that there is none."""
+    lease = _current(run)
+    known_s = world.awake_since_first_saw_s(lease.key)
+    capabilities = world.accounts.provider(lease.provider).capabilities
+    world.accounts.check_same(lease.account, lease.provider)
+    snapshot = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s / 2)
+    found = snapshot.under(lease.label)
+    if found:
+        for extra in found[1:]:
+            twin = replace(lease, key=f"{lease.label}/{extra.id}")
+            held = _hold(twin, extra.id, extra.created_at_s)
+            why = "a second machine under one label"
+            run = run.with_extra(held.move(LeaseState.RETURNING, why_ended=why))
+        return adopt(run, world, lease, found[0])
+    if not world.accounts.proves_absence(lease.account, snapshot.identity):
+        return Wait(30.0, f"the {lease.provider} key at hand may be another account's")
+    left_s = capabilities.settle_s - known_s
+    if left_s > 0:
+        return Wait(min(left_s, capabilities.poll_s), "a machine just rented may not be listed yet")
+    run = run.with_lease(lost_label(lease, world.clock.now_s()))
+    return next_offer(run, world, "no machine appeared under the label")
+
+
+def adopt(run: Run, world: World, lease: Lease, machine: Machine) -> Moved:
+    """Take a machine under the lease, unless its price or card is not what was offered."""
+    now_s = world.clock.now_s()
+    held = with_machine(_hold(lease, machine.id, _billing_start(lease, machine, now_s)), machine)
+    if problem := _not_as_offered(run, held, machine):
+        return abandon(run, world, held, problem)
+    if run.wish is not Wish.GO_ON:
+        return cancelled(run.with_lease(held), world)
+    moved = run.with_lease(held).move(State.BOOTING, now_s)
+    price = f"${held.usd_per_hour:.2f}/h"
+    return Moved(moved, events=(f"rented {machine.id} on {lease.provider} at {price}",))
+
+
+def with_machine(lease: Lease, machine: Machine) -> Lease:
+    """The lease with what the provider says of its machine now."""
+    address = machine.address
+    if isinstance(address, SshAddress):
+        lease = replace(
+            lease, ssh_host=address.host, ssh_port=address.port, ssh_user=address.user
+        )
+    elif isinstance(address, FolderAddress):
+        lease = replace(lease, folder=str(address.path))
+    if machine.usd_per_hour > 0:
+        lease = replace(lease, usd_per_hour=machine.usd_per_hour)
+    return lease
+
+
+def _current(run: Run) -> Lease:
+    lease = run.lease
+    assert lease is not None, "a run that rents has a lease"
+    return lease
+
+
+def _hold(lease: Lease, machine_id: str, began_s: float) -> Lease:
+    return lease.move(LeaseState.HELD, machine_id=machine_id, began_s=began_s)
+
+
+def _billing_start(lease: Lease, machine: Machine, now_s: float) -> float:
+    """The provider's own time when it is believable, else ours."""
+    sent_s = lease.sent_s or now_s
+    believable = sent_s - 5.0 <= machine.created_at_s <= now_s + 5.0
+    return machine.created_at_s if believable else sent_s
+
+
+def _not_as_offered(run: Run, lease: Lease, machine: Machine) -> str:
+    offer = lease.offer
+    offered = offer.price.usd_per_hour
+    if float(machine.usd_per_hour) > float(offered) * _OVERPRICE:
+        return f"it costs ${machine.usd_per_hour:.3f}/h, not the ${offered:.3f}/h of the offer"
+    life_s = lease.deadline_s - (lease.sent_s or lease.deadline_s)
+    if machine.usd_per_hour > offered and (
+        machine.usd_per_hour * int(life_s + 180) / 3600 > run.cap_usd
+    ):
+        return f"at ${machine.usd_per_hour:.3f}/h its deadline would pass the cap"
+    if offer.gpu and machine.gpu and canonical(machine.gpu) != offer.gpu:
+        return f"it has a {machine.gpu}, not the {offer.gpu} of the offer"
+    if offer.gpu and machine.gpu_count < offer.gpu_count:
+        return f"it has {machine.gpu_count} GPUs, not {offer.gpu_count}"
+    return ""
+
+
+def _refused(run: Run, world: World, lease: Lease, error: ProviderError) -> Step:
+    if error.recovery is Recovery.NEXT_OFFER:
+        return next_offer(run.with_lease(nothing_rented(lease, error.problem)), world, error.problem)
+    if error.recovery is Recovery.STOP:
+        if isinstance(error, BadCredentials):
+            world.accounts.forget(lease.provider)
+        run = run.with_lease(nothing_rented(lease, error.problem))
+        if others := _other_provider(run, lease.provider):
+            return next_offer(replace(run, next_candidate=others), world, error.problem)
+        return finish(run, world, Outcome.REFUSED, to_failure(error), error.problem)
+    return _look(run, world, error.problem)
+
+
+def _other_provider(run: Run, provider: str) -> int:
+    """Index of the next offer of another provider, 0 when there is none."""
+    left = range(run.next_candidate, len(run.candidates))
+    return next((i for i in left if run.candidates[i].offer.provider != provider), 0)
+
+
+def _look(run: Run, world: World, why: str) -> Moved:
+    return Moved(run.move(State.LOOKING, world.clock.now_s()), events=(f"{why}; looking",))

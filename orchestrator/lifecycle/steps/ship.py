@@ -1,0 +1,120 @@
+"""SHIPPING: probe the machine, prove its guard, send everything, start the agent."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from orchestrator.agent.protocol import AGENT, EVENTS_FILE, GUARD_FILE
+from orchestrator.errors import RemoteError, SpecError, Unreachable
+from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
+from orchestrator.lifecycle.leasing import abandon, cancelled, finish
+from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
+from orchestrator.providers.base import GuardWay
+from orchestrator.remote.shell import Shell
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Failure, Run
+from orchestrator.runs.states import Outcome, State, Wish
+
+_LIST_GPUS = "nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader"
+# Asked only where the job may run on the CPU: whether CUDA really starts, or is only advertised.
+_START_CUDA = """python3 - <<'PY'
+import ctypes, sys
+try:
+    cuda = ctypes.CDLL("libcuda.so.1")
+    count, context = ctypes.c_int(0), ctypes.c_void_p()
+    steps = [cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(count))]
+    steps.append(cuda.cuCtxCreate_v2(ctypes.byref(context), 0, 0))
+    sys.exit(0 if not any(steps) and count.value else 1)
+except (OSError, AttributeError):
+    sys.exit(1)
+PY"""
+
+
+class _Unfit(Exception):
+    """This machine cannot do the job; another might."""
+
+
+def ship(run: Run, world: World) -> Step:
+    """Everything from the first login to the started agent; safe to repeat from the start."""
+    lease = run.lease
+    assert lease is not None
+    if run.wish is not Wish.GO_ON:
+        return cancelled(run, world)
+    now_s = world.clock.now_s()
+    longest_s = LONGEST_S[State.SHIPPING] or 0.0
+    if now_s - run.state_since_s > longest_s or now_s > lease.stop_s:
+        return abandon(run, world, lease, "shipping took too long")
+    try:
+        shell = world.shell(run, lease)
+        if shell.read(EVENTS_FILE, 0, 1):
+            return _started(run, world, lease)
+        device = _probe(run, lease, shell)
+        guard = _prove_guard(run, world, lease, shell)
+        lease = replace(lease, guard=guard)
+        run = replace(run.with_lease(lease), device=device)
+        world.cargo.ship(run, lease, shell, world.keep_going(run))
+        reply = shell.run(f"python3 {AGENT} start", timeout_s=60.0)
+    except _Unfit as error:
+        return abandon(run, world, lease, str(error))
+    except Interrupted:
+        return Wait(0.0, "the wish changed")
+    except SpecError as error:
+        failure = Failure(error.code, error.problem, error.hint, error.exit_code)
+        return finish(run, world, Outcome.REFUSED, failure, error.problem)
+    except OSError as error:
+        failure = Failure("home", f"the job's files cannot be read: {error}", exit_code=2)
+        return finish(run, world, Outcome.REFUSED, failure, failure.problem)
+    except Unreachable as error:
+        world.drop_shell(lease)
+        return Wait(SHELL_RETRY_S, f"the connection broke: {error.problem}")
+    except RemoteError as error:
+        world.drop_shell(lease)
+        return abandon(run, world, lease, error.problem)
+    if reply.exit_code != 0:
+        words = reply.stderr.decode(errors="replace").strip()[-300:]
+        return abandon(run, world, lease, f"the agent did not start: {words or reply.exit_code}")
+    return _started(run, world, lease)
+
+
+def _started(run: Run, world: World, lease: Lease) -> Moved:
+    lease = replace(lease, did_work=True)
+    moved = run.with_lease(lease).move(State.SETTING_UP, world.clock.now_s())
+    return Moved(replace(moved, heard_s=world.clock.now_s()), events=("the agent is started",))
+
+
+def _probe(run: Run, lease: Lease, shell: Shell) -> str:
+    """Which device the program gets; _Unfit when the GPU that was rented is not there."""
+    listed = shell.run(_LIST_GPUS, timeout_s=60.0)
+    names = [line for line in listed.stdout.decode(errors="replace").splitlines() if "," in line]
+    if listed.exit_code == 0 and len(names) >= max(1, lease.offer.gpu_count):
+        if not run.launch.allow_cpu:
+            return "cuda"
+        return "cuda" if shell.run(_START_CUDA, timeout_s=60.0).exit_code == 0 else "cpu"
+    if run.launch.allow_cpu:
+        return "cpu"
+    raise _Unfit("nvidia-smi finds no working GPU on it")
+
+
+def _prove_guard(run: Run, world: World, lease: Lease, shell: Shell) -> str:
+    """The grade of the machine's own guard; _Unfit when it is absent and the job does not allow it."""
+    provider = world.accounts.provider(lease.provider)
+    if not provider.capabilities.bills:
+        return "not needed"
+    grade = "absent"
+    if provider.capabilities.guard is GuardWay.START_COMMAND:
+        grade = "plausible" if _is_armed(shell, lease) else "absent"
+    if grade == "absent" and not run.launch.accept_unguarded:
+        raise _Unfit("its guard is not armed, and the job does not say accept_unguarded")
+    return grade
+
+
+def _is_armed(shell: Shell, lease: Lease) -> bool:
+    try:
+        record = json.loads(shell.read(GUARD_FILE, 0, 4096) or b"{}")
+    except ValueError:
+        return False
+    wanted = {"label": lease.label, "credential": True, "reachable": True}
+    return isinstance(record, dict) and all(record.get(k) == v for k, v in wanted.items())
+
+

@@ -1,0 +1,137 @@
+"""What a step may touch, and what it may answer."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from orchestrator.clock import Clock
+from orchestrator.errors import RemoteError
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.providers.base import MachineRequest
+from orchestrator.remote.shell import Shell
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import Wish
+
+INTENT_GOOD_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The run changed: save it, then go on after `after_s`."""
+
+    run: Run
+    after_s: float = 0.0
+    events: tuple[str, ...] = ()
+    claim: str = ""  # key of a lease whose create this process may send, once this is saved
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do yet. `reason` is shown; `run` carries small changes that are worth keeping."""
+
+    seconds: float
+    reason: str
+    run: Run | None = None
+
+
+Step = Moved | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A login that worked."""
+
+    shell: Shell
+    host_key: str
+
+
+class Cargo(Protocol):
+    """What a run sends to its machine, and keeps at home."""
+
+    def request(self, run: Run, lease: Lease) -> MachineRequest:
+        """What to rent under the lease's label, with the run's key and the boot guard."""
+
+    def ship(self, run: Run, lease: Lease, shell: Shell, keep_going: Callable[[], None]) -> None:
+        """Send code, data, agent and run file; `keep_going` raises to stop in the middle."""
+
+    def folder(self, run: Run) -> Path:
+        """The run's folder at home."""
+
+
+class Interrupted(Exception):
+    """The wish changed in the middle of a long transfer."""
+
+
+@dataclass
+class World:
+    """One process's hands: clocks, accounts, connections, and the intents that it recorded."""
+
+    clock: Clock
+    home_id: str
+    accounts: Accounts
+    open_shell: Callable[[Run, Lease], Opened]
+    cargo: Cargo
+    wish_of: Callable[[str], Wish]
+    free_bytes: Callable[[Path], int]
+    intents: dict[str, tuple[str, float]] = field(default_factory=dict)
+    first_saw: dict[str, float] = field(default_factory=dict)
+    shells: dict[str, Shell] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def new_intent(self) -> str:
+        return secrets.token_hex(8)
+
+    def remember_intent(self, lease: Lease) -> None:
+        """From here this process, and no other, may send one create under the lease."""
+        self.intents[lease.key] = (lease.intent, self.clock.elapsed_s())
+
+    def take_intent(self, lease: Lease) -> float | None:
+        """Age of this process's own intent, once; None when it is not ours to send."""
+        token, recorded_s = self.intents.pop(lease.key, ("", 0.0))
+        if not token or token != lease.intent:
+            return None
+        return self.clock.elapsed_s() - recorded_s
+
+    def awake_since_first_saw_s(self, key: str) -> float:
+        """For how long this process has known an intent, without the time asleep."""
+        now_s = self.clock.awake_s()
+        return now_s - self.first_saw.setdefault(key, now_s)
+
+    def shell(self, run: Run, lease: Lease) -> Shell:
+        """The open connection to a machine, opened when there is none. Raises RemoteError."""
+        with self._lock:
+            known = self.shells.get(lease.key)
+        if known is None:
+            known = self.open_shell(run, lease).shell
+            with self._lock:
+                self.shells[lease.key] = known
+        return known
+
+    def drop_shell(self, lease: Lease) -> None:
+        """Close the connection to a machine; the next use opens another."""
+        with self._lock:
+            shell = self.shells.pop(lease.key, None)
+        if shell is not None:
+            try:
+                shell.close()
+            except (RemoteError, OSError):
+                pass
+
+    def keep_going(self, run: Run) -> Callable[[], None]:
+        """Raises Interrupted once the person wants something else; asks once a second."""
+        asked_s = [self.clock.awake_s()]
+
+        def check() -> None:
+            if self.clock.awake_s() - asked_s[0] < 1.0:
+                return
+            asked_s[0] = self.clock.awake_s()
+            if self.wish_of(run.id) is not run.wish:
+                raise Interrupted
+
+        return check
