@@ -1,0 +1,89 @@
+"""Files and folders that a job names: absolute once read, relative to the job file before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+
+from orchestrator.spec.nearest import quoted
+from orchestrator.spec.section import not_yet, wrong
+
+_MISSING_FILE_HINT = " (a data set of the hub is not yet supported: download it first)"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What reading a job knows beside its text."""
+
+    folder: Path
+    files_must_exist: bool = False
+
+
+def surroundings(info: ValidationInfo) -> Surroundings:
+    """The context of a validation; without one, paths are relative to the current folder."""
+    return info.context if isinstance(info.context, Surroundings) else Surroundings(Path.cwd())
+
+
+def resolve(text: str, folder: Path) -> Path:
+    """The absolute path of `text` as seen from `folder`. Raises PydanticCustomError."""
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise wrong(f"{quoted(text)} is not a path that can be followed") from error
+
+
+def shown(path: Path, folder: Path) -> str:
+    """The path as the person knows it: relative to the job file where it lies below it."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _read(raw: object, info: ValidationInfo) -> tuple[Path, Surroundings]:
+    around = surroundings(info)
+    if isinstance(raw, Path):
+        return raw, around
+    if not isinstance(raw, str) or not raw.strip():
+        raise wrong("must be a path")
+    if "://" in raw:
+        raise not_yet(quoted(raw.split("://")[0] + "://"), "files of this computer")
+    return resolve(raw, around.folder), around
+
+
+def _read_file(raw: object, info: ValidationInfo) -> Path:
+    path, around = _read(raw, info)
+    if around.files_must_exist and not _is_file(path):
+        name = quoted(str(raw))
+        if _is_folder(path):
+            raise wrong(f"{name} is a folder, not a file")
+        hint = "" if path.suffix else _MISSING_FILE_HINT
+        raise wrong(f"there is no file {name} in {around.folder}{hint}")
+    return path
+
+
+def _read_folder(raw: object, info: ValidationInfo) -> Path:
+    path, around = _read(raw, info)
+    if around.files_must_exist and not _is_folder(path):
+        what = "is a file, not a folder" if _is_file(path) else f"is not in {around.folder}"
+        raise wrong(f"folder {quoted(str(raw))} {what}")
+    return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+_PATH_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1})
+File = Annotated[Path, BeforeValidator(_read_file), _PATH_SCHEMA]
+Folder = Annotated[Path, BeforeValidator(_read_folder), _PATH_SCHEMA]
