@@ -18,7 +18,7 @@ LABEL_COLUMNS = ("label", "category", "target", "class")
 _MOST_PROBLEMS = 20
 _MOST_LABELS = 1_000
 _MOST_COMPARED_ROWS = 1_000_000
-_LARGE_BYTES = 2 << 30
+LARGE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +69,14 @@ class DataReport:
         return sum(facts.size_bytes for facts in (self.train, self.eval) if facts)
 
 
-def check_data(job: FinetuneJob) -> DataReport:
+def check_data(job: FinetuneJob, *, large_bytes: int = LARGE_BYTES) -> DataReport:
     """Read the job's data files once, whole; own code's files are only measured.
 
     Never raises for what is in a file: that is in `problems`.
     """
     if job.data is None:
         return DataReport()
-    check = _Check(job.folder, job.data)
+    check = _Check(job.folder, job.data, large_bytes)
     return check.measure() if job.is_own_code else check.parse()
 
 
@@ -104,7 +104,8 @@ class _Split:
 
 
 class _Check:
-    def __init__(self, folder: Path, data: Data) -> None:
+    def __init__(self, folder: Path, data: Data, large_bytes: int) -> None:
+        self._large_bytes = large_bytes
         self._folder = folder
         self._data = data
         self._problems: list[str] = []
@@ -146,9 +147,9 @@ class _Check:
         except OSError as error:
             self._problem(split, 0, f"cannot be read: {error.strerror or error}")
             return None
-        if split.file.size_bytes > _LARGE_BYTES:
+        if split.file.size_bytes > self._large_bytes:
             size_gib = split.file.size_bytes / 2**30
-            self._warn(f"{self._name(split)} has {size_gib:.1f} GiB: sending it takes a while")
+            self._warn(f"{self._name(split)} has {size_gib:.3g} GiB: sending it takes a while")
         if split.file.has_byte_order_mark:
             self._warn(f"{self._name(split)} starts with a byte order mark; it is skipped")
         return split

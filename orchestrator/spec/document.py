@@ -25,7 +25,7 @@ from ruamel.yaml.events import (
     StreamEndEvent,
 )
 
-from orchestrator.spec.nearest import quoted
+from orchestrator.spec.nearest import printable, quoted
 
 Value: TypeAlias = "bool | int | float | str | list[Value] | dict[str, Value] | None"
 Keys: TypeAlias = tuple[str | int, ...]
@@ -79,7 +79,8 @@ class Place:
     line: int = 0  # 0: not a file
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}" if self.line else self.source
+        source = printable(self.source)
+        return f"{source}:{self.line}" if self.line else source
 
 
 @dataclass(frozen=True, slots=True)

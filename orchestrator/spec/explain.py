@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.spec.document import Keys
-from orchestrator.spec.nearest import did_you_mean, quoted
+from orchestrator.spec.nearest import did_you_mean, printable, quoted
 from orchestrator.spec.section import keys_of
 from orchestrator.spec.train import OTHER_NAMES
 
@@ -61,7 +61,7 @@ def dotted(keys: Keys) -> str:
 
 
 def _words(details: ErrorDetails, keys: Keys, root: type[BaseModel]) -> str:
-    kind, name = details["type"], quoted(dotted(keys)).strip("`")
+    kind, name = details["type"], printable(dotted(keys))
     bounds: Mapping[str, object] = details.get("ctx", {})
     if kind == "missing":
         return f"`{name}` is missing"

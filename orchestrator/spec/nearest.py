@@ -37,5 +37,9 @@ def quoted(text: str) -> str:
     >>> print(quoted("a\x1b[31mb"))
     `a\x1b[31mb`
     """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST_SHOWN])
-    return f"`{shown}{'…' if len(text) > _LONGEST_SHOWN else ''}`"
+    return f"`{printable(text[:_LONGEST_SHOWN])}{'…' if len(text) > _LONGEST_SHOWN else ''}`"
+
+
+def printable(text: str) -> str:
+    """The text with whatever a terminal would obey written as an escape."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

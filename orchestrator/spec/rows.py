@@ -15,7 +15,6 @@ from orchestrator.spec.nearest import quoted
 
 Row: TypeAlias = dict[str, object]
 
-MAX_LINE_BYTES = 64 << 20
 MAX_JSON_BYTES = 1 << 30  # one JSON document is parsed in memory; rows of .jsonl are not
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -40,6 +39,7 @@ class DataFile:
     """One pass over a file; the figures are complete when `rows` is exhausted."""
 
     path: Path
+    max_line_bytes: int = 64 << 20
     size_bytes: int = 0
     has_byte_order_mark: bool = False
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -76,12 +76,12 @@ class DataFile:
             if not raw.strip():
                 continue
             try:
-                yield number, _parse_row(_decode(raw, number), number)
+                yield number, _parse_row(_decode(raw.rstrip(b"\r\n"), number), number)
             except BadRow as bad:
                 yield number, bad
 
     def _delimited(self, handle: BinaryIO, delimiter: str) -> Iterator[tuple[int, Row | BadRow]]:
-        csv.field_size_limit(MAX_LINE_BYTES)
+        csv.field_size_limit(self.max_line_bytes)
         lines = (_decode_or_end(raw, number) for number, raw in self._lines(handle))
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         names: list[str] = []
@@ -119,11 +119,11 @@ class DataFile:
 
     def _lines(self, handle: BinaryIO) -> Iterator[tuple[int, bytes]]:
         number = 0
-        while raw := handle.readline(MAX_LINE_BYTES + 1):
+        while raw := handle.readline(self.max_line_bytes + 1):
             number += 1
             self._count(raw)
-            if len(raw) > MAX_LINE_BYTES:
-                raise BadFile(number, "a line longer than 64 MiB")
+            if len(raw) > self.max_line_bytes:
+                raise BadFile(number, f"a line longer than {self.max_line_bytes} bytes")
             yield number, self._without_mark(raw) if number == 1 else raw
 
     def _without_mark(self, raw: bytes) -> bytes:
@@ -152,15 +152,14 @@ class _JsonItems:
         if not self._text.strip():
             return
         self._expect("[", "a .json file must be a list of rows, [{…}, …]")
-        if self._peek() == "]":
-            return
-        while True:
+        while self._peek() != "]":
             line = self._line_here()
             yield line, self._item()
-            if self._peek() == "]":
-                self._at += 1
-                break
-            self._expect(",", "expected , or ] after a row")
+            if self._peek() != "]":
+                self._expect(",", "expected , or ] after a row")
+                if self._peek() == "]":
+                    raise BadFile(self._line_here(), "expected a row after the comma")
+        self._at += 1
         if self._peek():
             raise BadFile(self._line_here(), "text after the end of the list")
 
