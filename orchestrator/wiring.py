@@ -31,6 +31,10 @@ class App:
         """Live offers, cheapest first, and one sentence per provider that could not be asked."""
         raise NotImplementedError
 
+    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
+        """(what, ok or None for unknown, finding, fix): data, labels, model, what is sent."""
+        raise NotImplementedError
+
     def plan(self, job: Job) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
@@ -89,6 +93,13 @@ class App:
         """Classify; with `delete` also return unknown orphans of this home.
 
         Returns: machines that were (or, without `delete`, would be) returned; failures.
+        """
+        raise NotImplementedError
+
+    def verify_key(self, name: str, key: str) -> tuple[str, str]:
+        """Identity and balance text that a provider (or `huggingface`) gives for a key.
+
+        Raises: MissingCredentials when it is refused, UsageError for an unknown name.
         """
         raise NotImplementedError
 

@@ -1,0 +1,57 @@
+"""The one question before money is spent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import typer
+
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.cli.figures import dollars
+from orchestrator.cli.plan_page import plan_page
+from orchestrator.cli.session import Session
+from orchestrator.errors import BudgetRefused, NoOffer, UsageError
+from orchestrator.runs.view import PlanView
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Job
+
+
+def agree(session: Session, path: str, sets: list[str], *, yes: bool) -> tuple[Job, PlanView]:
+    """The job with its cap, and a plan that somebody agreed to.
+
+    Raises: UsageError when nobody is there to ask, BudgetRefused when `yes` comes without a cap,
+    NoOffer when nothing fits; typer.Exit (9) when the answer is no.
+    """
+    job = session.load_job(path, sets)
+    if not yes and not session.interactive:
+        raise UsageError(
+            "there is no terminal to ask on; nothing was rented",
+            hint="add --yes (and --max-cost USD when the job has no budget.max_cost)",
+        )
+    plan = session.app.plan(job)
+    session.aside(plan_page(plan))
+    if not plan["offers"]:
+        raise NoOffer("nothing that is for rent now fits this job", hint=plan["relaxation"])
+    suggested = plan["suggested_cap_usd"]
+    needs_cap = plan["cap_usd"] is None and Decimal(suggested) > 0
+    if yes:
+        if needs_cap:
+            raise BudgetRefused(
+                f"{job.name} has no cap, and --yes agrees to none",
+                hint=f"add --max-cost {suggested} (the forecast's high end and a quarter)",
+            )
+        return job, plan
+    if not needs_cap:
+        _ask(session, f"Rent, for at most {dollars(plan['cap_usd'] or '0')}?")
+        return job, plan
+    _ask(session, f"The job has no max_cost. Rent, with a cap of {dollars(suggested)}?")
+    job = session.load_job(path, [*sets, f"budget.max_cost={suggested}"])
+    return job, session.app.plan(job)
+
+
+def _ask(session: Session, question: str) -> None:
+    if session.ask(f"{question} [y/N]").lower() not in ("y", "yes"):
+        session.note("nothing was rented")
+        raise typer.Exit(ExitCode.CANCELLED)

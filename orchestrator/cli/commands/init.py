@@ -1,0 +1,46 @@
+"""`gpulease init`: a starter job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.blocks import Text
+from orchestrator.cli.session import Session
+from orchestrator.errors import UsageError
+
+
+def command(
+    ctx: typer.Context,
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="finetune, or code for your own program.")
+    ] = "finetune",
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="T", help="What to train for.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where; - for stdout.")
+    ] = Path("job.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write a commented job file to fill in."""
+    from orchestrator.spec.starter import starter_text
+
+    session: Session = ctx.obj
+    text = starter_text("finetune", "code") if kind == "code" else starter_text(kind, task)
+    if str(output) == "-" and not session.options.json:
+        sys.stdout.write(text)
+        return
+    try:
+        with output.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(f"{output} is there already", hint="--force replaces it") from error
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror}") from error
+    next_step = f"edit it, then: gpulease check {output}"
+    answer = {"schema": 1, "path": str(output.absolute())}
+    session.result(answer, [Text(f"wrote {output}"), Text(next_step)])

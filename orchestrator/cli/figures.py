@@ -1,0 +1,72 @@
+"""Dollars, durations and sizes in words. Pure."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+
+def dollars(amount: str | None) -> str:
+    """A decimal string as people write money: cents, and more where the amount is small.
+
+    >>> dollars("2"), dollars("0.0034"), dollars("1234.5"), dollars(None)
+    ('$2.00', '$0.0034', '$1,234.50', 'none')
+    """
+    if amount is None:
+        return "none"
+    try:
+        value = Decimal(amount)
+    except InvalidOperation:
+        return amount
+    places = Decimal("0.01") if value == 0 or abs(value) >= Decimal("0.1") else Decimal("0.0001")
+    return f"${value.quantize(places, ROUND_HALF_UP):,}"
+
+
+def duration(seconds: float) -> str:
+    """At most two units.
+
+    >>> duration(4.26), duration(75), duration(3720), duration(90000)
+    ('4.3 s', '1m15s', '1h02m', '1d01h')
+    """
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def size(size_bytes: float) -> str:
+    """Bytes in the unit that fits.
+
+    >>> size(512), size(90_900_000)
+    ('512 B', '86.7 MiB')
+    """
+    if size_bytes < 1024:
+        return f"{int(size_bytes)} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        size_bytes /= 1024
+        if size_bytes < 1024 or unit == "GiB":
+            break
+    return f"{size_bytes:.1f} {unit}"
+
+
+def number(value: float | str) -> str:
+    """A figure of a program with the digits that matter.
+
+    >>> number(0.96543), number(5e-05), number(120), number("n/a")
+    ('0.9654', '5e-05', '120', 'n/a')
+    """
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def moment(utc: str | None) -> str:
+    """UTC text for reading.
+
+    >>> moment("2027-01-15T08:00:05Z")
+    '2027-01-15 08:00:05 UTC'
+    """
+    return utc.replace("T", " ").replace("Z", " UTC") if utc else "-"

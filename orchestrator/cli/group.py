@@ -1,0 +1,64 @@
+"""The command group: each command is imported when it is typed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.help import help_page
+from orchestrator.cli.index import BY_NAME, COMMANDS
+from orchestrator.errors import UsageError
+from orchestrator.spec.nearest import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+
+class LazyGroup(TyperGroup):
+    """Knows every command's name and first sentence without importing it."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return [entry.name for entry in COMMANDS if entry.group]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in BY_NAME:
+            return None
+        return load_command(cmd_name)
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        name = args[0]
+        if name in BY_NAME or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise UsageError(
+            f"there is no command {quoted(name)}{did_you_mean(name, BY_NAME)}",
+            hint="gpulease --help lists them",
+        )
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        formatter.write(help_page())
+
+
+def load_command(name: str) -> Command:
+    """Import one command and let typer read its signature."""
+    module = import_module(f"orchestrator.cli.commands.{name}")
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, epilog="Also: --json, --home DIR, -v (gpulease --help)")(module.command)
+    return typer.main.get_command(single)
+
+
+def build_group() -> TyperGroup:
+    """The whole command line."""
+    app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=True)
+    app.callback()(_nothing)
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
+def _nothing() -> None:
+    """Global options were taken out before (options.py)."""

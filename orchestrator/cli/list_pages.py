@@ -1,0 +1,99 @@
+"""Runs, machines and findings in blocks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from orchestrator.cli.blocks import Block, Bullets, Cell, Table, Text, Tone
+from orchestrator.cli.figures import dollars, moment
+from orchestrator.runs.view import MachineView, RunView
+
+Finding = tuple[str, bool | None, str, str]  # what, ok or None for unknown, finding, fix
+
+_WHOSE_TONES = {"orphan": Tone.BAD, "ours": Tone.GOOD}
+
+
+def runs_page(runs: Sequence[RunView], month: tuple[Decimal, Decimal, Decimal]) -> list[Block]:
+    """One line a run, and what the month has cost."""
+    rows = tuple(_run_row(view) for view in runs)
+    spent, committed, limit = (dollars(str(figure)) for figure in month)
+    return [
+        Text("" if rows else "no open run (--all shows the ended ones)"),
+        Table(
+            ("run", "name", "state", "machine", ">spent", ">cap", ">$/h now", "since", "waiting"),
+            rows,
+        ),
+        Text(f"this month: {spent} spent, {committed} committed, of {limit}", Tone.DIM),
+    ]
+
+
+def machines_page(machines: Sequence[MachineView]) -> list[Block]:
+    """One line a machine, and what all of them burn."""
+    rows = tuple(_machine_row(machine) for machine in machines)
+    burn = sum((Decimal(machine["usd_per_hour"]) for machine in machines), Decimal(0))
+    return [
+        Text("" if rows else "no machine on any account"),
+        Table(
+            ("whose", "provider", "id", "GPU", "status", ">$/h", ">age", "run", "deadline", "note"),
+            rows,
+        ),
+        Text(f"together {dollars(str(burn))}/h" if rows else "", Tone.DIM),
+    ]
+
+
+def findings_page(findings: Sequence[Finding]) -> list[Block]:
+    """What was looked at, how it is, and what to do about it."""
+    words = {True: ("ok", Tone.GOOD), False: ("no", Tone.BAD), None: ("?", Tone.WARN)}
+    rows: list[tuple[Cell, ...]] = []
+    for what, ok, finding, fix in findings:
+        word, tone = words[ok]
+        rows.append((Text(word, tone), what, finding, "" if ok else fix))
+    return [Table(("", "what", "found", "fix"), tuple(rows))]
+
+
+def failures_block(failures: Sequence[str]) -> list[Block]:
+    """Accounts or providers that could not be asked."""
+    return [Bullets(tuple(failures), Tone.WARN)]
+
+
+def finding_objects(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """The same for --json."""
+    return [
+        {"what": what, "ok": ok, "finding": finding, "fix": fix}
+        for what, ok, finding, fix in findings
+    ]
+
+
+def _run_row(view: RunView) -> tuple[Cell, ...]:
+    offer = view["offer"]
+    state: Cell = view["state"]
+    if view["outcome"]:
+        good = view["outcome"] == "succeeded" and view["returned"]["proven"]
+        state = Text(view["outcome"], Tone.GOOD if good else Tone.BAD)
+    return (
+        (view["run"] or "-")[:8],
+        view["name"],
+        state,
+        f"{offer['gpu'] or 'no GPU'}, {offer['provider']}" if offer else "-",
+        dollars(view["spent_upper_usd"]),
+        dollars(view["cap_usd"]),
+        dollars(view["burn_usd_per_hour"]),
+        moment(view["created_at"]),
+        view["waiting"] or "-",
+    )
+
+
+def _machine_row(machine: MachineView) -> tuple[Cell, ...]:
+    return (
+        Text(machine["whose"], _WHOSE_TONES.get(machine["whose"], Tone.PLAIN)),
+        machine["provider"],
+        machine["id"],
+        machine["gpu"] or "none",
+        machine["status"],
+        dollars(machine["usd_per_hour"]),
+        f"{machine['age_hours']:.1f} h",
+        (machine["run"] or "-")[:8],
+        moment(machine["deadline"]),
+        machine["note"] or "-",
+    )

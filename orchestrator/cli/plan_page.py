@@ -1,0 +1,107 @@
+"""A plan in blocks: what would be rented, for how much, and what guards the money. Pure."""
+
+from __future__ import annotations
+
+from orchestrator.cli.blocks import Block, Bullets, Facts, Table, Text, Tone, heading, section
+from orchestrator.cli.figures import dollars, moment
+from orchestrator.runs.view import OfferView, PlanView, RefusedOfferView
+
+_MOST_OFFERS = 8
+_MOST_REFUSED = 6
+
+
+def plan_page(plan: PlanView) -> list[Block]:
+    """The whole plan; nothing has been spent."""
+    return [
+        heading(f"Plan for {plan['name']} ({plan['kind']})"),
+        Facts(
+            (
+                *((key.replace("_", " "), _need(value)) for key, value in plan["need"].items()),
+                *plan["sizing"],
+            )
+        ),
+        *_offers(plan),
+        *section("Not used", *_refused(plan["refused"])),
+        *section("Money", Facts(_money(plan))),
+        *section("What guards it", Bullets(tuple(plan["guards"]))),
+        *section("Results", Bullets(tuple(plan["artifacts"]))),
+        *section("Mind", Bullets(tuple(plan["warnings"]), Tone.WARN)),
+    ]
+
+
+def offers_table(offers: list[OfferView]) -> Table:
+    """Offers in their order, with the forecast where there is one."""
+    forecast = any("forecast" in offer for offer in offers)
+    headings: tuple[str, ...] = (">#", "provider", "GPU", ">GiB", ">$/h")
+    headings += (">forecast", ">hours") if forecast else ()
+    headings += ("region", "trust", "stock") + (("guard",) if forecast else ())
+    return Table(headings, tuple(_row(n, o, forecast) for n, o in enumerate(offers, 1)))
+
+
+def _row(number: int, offer: OfferView, forecast: bool) -> tuple[str, ...]:
+    count = f"{offer['gpu_count']} x " if offer["gpu_count"] > 1 else ""
+    cells: tuple[str, ...] = (
+        str(number),
+        offer["provider"],
+        f"{count}{offer['gpu'] or 'none'}",
+        f"{offer['gpu_memory_gib']:g}" if offer["gpu_memory_gib"] else "-",
+        dollars(offer["usd_per_hour"]),
+    )
+    if forecast:
+        cells += _forecast(offer)
+    cells += (offer["region"] or "-", offer["trust"], offer["stock"] or "-")
+    return cells + ((offer.get("guard", "-"),) if forecast else ())
+
+
+def _forecast(offer: OfferView) -> tuple[str, str]:
+    if "forecast" not in offer:
+        return "-", "-"
+    low_usd, high_usd = offer["forecast"]["cost_usd"]
+    low_hours, high_hours = offer["forecast"]["hours"]
+    return f"{dollars(low_usd)} - {dollars(high_usd)}", f"{low_hours:.2f} - {high_hours:.2f}"
+
+
+def _offers(plan: PlanView) -> list[Block]:
+    offers = plan["offers"]
+    if not offers:
+        return [
+            *section("Offers", Text("nothing that is for rent now fits", Tone.BAD)),
+            Text(plan["relaxation"]),
+        ]
+    more = len(offers) - _MOST_OFFERS
+    return [
+        heading("Offers, the first is tried first"),
+        offers_table(offers[:_MOST_OFFERS]),
+        Text(f"and {more} more (--json lists all)" if more > 0 else "", Tone.DIM),
+    ]
+
+
+def _refused(refused: list[RefusedOfferView]) -> list[Block]:
+    more = len(refused) - _MOST_REFUSED
+    rows = tuple(
+        (offer["provider"], offer["gpu"] or "none", dollars(offer["usd_per_hour"]), offer["reason"])
+        for offer in refused[:_MOST_REFUSED]
+    )
+    return [
+        Table(("provider", "GPU", ">$/h", "why not"), rows),
+        Text(f"and {more} more (--json lists all)" if more > 0 else "", Tone.DIM),
+    ]
+
+
+def _money(plan: PlanView) -> tuple[tuple[str, str | Text], ...]:
+    cap: str | Text = dollars(plan["cap_usd"])
+    if plan["cap_usd"] is None:
+        cap = Text(f"none yet; suggested {dollars(plan['suggested_cap_usd'])}", Tone.WARN)
+    return (
+        ("cap", cap),
+        ("worst case", f"{dollars(plan['worst_usd'])}, reserved before anything is rented"),
+        ("bringing home", f"{dollars(plan['reserve_usd'])} of it is kept for collect and return"),
+        ("deadline", f"{plan['deadline_hours']:.2f} h after the rent, whatever happens"),
+        ("good until", f"{moment(plan['start_by'])}: later no machine is rented"),
+    )
+
+
+def _need(value: str | float | list[str]) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

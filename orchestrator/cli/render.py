@@ -1,0 +1,119 @@
+"""Blocks on a terminal, a pipe or a file. The only module that knows rich."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import IO, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table as Grid
+from rich.text import Text as Styled
+
+from orchestrator.cli.blocks import Bar, Block, Bullets, Cell, Facts, Table, Text, Tone, holds
+from orchestrator.cli.clean import clean, clean_line
+
+_STYLES = {
+    Tone.PLAIN: "",
+    Tone.HEADING: "bold",
+    Tone.GOOD: "green",
+    Tone.WARN: "yellow",
+    Tone.BAD: "bold red",
+    Tone.DIM: "dim",
+}
+_PIPE_WIDTH = 120
+_BAR_WIDTH = 30
+_INDENT = 2
+
+
+def console_of(stream: IO[str]) -> Console:
+    """A console that interprets nothing in the texts it is given; NO_COLOR and COLUMNS count."""
+    console = Console(file=stream, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE_WIDTH
+    return console
+
+
+def print_blocks(stream: IO[str], blocks: Iterable[Block]) -> None:
+    """A page: headings stand at the margin with an empty line above, all else is indented."""
+    console = console_of(stream)
+    for number, block in enumerate(block for block in blocks if holds(block)):
+        if number and isinstance(block, Text) and block.tone is Tone.HEADING:
+            console.print()
+        unbroken = isinstance(block, Text) and block.unbroken
+        console.print(to_renderable(block), soft_wrap=unbroken)
+
+
+class LiveBlocks:
+    """Blocks that are redrawn in place at the foot of a terminal, below lines that stay."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._console = console_of(stream)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, blocks: Sequence[Block]) -> None:
+        parts = [to_renderable(block) for block in blocks if holds(block)]
+        self._live.update(Group(*parts), refresh=True)
+
+    def line(self, text: str) -> None:
+        """One line above the blocks, for good."""
+        self._console.print(Styled(clean_line(text)), soft_wrap=True)
+
+
+def to_renderable(block: Block) -> RenderableType:
+    """One block in rich's terms."""
+    match block:
+        case Text(text, tone, unbroken):
+            styled = _styled(block)
+            if tone is Tone.HEADING or unbroken:
+                return styled
+            return Padding(styled, (0, 0, 0, _INDENT))
+        case Facts(rows):
+            grid = Grid.grid(padding=(0, 2, 0, 0))
+            grid.add_column(no_wrap=True, style="dim")
+            grid.add_column(overflow="fold")
+            for label, cell in rows:
+                if cell if isinstance(cell, str) else cell.text:
+                    grid.add_row(_styled(label), _styled(cell))
+        case Table(headings, rows):
+            grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+            for name in headings:
+                justify = "right" if name.startswith(">") else "left"
+                grid.add_column(name.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]
+            for row in rows:
+                grid.add_row(*map(_styled, row))
+        case Bullets(sentences, tone):
+            grid = Grid.grid(padding=(0, 1, 0, 0))
+            grid.add_column(no_wrap=True)
+            grid.add_column(overflow="fold")
+            for sentence in sentences:
+                grid.add_row("-", _styled(Text(sentence, tone)))
+        case Bar(done, total, text):
+            grid = Grid.grid(padding=(0, 2, 0, 0))
+            grid.add_column(width=_BAR_WIDTH)
+            grid.add_column(overflow="fold")
+            bar = ProgressBar(total=total or 1, completed=min(done, total or 1), width=_BAR_WIDTH)
+            grid.add_row(bar, _styled(text))
+    return Padding(grid, (0, 0, 0, _INDENT), expand=False)
+
+
+def _styled(cell: Cell) -> Styled:
+    if isinstance(cell, str):
+        return Styled(clean(cell))
+    return Styled(clean(cell.text), style=_STYLES[cell.tone])
