@@ -4,7 +4,15 @@ The only file of the agent that other layers import. All files lie in the machin
 `$HOME/gpulease/<label>` (on this computer: the machine's own folder). Times are epoch seconds,
 sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
 
-    agent.pyz        the agent, a zipapp; commands: `start`, `stop`, `send`, `guard-status`
+    agent.pyz        the agent, a zipapp; commands, each run in the work folder:
+                     `start`         detaches; answers {"started": true, "pid": n}, or
+                                     {"started": false, "error": "…", "pid"?: n} and exit code 3
+                                     when it was started before, 2 when run.json is not valid
+                     `stop [GRACE_S [REASON]]`  writes `stop`
+                     `kill`          ends agent, program and all they started, at once
+                     `send`          see below
+                     `guard-status`  {"armed", "credential", "reachable", "label", "boots",
+                                     "agent_alive", "agent_pid", "deadline"}; armed: the loop lives
     run.json         RUN FILE, 0600, written by the driver before `start`
     secrets.json     {"NAME": "value"}, 0600; a link to a file on tmpfs where there is one
     guard.json       GUARD RECORD, written by the boot guard where there is one
@@ -17,7 +25,8 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     venv/            the program's environment
     output/          what the program gives back (GPULEASE_OUTPUT); all of it is artifacts
     checkpoints/     GPULEASE_CHECKPOINTS; one folder per checkpoint, complete when it holds
-                     `complete.json` = {"step": n, "at": t, "files": [{"path","size_bytes","sha256"}]}
+                     `complete.json` = {"step": n, "at": t,
+                     "files": [{"path", "size_bytes", "sha256"}]}
     log.txt          stdout and stderr of set-up and program, in order
     events.jsonl     EVENTS, one JSON object a line, appended only
     metrics.json     final metrics, written by the program: {"eval_accuracy": 0.97, …}
@@ -25,9 +34,18 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     manifest.json    MANIFEST, written last of all
     stop             written by the driver: {"reason": "cancelled", "grace_s": 60}
     fetched          written by the driver when everything is home
+    sent             touched by `send`: while artifacts are fetched, `hold_s` does not run out
+    end              its presence makes the boot guard end the machine now
+    guard.sh         the boot guard's loop; the agent starts it again if it dies
+    agent.lock       held by the living agent; its pid. A folder has one agent, once
+    agent.stderr     what the agent itself had to say, normally nothing
+    reserve          1 MiB, given up so that the last records fit on a full disk
 """
 
+from __future__ import annotations
+
 import json
+from typing import Mapping
 
 PROTOCOL = 1
 
@@ -49,25 +67,34 @@ EXIT_FILE = "exit.json"
 MANIFEST_FILE = "manifest.json"
 STOP_FILE = "stop"
 FETCHED_FILE = "fetched"
+SENT_FILE = "sent"
+END_FILE = "end"
+GUARD_SCRIPT = "guard.sh"
+LOCK_FILE = "agent.lock"
+STDERR_FILE = "agent.stderr"
+RESERVE_FILE = "reserve"
+VENV_DIR = "venv"
 CHECKPOINT_COMPLETE = "complete.json"
 
 # RUN FILE
 #   {"protocol": 1, "run": "…", "label": "gl1-…", "created_at": t, "deadline_at": t, "hold_s": 1800,
 #    "ends_machine": true,          # false where ending is not the agent's to do (this computer)
 #    "device": "cuda" | "cpu",      # cuda: torch must see a GPU; cpu: allow_cpu was granted
-#    "setup": "shell text" | null,  # the job's own `setup:` command, run in code/ before the program
-#    "requirements": "requirements.cpu.txt" | null,   # in code/; installed by uv into venv/
-#    "python": "3.11",              # for the environment
+#    "setup": "shell text" | null,  # the job's own `setup:` command, run in code/ before the
+#                                   # program, with the program's environment
+#    "requirements": "requirements.cpu.txt" | null,   # in code/; installed by uv into venv/;
+#                                   # null: the machine's own python runs the program
+#    "python": "3.11",              # for the environment; a newer one is taken where it is missing
 #    "model": {"id": "…", "revision": "40 hex", "endpoint": "https://…"} | null,
 #    "command": ["python", "train.py", …] | "shell text",  # run in code/ with venv first on PATH
 #    "environment": {"K": "v"},     # the job's env
 #    "checkpoints_every_s": 900, "grace_s": 60,
 #    "log_limit_bytes": 1073741824}
 #
-# The program sees GPULEASE_RUN, GPULEASE_DATA, GPULEASE_MODEL, GPULEASE_OUTPUT, GPULEASE_CHECKPOINTS,
-# GPULEASE_METRICS (path of metrics.json), GPULEASE_EVENTS (append JSON lines: progress),
-# GPULEASE_DEVICE, GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE. SIGTERM asks for a checkpoint and
-# an end within grace_s.
+# The program sees GPULEASE_RUN, GPULEASE_DATA, GPULEASE_MODEL, GPULEASE_OUTPUT,
+# GPULEASE_CHECKPOINTS, GPULEASE_METRICS (path of metrics.json), GPULEASE_EVENTS (append JSON
+# lines: progress), GPULEASE_DEVICE, GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE. SIGTERM asks
+# for a checkpoint and an end within grace_s.
 #
 # GUARD RECORD (boot guard): {"armed_at": t, "label": "…", "boots": 1, "credential": true,
 #    "reachable": true, "pid": n}
@@ -77,12 +104,16 @@ CHECKPOINT_COMPLETE = "complete.json"
 #               "seconds"?: s, "detail"?: "…"}
 #   progress   {"step", "steps", "loss"?, "learning_rate"?, "samples_per_s"?, "epoch"?, "eta_s"?,
 #               "metrics"?: {"eval_loss": …}}                     (written by the program)
-#   checkpoint {"step", "path": "checkpoints/step-40", "size_bytes"} (agent, when complete.json appears)
-#   host       {"cpu_percent", "ram_used_bytes", "disk_free_bytes", "gpus": [{"util", "memory_used_bytes"}]}
+#   checkpoint {"step", "path": "checkpoints/step-40", "size_bytes"}
+#                                                          (agent, when complete.json appears)
+#   host       {"cpu_percent", "ram_used_bytes", "disk_free_bytes",
+#               "gpus": [{"util", "memory_used_bytes"}]}
 #   message    {"text"}                                            (shown to the person)
 #   exited     the EXIT RECORD's fields
 #   ready      {"manifest": true}                                  (manifest.json is complete)
-#   ending     {"why": "deadline" | "hold" | "unattended" | "fetched"}
+#   ending     {"why": "deadline" | "hold" | "fetched"}; hold: `hold_s` after `ready` nothing was
+#              fetched and nothing was being sent; fetched: the same moment with `fetched` there
+#              (where `ends_machine` is false: at once)
 #
 # EXIT RECORD: {"protocol": 1, "exit_code": n | null, "signal": n | null, "why": one of WHY,
 #    "phase": "setup" | "download" | "program", "started_at": t | null, "ended_at": t,
@@ -102,6 +133,6 @@ KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
 # {"size_bytes": bytes that follow} or {"error": "…"}, then exactly that many bytes.
 
 
-def encode(record):  # type: (dict) -> bytes
+def encode(record: Mapping[str, object]) -> bytes:
     """One record as a JSON line."""
     return (json.dumps(record, sort_keys=True, separators=(",", ":")) + "\n").encode()

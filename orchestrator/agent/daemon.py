@@ -1,0 +1,165 @@
+"""The agent while it lives: job, samples, checkpoints, stop file, deadline, hold."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Mapping
+
+from . import protocol
+from .checkpoints import CheckpointWatch
+from .clock import Clock
+from .deadline import Deadline
+from .environment import base_environment
+from .guard import Guard
+from .host import Host
+from .job import Job, Tools
+from .log import Log
+from .processes import Children
+from .records import Events, Reserve, read_record
+from .runfile import RunFile
+from .runner import Runner
+from .stopping import StopWish
+
+_TICK_S = 0.25
+_SLOW_TICKS = 8  # what need not be looked at each time
+_HOST_EVERY_S = 10.0
+_FLUSH_S = 15.0  # kept before the deadline for exit record and manifest
+_LAST_RECORDS_S = 10.0
+_LONGEST_GRACE_S = 3600.0
+
+
+class Daemon:
+    """Runs one job, and sees to the end of the machine."""
+
+    def __init__(self, work: Path, run: RunFile, machine: Mapping[str, str]) -> None:
+        base = base_environment(machine)
+        # Downloads obey the machine's proxies and certificates; nothing else is inherited.
+        os.environ.clear()
+        os.environ.update(base)
+        self._work = work
+        self._run = run
+        self._clock = Clock(base.get("GPULEASE_CLOCK"))
+        self._deadline = Deadline(work, run, self._clock)
+        self._wish = StopWish(self._clock)
+        self._children = Children()
+        self._reserve = Reserve(work / protocol.RESERVE_FILE)
+        self._events = Events(work / protocol.EVENTS_FILE, self._clock, self._reserve)
+        self._checkpoints = CheckpointWatch(work, self._events)
+        self._guard = Guard(work, machine, self._children)
+        log = Log(work / protocol.LOG_FILE, run.log_limit_bytes)
+        runner = Runner(self._children, log, self._wish)
+        self._host = Host(work, base, Runner(self._children, log, self._wish))
+        tools = Tools(
+            self._clock,
+            log,
+            self._events,
+            self._reserve,
+            self._children,
+            self._wish,
+            runner,
+            self._checkpoints,
+        )
+        self._job = Job(work, run, base, tools)
+        self._idle_since_s: float | None = None
+        self._last_sent_ns = 0
+        self._ending = ""
+
+    def live(self) -> None:
+        """Run the job and stay until the machine ends, or until nothing is left to do here."""
+        signal.signal(signal.SIGHUP, _ignore)
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        signal.signal(signal.SIGINT, _ignore)
+        job = threading.Thread(target=self._job.perform, daemon=True)
+        job.start()
+        threading.Thread(target=self._sample, daemon=True).start()
+        ticks = 0
+        while (self._work / protocol.LOCK_FILE).exists():
+            if self._tick(slow=ticks % _SLOW_TICKS == 0):
+                break
+            ticks += 1
+            time.sleep(_TICK_S)
+        self._children.kill_all()
+        job.join(_LAST_RECORDS_S)
+
+    def _tick(self, *, slow: bool) -> bool:
+        """One look at everything; true when the agent's work here is done."""
+        self._children.reap()
+        self._obey_stop_file()
+        self._obey_deadline()
+        if slow:
+            self._checkpoints.look()
+            if self._run.ends_machine:
+                self._guard.keep_alive()
+        if not self._ending:
+            self._ending = self._why_to_end()
+            if self._ending:
+                self._events.add("ending", why=self._ending)
+                self._reserve.give_up()
+        if not self._ending:
+            return False
+        if not self._run.ends_machine:
+            return True
+        if slow:
+            self._guard.end_machine()
+        return False
+
+    def _obey_stop_file(self) -> None:
+        path = self._work / protocol.STOP_FILE
+        if self._job.over.is_set() or not path.exists():
+            return
+        record = read_record(path) or {}
+        grace_s, reason = record.get("grace_s"), record.get("reason")
+        if isinstance(grace_s, bool) or not isinstance(grace_s, (int, float)):
+            grace_s = self._run.grace_s
+        grace_s = min(max(0.0, float(grace_s)), _LONGEST_GRACE_S)
+        if not self._wish.is_asked() or grace_s == 0:
+            self._wish.ask(protocol.WHY_STOPPED, grace_s, reason if isinstance(reason, str) else "")
+
+    def _obey_deadline(self) -> None:
+        left_s = self._deadline.left_s()
+        if left_s <= self._run.grace_s + _FLUSH_S and not self._job.over.is_set():
+            grace_s = max(0.0, min(self._run.grace_s, left_s - _FLUSH_S))
+            self._wish.ask(protocol.WHY_DEADLINE, grace_s, "the machine's deadline came")
+
+    def _why_to_end(self) -> str:
+        """Why the machine ends now; empty when it goes on."""
+        if self._deadline.left_s() <= 0:
+            return "deadline"
+        if not self._job.over.is_set():
+            return ""
+        fetched = (self._work / protocol.FETCHED_FILE).exists()
+        if fetched and not self._run.ends_machine:
+            return "fetched"
+        now_s = self._clock.elapsed_s()
+        if self._idle_since_s is None or self._was_sent():
+            self._idle_since_s = now_s
+        if now_s - self._idle_since_s < self._run.hold_s:
+            return ""
+        return "fetched" if fetched else "hold"
+
+    def _was_sent(self) -> bool:
+        """Whether `send` was at work since the last look."""
+        try:
+            sent_ns = (self._work / protocol.SENT_FILE).stat().st_mtime_ns
+        except OSError:
+            return False
+        changed, self._last_sent_ns = sent_ns != self._last_sent_ns, sent_ns
+        return changed
+
+    def _sample(self) -> None:
+        while not self._job.over.is_set():
+            self._events.add("host", **self._host.sample())
+            self._job.over.wait(_HOST_EVERY_S)
+
+    def _on_terminate(self, *_: object) -> None:
+        # In a thread: the handler may have interrupted whoever holds the wish's lock.
+        arguments = (protocol.WHY_STOPPED, self._run.grace_s, "the agent got SIGTERM")
+        threading.Thread(target=self._wish.ask, args=arguments, daemon=True).start()
+
+
+def _ignore(*_: object) -> None:
+    """Not SIG_IGN, which the program would inherit."""

@@ -1,0 +1,141 @@
+"""The agent's commands, each run in the machine's work folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Callable, Sequence
+
+from . import protocol
+from .daemon import Daemon
+from .detach import AlreadyStarted, agent_process, detach, take_lock
+from .environment import machine_environment
+from .guard import guard_lives, guard_record
+from .processes import living_descendants
+from .records import Record, write_record
+from .runfile import BadRunFile, parse_run_file
+from .send import serve
+
+_USAGE = 64
+_REFUSED = 3
+_BAD_RUN_FILE = 2
+_KILL_ROUNDS = 200
+_KILL_PAUSE_S = 0.02
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code."""
+    command = _COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
+        names = ", ".join(_COMMANDS)
+        sys.stderr.write(f"usage: agent.pyz COMMAND, one of {names}\n")
+        return _USAGE
+    os.umask(0o077)
+    return command(Path.cwd(), arguments[1:])
+
+
+def start(work: Path, _: Sequence[str]) -> int:
+    """Detach the daemon and say so."""
+    try:
+        run = parse_run_file((work / protocol.RUN_FILE).read_bytes())
+    except (OSError, BadRunFile) as error:
+        _answer({"started": False, "error": f"{protocol.RUN_FILE}: {error}"})
+        return _BAD_RUN_FILE
+    try:
+        lock = take_lock(work)
+    except AlreadyStarted as error:
+        _answer({"started": False, "error": str(error), "pid": error.pid})
+        return _REFUSED
+    pid = detach(work, lock)
+    if pid is not None:
+        _answer({"started": pid > 0, "pid": pid})
+        return 0 if pid else 1
+    try:
+        Daemon(work, run, machine_environment(work, os.environ)).live()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def stop(work: Path, arguments: Sequence[str]) -> int:
+    """Write the stop file."""
+    record: Record = {"reason": arguments[1] if len(arguments) > 1 else "stopped by hand"}
+    if arguments:
+        record["grace_s"] = float(arguments[0])
+    write_record(work / protocol.STOP_FILE, record)
+    return 0
+
+
+def kill(work: Path, _: Sequence[str]) -> int:
+    """End the agent and all that came of it. The folder stays."""
+    pid, alive = agent_process(work)
+    if not alive:
+        return 0
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)  # or it would go on to the next step
+        for _round in range(_KILL_ROUNDS):
+            descendants = living_descendants(pid, set())
+            for descendant in descendants:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(descendant, signal.SIGKILL)
+            if not descendants:
+                break
+            time.sleep(_KILL_PAUSE_S)
+        os.kill(pid, signal.SIGKILL)
+    for _round in range(_KILL_ROUNDS):
+        if not agent_process(work)[1]:
+            return 0
+        time.sleep(_KILL_PAUSE_S)
+    return 1
+
+
+def send(work: Path, _: Sequence[str]) -> int:
+    """Serve files until stdin ends."""
+    with contextlib.suppress(BrokenPipeError):
+        serve(work, sys.stdin.buffer, sys.stdout.buffer)
+    return 0
+
+
+def guard_status(work: Path, _: Sequence[str]) -> int:
+    """Say what is known of the boot guard and of the agent."""
+    record = guard_record(work)
+    pid, alive = agent_process(work)
+    _answer(
+        {
+            "armed": guard_lives(work),
+            "credential": record.get("credential") is True,
+            "reachable": record.get("reachable") is True,
+            "label": record.get("label"),
+            "boots": record.get("boots"),
+            "agent_pid": pid or None,
+            "agent_alive": alive,
+            "deadline": _deadline(work),
+        }
+    )
+    return 0
+
+
+def _deadline(work: Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        return float((work / protocol.DEADLINE_FILE).read_text())
+    return None
+
+
+def _answer(record: Record) -> None:
+    sys.stdout.buffer.write(protocol.encode(record))
+    sys.stdout.flush()
+
+
+_COMMANDS: dict[str, Callable[[Path, Sequence[str]], int]] = {
+    "start": start,
+    "stop": stop,
+    "kill": kill,
+    "send": send,
+    "guard-status": guard_status,
+}

@@ -1,0 +1,102 @@
+"""Runs one command of the job: its output into the log, its end by itself or by our wish."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, Sequence
+
+from .log import Log
+from .processes import Children, read_all
+from .stopping import StopWish
+
+_POLL_S = 0.1
+_LAST_OUTPUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    exit_code: int | None
+    signal: int | None
+    killed: bool = False  # by us
+
+    @property
+    def ok(self) -> bool:
+        """Whether it did what it was asked."""
+        return self.exit_code == 0
+
+
+class Runner:
+    """Runs commands one after another. `abort` ends them at once."""
+
+    def __init__(self, children: Children, log: Log, wish: StopWish) -> None:
+        self._children = children
+        self._log = log
+        self._wish = wish
+        self.abort = threading.Event()
+
+    def run(
+        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], graceful: bool = False
+    ) -> Ended:
+        """Run `argv` and wait; `graceful`: a wish to stop is SIGTERM first, SIGKILL in time.
+
+        Raises OSError when it cannot be started.
+        """
+        process = self._children.spawn(
+            argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        pump = threading.Thread(target=self._pump, args=(process,), daemon=True)
+        pump.start()
+        killed = self._wait(process, graceful)
+        self._children.signal_group(process, signal.SIGKILL)  # what it left behind
+        pump.join(_LAST_OUTPUT_S)
+        code = process.returncode
+        return Ended(code, None, killed) if code >= 0 else Ended(None, -code, killed)
+
+    def capture(
+        self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout_s: float
+    ) -> tuple[int, str] | None:
+        """Exit code and stdout of a short command; None when it cannot run or takes too long."""
+        try:
+            process = self._children.spawn(argv, cwd=cwd, env=env, stdout=subprocess.PIPE)
+        except OSError:
+            return None
+        try:
+            for _ in range(max(1, int(timeout_s / _POLL_S))):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    out, _ = process.communicate(timeout=_POLL_S)
+                    return process.returncode, out.decode(errors="replace")
+                if self._wish.is_asked() or self.abort.is_set():
+                    break
+            return None
+        finally:
+            self._children.signal_group(process, signal.SIGKILL)
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+    def _wait(self, process: subprocess.Popen[bytes], graceful: bool) -> bool:
+        asked = killed = False
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_POLL_S)
+                return killed
+            if self._wish.is_asked() and graceful and not asked:
+                asked = True
+                self._children.signal_group(process, signal.SIGTERM)
+            overdue = self._wish.is_overdue() if graceful else self._wish.is_asked()
+            if overdue or self.abort.is_set():
+                killed = True
+                self._children.signal_group(process, signal.SIGKILL)
+
+    def _pump(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for piece in read_all(process.stdout):
+                self._log.write(piece)

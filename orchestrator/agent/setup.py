@@ -1,0 +1,123 @@
+"""The program's environment: by uv, from the requirements that came with the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Mapping
+
+from . import protocol
+from .environment import installer_environment
+from .log import Log, last_words
+from .runfile import RunFile
+from .runner import Runner
+
+UV_VERSION = "0.13.9"  # installed where the machine has no uv
+
+_TORCH_INDEX = "https://download.pytorch.org/whl"
+_LOCAL_VERSION = re.compile(r"==\s*[\w.!]+\+(cpu|cu\d+)\b")
+_UV_FOLDER = ".uv"
+
+
+class SetupFailed(Exception):
+    """The program cannot run; the text says why, in one paragraph."""
+
+
+class Stopped(Exception):
+    """Somebody wished the job to end meanwhile."""
+
+
+class Setup:
+    """Makes the environment in `venv/`."""
+
+    def __init__(
+        self, work: Path, run: RunFile, base: Mapping[str, str], runner: Runner, log: Log
+    ) -> None:
+        self._work = work
+        self._run = run
+        self._environment = installer_environment(base)
+        self._runner = runner
+        self._log = log
+
+    def make_environment(self) -> None:
+        """Raises SetupFailed, OSError."""
+        if self._run.requirements is None:
+            self._name_python()
+            return
+        requirements = self._work / protocol.CODE_DIR / self._run.requirements
+        try:
+            text = requirements.read_text(errors="replace")
+        except OSError as error:
+            raise SetupFailed(f"code/{self._run.requirements} cannot be read: {error}") from error
+        uv = self._uv()
+        self._make_venv(uv)
+        self._install(uv, text)
+
+    def _uv(self) -> str:
+        installed = self._work / _UV_FOLDER / "bin" / "uv"
+        beside = Path(sys.executable).parent / "uv"
+        places = [str(beside), str(Path(self._environment["HOME"]) / ".local" / "bin" / "uv")]
+        for place in [shutil.which("uv", path=self._environment["PATH"]), *places]:
+            if place and Path(place).is_file():
+                return place
+        self._log.note(f"installing uv {UV_VERSION}")
+        argv = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        argv += ["--target", str(self._work / _UV_FOLDER), f"uv=={UV_VERSION}"]
+        if not self._runner.run(argv, cwd=self._work, env=self._environment).ok:
+            raise SetupFailed(f"uv could not be installed: {last_words(self._log.tail())}")
+        return str(installed)
+
+    def _make_venv(self, uv: str) -> None:
+        wanted = self._run.python
+        # pip for `setup:` and shell commands, which may call it; a packaged program never does.
+        seed = ["--seed"] if self._run.setup or isinstance(self._run.command, str) else []
+        attempts = ((wanted, "never"), (f">={wanted}", "never"), (wanted, "automatic"))
+        for version, downloads in attempts:
+            argv = [uv, "venv", "--quiet", "--no-project", "--clear", "--python", version, *seed]
+            argv.append(str(self._work / protocol.VENV_DIR))
+            environment = {**self._environment, "UV_PYTHON_DOWNLOADS": downloads}
+            if self._runner.run(argv, cwd=self._work, env=environment).ok:
+                return
+        raise SetupFailed(f"no Python {wanted} could be had: {last_words(self._log.tail())}")
+
+    def _install(self, uv: str, requirements: str) -> None:
+        assert self._run.requirements is not None
+        python = self._work / protocol.VENV_DIR / "bin" / "python"
+        argv = [uv, "pip", "install", "--python", str(python), "-r", self._run.requirements]
+        for extra in install_attempts(requirements):
+            if extra:
+                self._log.note(f"once more, with {extra[1]}")
+            code = self._work / protocol.CODE_DIR
+            if self._runner.run([*argv, *extra], cwd=code, env=self._environment).ok:
+                return
+        words = last_words(self._log.tail(), lines=3)
+        raise SetupFailed(f"{self._run.requirements} could not be installed: {words}")
+
+    def _name_python(self) -> None:
+        """Many images have a python3 and no python: give it the name that commands use."""
+        path = self._environment["PATH"]
+        if shutil.which("python", path=path) or not shutil.which("python3", path=path):
+            return
+        python = self._work / protocol.VENV_DIR / "bin" / "python"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.write_text('#!/bin/sh\nexec python3 "$@"\n')
+        python.chmod(0o700)
+
+
+def install_attempts(requirements: str) -> list[list[str]]:
+    """Further arguments of each attempt to install: a `+cpu` or `+cu126` build of torch is on
+    PyTorch's own index, unless the machine's settings know another place.
+
+    >>> install_attempts("torch==2.9.0+cpu")[1][:2]
+    ['--index', 'https://download.pytorch.org/whl/cpu']
+    >>> install_attempts("six==1.17.0")
+    [[]]
+    """
+    builds = sorted(set(_LOCAL_VERSION.findall(requirements)))
+    attempts: list[list[str]] = [[]]
+    if builds:
+        indexes = [word for build in builds for word in ("--index", f"{_TORCH_INDEX}/{build}")]
+        attempts.append([*indexes, "--index-strategy", "unsafe-best-match"])
+    return attempts
