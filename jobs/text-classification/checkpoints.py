@@ -1,0 +1,94 @@
+"""Checkpoints on disk: a folder counts only when `complete.json` vouches for all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+COMPLETE = "complete.json"
+RUN = "run.json"
+_WRITING = ".writing"
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """The `step-N` folders of one run, the two newest kept."""
+
+    folder: Path
+    fingerprint: str  # of the settings; a checkpoint of other settings is never resumed
+
+    @property
+    def writing(self) -> Path:
+        """Where the trainer writes; nobody else looks there."""
+        return self.folder / _WRITING
+
+    def last(self) -> Path | None:
+        """The newest complete checkpoint of these very settings."""
+        for path in reversed(self._steps()):
+            if problem := self._problem(path):
+                print(f"{path.name} is not used: {problem}", flush=True)
+            else:
+                return path
+        return None
+
+    def finish(self, written: Path, step: int) -> Path:
+        """Turn what the trainer wrote into `step-N`, and drop what is too old."""
+        (written / RUN).write_text(json.dumps({"fingerprint": self.fingerprint}))
+        files = [_described(path, written) for path in sorted(written.rglob("*")) if path.is_file()]
+        record = {"step": step, "at": time.time(), "files": files}
+        temporary = written / f"{COMPLETE}.writing"
+        with temporary.open("w") as handle:
+            json.dump(record, handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.rename(written / COMPLETE)
+        target = self.folder / f"step-{step}"
+        shutil.rmtree(target, ignore_errors=True)
+        written.rename(target)
+        self._drop_old()
+        return target
+
+    def clear_unfinished(self) -> None:
+        """Remove what an earlier process left half written."""
+        shutil.rmtree(self.writing, ignore_errors=True)
+
+    def _steps(self) -> list[Path]:
+        found = [path for path in self.folder.glob("step-*") if path.name[5:].isdecimal()]
+        return sorted(found, key=lambda path: int(path.name[5:]))
+
+    def _drop_old(self) -> None:
+        complete = [path for path in self._steps() if (path / COMPLETE).is_file()]
+        for path in complete[:-_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _problem(self, path: Path) -> str:
+        """Why this checkpoint cannot be resumed, or nothing."""
+        try:
+            record = json.loads((path / COMPLETE).read_text())
+            for file in record["files"]:
+                if _described(path / file["path"], path) != file:
+                    return f"{file['path']} is not what was written"
+            run = json.loads((path / RUN).read_text())
+        except FileNotFoundError as error:
+            return f"{Path(str(error.filename)).name} is missing"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return f"it cannot be read ({error})"
+        if run.get("fingerprint") != self.fingerprint:
+            return "it was made with other settings or data"
+        return ""
+
+
+def _described(path: Path, root: Path) -> dict[str, str | int]:
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    return {
+        "path": path.relative_to(root).as_posix(),
+        "size_bytes": path.stat().st_size,
+        "sha256": digest,
+    }

@@ -1,0 +1,44 @@
+"""Which processor trains, found out before anything slow is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from settings import fail
+
+_CUDA_DRIVER = "libcuda.so.1"
+
+
+def check_driver(device: str) -> None:
+    """End at once when a GPU is asked for and the CUDA driver knows of none.
+
+    torch needs seconds to be imported and says the same; rented seconds are money.
+    """
+    if device == "cuda" and (problem := _driver_problem()):
+        fail(f"device is cuda, but {problem}")
+
+
+def _driver_problem() -> str:
+    try:
+        driver = ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return f"this machine has no CUDA driver ({_CUDA_DRIVER})"
+    if status := driver.cuInit(0):
+        return f"the CUDA driver does not start (cuInit gave {status})"
+    count = ctypes.c_int()
+    if driver.cuDeviceGetCount(ctypes.byref(count)) or count.value == 0:
+        return "the CUDA driver finds no GPU"
+    return ""
+
+
+def cpu_cores() -> int:
+    """Cores that this process may really use: affinity, and the container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = max(1, round(int(quota) / int(period)))
+    except (OSError, ValueError):  # no cgroup 2, or "max": no quota
+        return cores or 1
+    return min(cores or 1, allowed)
