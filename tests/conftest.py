@@ -1,0 +1,57 @@
+"""What every test shares: no real keys, one seed, and tests that must be asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+LIVE = os.environ.get("GPULEASE_LIVE") == "1"
+_CREDENTIALS = ("_API_KEY", "_TOKEN", "_ACCESS_KEY", "_ACCESS_KEY_ID")
+
+settings.register_profile("same-every-time", derandomize=True, deadline=None, database=None)
+settings.load_profile("same-every-time")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write what the tests made as the golden files"
+    )
+
+
+def pytest_configure() -> None:
+    """A test sees neither the developer's keys nor the developer's home."""
+    if LIVE:
+        return
+    for name in list(os.environ):
+        if name.startswith("GPULEASE_") or name.endswith(_CREDENTIALS):
+            del os.environ[name]
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    not_live = pytest.mark.skip(reason="rents for real money; GPULEASE_LIVE=1 runs it")
+    not_root = pytest.mark.skip(reason="needs root")
+    for item in items:
+        if "live" in item.keywords and not LIVE:
+            item.add_marker(not_live)
+        if "root" in item.keywords and os.geteuid() != 0:
+            item.add_marker(not_root)
+
+
+@pytest.fixture
+def golden(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
+    """Compare text with `tests/golden/NAME`; with --update-golden write it there."""
+    folder = Path(__file__).parent / "golden"
+
+    def compare(name: str, text: str) -> None:
+        path = folder / name
+        if pytestconfig.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare
