@@ -1,0 +1,273 @@
+"""Which files of the user's folder are sent: git's own ignore rules, and `.gpuleaseignore`."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import SpecError
+from orchestrator.remote.bundle import Entry, file_entry, link_stays_inside
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILE = ".gpuleaseignore"
+NEVER_SENT = frozenset({".git", ".venv", "__pycache__"})
+_GIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    """One file or link of the folder, by its path below it."""
+
+    path: str
+    size_bytes: int
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeListing:
+    """What of a folder would be sent."""
+
+    folder: Path
+    files: tuple[CodeFile, ...]
+    by_git: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files together."""
+        return sum(file.size_bytes for file in self.files)
+
+    def bytes_by_top(self) -> dict[str, int]:
+        """Bytes of each folder (`name/`) or file at the top, the largest first."""
+        sizes: dict[str, int] = {}
+        for file in self.files:
+            top, slash, _ = file.path.partition("/")
+            sizes[top + slash] = sizes.get(top + slash, 0) + file.size_bytes
+        return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
+
+    def entries(self, prefix: str) -> list[Entry]:
+        """Members of a bundle below the folder `prefix`."""
+        return [
+            Entry(f"{prefix}/{file.path}", link=file.link)
+            if file.link
+            else file_entry(f"{prefix}/{file.path}", self.folder / file.path)
+            for file in self.files
+        ]
+
+    def explain(self, path: str) -> str:
+        """One sentence: whether `path` is sent, and by which rule not."""
+        return _explain(self, path)
+
+
+def code_files(folder: Path) -> CodeListing:
+    """List what of `folder` would be sent, sorted by path.
+
+    In a git checkout these are the tracked files and the untracked ones that git does not
+    ignore; elsewhere `.gitignore` files are read as git reads them. `.gpuleaseignore` (the same
+    syntax, in any folder) leaves out more; NEVER_SENT is never sent. Links are kept as links.
+
+    Raises: SpecError when the folder is absent, or links lead out of it.
+    """
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise SpecError([f"{folder}: no such folder"])
+    git_paths = _git_paths(folder)
+    by_git = git_paths is not None
+    paths = git_paths if git_paths is not None else set(_walk(folder, _Rules(folder, ".gitignore")))
+    rules = _Rules(folder, IGNORE_FILE)
+    files, problems = [], []
+    for path in sorted(paths, key=os.fsencode):
+        if NEVER_SENT.intersection(path.split("/")) or rules.excluding(path):
+            continue
+        file = _code_file(folder, path)
+        if file is None:
+            continue
+        if file.link and not _leads_inside(folder, file):
+            problems.append(f"{folder / path}: a link to {file.link}, outside of the folder")
+        files.append(file)
+    if problems:
+        raise SpecError(problems, hint=f"name it in {IGNORE_FILE}, or put a copy in its place")
+    return CodeListing(folder, tuple(files), by_git)
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            # A file monitor is a command of the repository's own choice.
+            ["git", "-c", "core.fsmonitor=false", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _git_paths(folder: Path) -> set[str] | None:
+    """Paths that git would take; None where git does not rule this folder."""
+    ignored = _git(folder, "check-ignore", "--quiet", ".")
+    listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if ignored is None or ignored.returncode == 0 or listed is None or listed.returncode != 0:
+        return None
+    paths: set[str] = set()
+    for name in filter(None, map(os.fsdecode, listed.stdout.split(b"\0"))):
+        path = name.rstrip("/")
+        nested = folder / path
+        if not nested.is_dir() or nested.is_symlink():
+            paths.add(path)
+        elif (nested / ".git").exists():
+            below = _git_paths(nested)
+            if below is None:
+                below = set(_walk(nested, _Rules(nested, ".gitignore")))
+            paths.update(f"{path}/{each}" for each in below)
+    return paths
+
+
+def _walk(folder: Path, rules: _Rules) -> Iterator[str]:
+    for root, folders, names in os.walk(folder):
+        below = Path(root).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        folders[:] = [
+            name
+            for name in folders
+            if name not in NEVER_SENT
+            and name not in links
+            and not rules.verdict(f"{prefix}{name}", is_folder=True).excluded
+        ]
+        for name in (*names, *links):
+            if not rules.verdict(f"{prefix}{name}", is_folder=False).excluded:
+                yield f"{prefix}{name}"
+
+
+def _code_file(folder: Path, path: str) -> CodeFile | None:
+    try:
+        status = (folder / path).lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return CodeFile(path, 0, str((folder / path).readlink()))
+    except OSError:
+        return None  # tracked by git and deleted here
+    return CodeFile(path, status.st_size) if stat.S_ISREG(status.st_mode) else None
+
+
+def _leads_inside(folder: Path, file: CodeFile) -> bool:
+    if not link_stays_inside(file.path, file.link):
+        return False
+    try:
+        return (folder / file.path).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):
+        return False  # a loop of links
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What ignore files say of one path; `rule` is empty when they say nothing."""
+
+    excluded: bool = False
+    rule: str = ""
+
+
+class _Rules:
+    """The ignore files of one name, each ruling from its own folder downwards."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._read: dict[str, tuple[GitIgnoreSpec, list[tuple[int, str]]] | None] = {}
+        self._verdicts: dict[str, _Verdict] = {}
+
+    def excluding(self, path: str) -> str:
+        """The rule that leaves out `path` or a folder above it; empty when there is none."""
+        parts = path.split("/")
+        for count in range(1, len(parts)):
+            verdict = self.verdict("/".join(parts[:count]), is_folder=True)
+            if verdict.excluded:
+                return verdict.rule
+        verdict = self.verdict(path, is_folder=False)
+        return verdict.rule if verdict.excluded else ""
+
+    def verdict(self, path: str, *, is_folder: bool) -> _Verdict:
+        """What the last matching pattern says, folders above not considered."""
+        asked = f"{path}/" if is_folder else path
+        if asked not in self._verdicts:
+            self._verdicts[asked] = self._judge(asked)
+        return self._verdicts[asked]
+
+    def _judge(self, path: str) -> _Verdict:
+        verdict = _Verdict()
+        parts = path.rstrip("/").split("/")
+        for count in range(len(parts)):
+            above = "/".join(parts[:count])
+            read = self._patterns(above)
+            if read is None:
+                continue
+            spec, lines = read
+            result = spec.check_file(path[len(above) + 1 :] if above else path)
+            if result.include is not None and result.index is not None:
+                number, pattern = lines[result.index]
+                source = f"{above}/{self._name}" if above else self._name
+                verdict = _Verdict(result.include, f"{source}:{number}: {pattern}")
+        return verdict
+
+    def _patterns(self, folder: str) -> tuple[GitIgnoreSpec, list[tuple[int, str]]] | None:
+        if folder not in self._read:
+            self._read[folder] = self._load(self._folder / folder / self._name)
+        return self._read[folder]
+
+    @staticmethod
+    def _load(path: Path) -> tuple[GitIgnoreSpec, list[tuple[int, str]]] | None:
+        try:
+            text = path.read_text(errors="surrogateescape")
+        except OSError:
+            return None
+        from pathspec import GitIgnoreSpec
+
+        # pathspec drops empty lines, and its indices count without them.
+        lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line]
+        try:
+            return GitIgnoreSpec.from_lines(line for _, line in lines), lines
+        except ValueError as error:
+            raise SpecError([f"{path}: {error}"]) from error
+
+
+def _explain(listing: CodeListing, path: str) -> str:
+    folder = listing.folder
+    inside = Path(posixpath.normpath((folder / path).as_posix()))
+    if not inside.is_relative_to(folder):
+        return f"{path} is not below {folder}: not sent."
+    below = inside.relative_to(folder).as_posix()
+    sent = [f for f in listing.files if f.path == below or f.path.startswith(f"{below}/")]
+    if sent and sent[0].path == below:
+        why = "git does not ignore it" if listing.by_git else "no rule leaves it out"
+        return f"{below} is sent: {why}."
+    if sent:
+        size_bytes = sum(file.size_bytes for file in sent)
+        return f"{below}/ is sent: {len(sent)} files, {size_bytes} bytes."
+    if never := NEVER_SENT.intersection(below.split("/")):
+        return f"{below} is not sent: {min(never)} never is."
+    if not (inside.exists() or inside.is_symlink()):
+        return f"{below} is not sent: it does not exist."
+    return f"{below} is not sent: {_rule_against(listing, below) or 'it is no regular file'}."
+
+
+def _rule_against(listing: CodeListing, path: str) -> str:
+    if rule := _Rules(listing.folder, IGNORE_FILE).excluding(path):
+        return rule
+    if not listing.by_git:
+        return _Rules(listing.folder, ".gitignore").excluding(path)
+    checked = _git(listing.folder, "check-ignore", "--verbose", "--", path)
+    if checked is None or checked.returncode != 0:
+        return ""
+    source, number, pattern = os.fsdecode(checked.stdout).split("\t")[0].split(":", 2)
+    return f"{source}:{number}: {pattern}"

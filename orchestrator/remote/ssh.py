@@ -1,0 +1,292 @@
+"""A machine over SSH: one control connection by paramiko, bulk bytes by OpenSSH beside it.
+
+paramiko and not fabric: the host key is compared here, before the login, and the transport's
+own limits are set, which fabric's connection does not let through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import secrets
+import selectors
+import shlex
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.remote.child import Patience
+from orchestrator.remote.keys import is_same_key
+from orchestrator.remote.paths import checked, shown
+from orchestrator.remote.shell import Reply
+from orchestrator.remote.transfer import STALL_S, Bulk, Login, SshServer, refusal
+
+if TYPE_CHECKING:
+    import paramiko
+
+OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
+_NOISE_LIMIT_BYTES = 1024 * 1024
+_KEEPALIVE_S = 15
+_CHANNEL_S = 30.0
+_STEP_BYTES = 64 * 1024
+_SEND_POLL_S = 0.02
+_NO_FOLDER = 125
+_WORK_DIR = re.compile(r"(?!-)[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+
+
+def connect(
+    server: SshServer,
+    private_key_path: Path,
+    pinned: str | None,
+    work_dir: str,
+    timeout_s: float,
+    *,
+    stall_s: float = STALL_S,
+) -> SshShell:
+    """Log in, and make the work folder (0700) under the login's home.
+
+    `pinned` is a host key line or its `SHA256:…`; with None whoever answers is believed, and
+    `host_key` of the shell is what to pin from then on.
+
+    Raises: Unreachable (also when the login is refused: a booting machine may not know its key
+    yet), HostKeyMismatch (nothing was sent), RemoteError (no work folder can be made).
+    """
+    if not _WORK_DIR.fullmatch(work_dir) or ".." in work_dir.split("/"):
+        raise ValueError(f"{work_dir!r} is no folder below the login's home")
+    if server.host.startswith("-") or not server.host.isprintable() or " " in server.host:
+        raise Unreachable(f"{shown(server.host)} is no host name")
+    transport = _open_transport(server, pinned, timeout_s)
+    try:
+        _log_in(transport, server, private_key_path)
+        login = Login(server, private_key_path, _host_key(transport))
+        shell = SshShell(transport, login, work_dir, stall_s=stall_s)
+        shell.run("chmod 0700 .", timeout_s=max(timeout_s, _CHANNEL_S))
+    except BaseException:
+        transport.close()
+        raise
+    return shell
+
+
+class SshShell:
+    """A `Shell` over SSH; made by `connect`."""
+
+    def __init__(
+        self, transport: paramiko.Transport, login: Login, work_dir: str, *, stall_s: float
+    ) -> None:
+        self.login = login
+        self._transport = transport
+        self._enter = _enter(work_dir)
+        self._bulk = Bulk(login, self._enter, stall_s=stall_s)
+
+    @property
+    def host_key(self) -> str:
+        """The key that the server showed, as `type base64`."""
+        return self.login.host_key
+
+    def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0) -> Reply:
+        marker = f"gpulease-{secrets.token_hex(8)}"
+        # Not the last command of its shell: a signal then reads as 128 plus its number.
+        script = f"{self._enter}\necho {marker}\nsh -c {shlex.quote(command)}\nexit $?"
+        import paramiko
+
+        try:
+            channel = self._transport.open_session(timeout=min(_CHANNEL_S, timeout_s))
+            with contextlib.closing(channel):
+                channel.exec_command(f"exec sh -c {shlex.quote(script)}")
+                outputs = _Outputs(marker.encode() + b"\n")
+                exit_code = _converse(channel, stdin, outputs, Patience(timeout_s))
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Unreachable(f"The connection was lost: {shown(str(error))}") from error
+        reply = Reply(exit_code, bytes(outputs.stdout), bytes(outputs.stderr))
+        if not outputs.begun:
+            raise refusal("The work folder cannot be used", _words(reply))
+        return reply
+
+    def read(self, path: str, offset: int, limit: int) -> bytes:
+        size_bytes = min(limit, OUTPUT_LIMIT_BYTES)
+        name = _quoted(path)
+        reply = self.run(
+            f"[ -f {name} ] || exit 0; tail -c +{offset + 1} {name} | head -c {size_bytes}"
+        )
+        if reply.stderr and not reply.stdout:
+            raise refusal(f"{shown(path)} cannot be read", _words(reply))
+        return reply.stdout
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        reply = self.run(_write_script(path, len(data), mode), stdin=data)
+        if reply.exit_code != 0:
+            raise refusal(f"{shown(path)} cannot be written", _words(reply))
+
+    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+        self._bulk.push(stream, timeout_s=timeout_s)
+
+    def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
+        return self._bulk.pull(path, offset, size_bytes)
+
+    def close(self) -> None:
+        self._bulk.close()
+        self._transport.close()
+
+
+def _open_transport(server: SshServer, pinned: str | None, timeout_s: float) -> paramiko.Transport:
+    import paramiko
+
+    # Else Python prints paramiko's tracebacks of ordinary failures to stderr.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    patience = Patience(timeout_s)
+    try:
+        connection = socket.create_connection((server.host, server.port), timeout_s)
+    except OSError as error:
+        raise Unreachable(f"{_name(server)} does not answer: {error}") from error
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    transport = paramiko.Transport(connection)
+    transport.banner_timeout = transport.auth_timeout = max(1.0, timeout_s)
+    transport.handshake_timeout = max(1.0, timeout_s)
+    # paramiko deadlocks when it rekeys by itself amid received data (5.1, paramiko#822, seen
+    # 2026-11-23): OpenSSH alone decides when. Set on this connection's own object.
+    transport.packetizer.REKEY_BYTES = sys.maxsize
+    transport.packetizer.REKEY_PACKETS = sys.maxsize
+    if pinned is not None and not pinned.startswith("SHA256:"):
+        _prefer_key_type(transport, pinned.split(" ")[0])
+    try:
+        transport.start_client(timeout=max(1.0, patience.left_s()))
+        # start_client also returns when the time is over: only then this raises.
+        seen = _host_key(transport)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        transport.close()
+        raise Unreachable(f"{_name(server)} speaks no SSH yet: {shown(str(error))}") from error
+    if pinned is not None and not is_same_key(pinned, seen):
+        transport.close()
+        raise HostKeyMismatch(
+            f"{_name(server)} showed another host key than the pinned one.",
+            hint="somebody else answers at this address: nothing was sent",
+        )
+    transport.set_keepalive(_KEEPALIVE_S)
+    return transport
+
+
+def _log_in(transport: paramiko.Transport, server: SshServer, private_key_path: Path) -> None:
+    import paramiko
+
+    try:
+        key = paramiko.PKey.from_path(private_key_path)
+        transport.auth_publickey(server.user, key)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise Unreachable(f"{_name(server)} refused the login: {shown(str(error))}") from error
+    if not transport.is_authenticated():
+        raise Unreachable(f"{_name(server)} wants more than the key for a login.")
+
+
+def _prefer_key_type(transport: paramiko.Transport, kind: str) -> None:
+    options = transport.get_security_options()
+    family = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}.get(kind, (kind,))
+    known = list(options.key_types)
+    first = [each for each in family if each in known]
+    options.key_types = [*first, *(each for each in known if each not in first)]
+
+
+def _host_key(transport: paramiko.Transport) -> str:
+    key = transport.get_remote_server_key()
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def _converse(
+    channel: paramiko.Channel, stdin: bytes, outputs: _Outputs, patience: Patience
+) -> int:
+    """Send stdin, gather both outputs until their end, and give the exit code.
+
+    Raises: Unreachable when that takes too long or the connection is lost.
+    """
+    left = memoryview(stdin)
+    channel.settimeout(0.0)
+    if not left:
+        channel.shutdown_write()
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel.fileno(), selectors.EVENT_READ)
+        while patience.left_s() > 0:
+            if left and channel.send_ready():
+                left = _send_some(channel, left)
+            if channel.recv_ready():
+                outputs.add_stdout(channel.recv(_STEP_BYTES))
+            elif channel.recv_stderr_ready():
+                outputs.add_stderr(channel.recv_stderr(_STEP_BYTES))
+            elif channel.eof_received or channel.closed:
+                break
+            elif not left or not channel.send_ready():
+                selector.select(_SEND_POLL_S if left else patience.left_s())
+    if not channel.status_event.wait(patience.left_s()):
+        raise Unreachable("A command on the machine did not end in time.")
+    if channel.exit_status < 0:
+        raise Unreachable("The connection was lost before a command ended.")
+    return channel.exit_status
+
+
+def _send_some(channel: paramiko.Channel, left: memoryview) -> memoryview:
+    """What of `left` remains; nothing when the command ended without reading it all."""
+    try:
+        left = left[channel.send(bytes(left[:_STEP_BYTES])) :]
+        if not left:
+            channel.shutdown_write()
+    except OSError:
+        return left[:0]
+    return left
+
+
+class _Outputs:
+    """Both outputs of a command, each cut; stdout begins after the marker's line."""
+
+    def __init__(self, marker: bytes) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.begun = False
+        self._marker = marker
+
+    def add_stdout(self, data: bytes) -> None:
+        self.stdout += data[: max(0, OUTPUT_LIMIT_BYTES - len(self.stdout))]
+        if self.begun:
+            return
+        before, found, after = self.stdout.partition(self._marker)
+        if found:
+            self.stdout, self.begun = after, True
+        elif len(before) > _NOISE_LIMIT_BYTES:
+            raise Unreachable("The machine's login prints without end.")
+
+    def add_stderr(self, data: bytes) -> None:
+        self.stderr += data[: max(0, OUTPUT_LIMIT_BYTES - len(self.stderr))]
+
+
+def _enter(work_dir: str) -> str:
+    folder = shlex.quote(work_dir)
+    return (
+        f'cd -- "$HOME" && {{ [ -d {folder} ] || (umask 077 && mkdir -p -- {folder}); }}'
+        f" && cd -- {folder} || exit {_NO_FOLDER}"
+    )
+
+
+def _quoted(path: str) -> str:
+    return shlex.quote(f"./{checked(path)}")
+
+
+def _write_script(path: str, size_bytes: int, mode: int) -> str:
+    target, folder = _quoted(path), shlex.quote(f"./{Path(checked(path)).parent}")
+    # A lost connection looks like the end of stdin: only the full length is renamed.
+    return (
+        f"umask 077; mkdir -p {folder} && [ ! -d {target} ] "
+        f"&& new=$(mktemp {folder}/.gpulease.XXXXXX) || exit 1\n"
+        f'if cat >"$new" && [ "$(wc -c <"$new")" -eq {size_bytes} ] && chmod {mode:o} "$new" '
+        f'&& {{ sync "$new" 2>/dev/null || sync; }} && mv -f "$new" {target}; then exit 0; fi\n'
+        'rm -f "$new"; exit 1'
+    )
+
+
+def _words(reply: Reply) -> str:
+    return reply.stderr[-500:].decode(errors="replace").strip()
+
+
+def _name(server: SshServer) -> str:
+    return f"{server.host}:{server.port}"

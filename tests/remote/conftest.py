@@ -1,0 +1,79 @@
+"""Machines to test against: a loopback sshd, and a folder of this computer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.agent import protocol
+from orchestrator.remote import ssh
+from orchestrator.remote.folder import FolderShell
+from orchestrator.remote.shell import Shell
+from tests.remote.loopback_sshd import LoopbackSshd
+from tests.remote.stand_in_agent import SEND
+
+WORK_DIR = "gpulease/gl1-test"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine whose work folder the test can look into."""
+
+    folder: Path
+    open: Callable[[], Shell]
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSshd]:
+    """One server for all tests that leave it as it was."""
+    server = LoopbackSshd(tmp_path_factory.mktemp("sshd"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_sshd(tmp_path: Path) -> Iterator[LoopbackSshd]:
+    """A server that the test may cut and stop."""
+    server = LoopbackSshd(tmp_path / "own-sshd")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def ssh_shell(own_sshd: LoopbackSshd) -> Iterator[ssh.SshShell]:
+    """A shell on `own_sshd`, where the agent lies already."""
+    shell = open_ssh(own_sshd, WORK_DIR, stall_s=1.0)
+    shell.write(protocol.AGENT, SEND)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture(params=["ssh", "folder"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
+    """The same machine over SSH and as a folder."""
+    if request.param == "folder":
+        folder = tmp_path / "machine"
+        return Machine(folder, lambda: FolderShell(folder))
+    server: LoopbackSshd = request.getfixturevalue("sshd")
+    work_dir = f"gpulease/{tmp_path.name}"
+    return Machine(server.home / work_dir, lambda: open_ssh(server, work_dir))
+
+
+@pytest.fixture
+def shell(machine: Machine) -> Iterator[Shell]:
+    """An open shell on `machine`, where the agent lies already."""
+    shell = machine.open()
+    shell.write(protocol.AGENT, SEND)
+    yield shell
+    shell.close()
+
+
+def open_ssh(server: LoopbackSshd, work_dir: str, *, stall_s: float = 20.0) -> ssh.SshShell:
+    """A shell with the pinned key of `server`."""
+    key = server.login_key.private_path
+    return ssh.connect(server.server, key, server.host_key, work_dir, 20.0, stall_s=stall_s)
