@@ -1,0 +1,96 @@
+"""One run's folder at home: its artifacts and checkpoints, as they arrive.
+
+artifacts/       what the run gives back
+checkpoints/     `step-N/`, complete ones only, the two newest
+incoming/        unfinished files
+verified.jsonl   what of `artifacts/` is whole
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.artifacts.checkpoints import Checkpoint, CheckpointStore
+from orchestrator.artifacts.document import read_document
+from orchestrator.artifacts.intake import BUDGET_S, Intake, Progress
+from orchestrator.artifacts.manifest import (
+    DOCUMENT_LIMIT_BYTES,
+    Manifest,
+    ManifestFile,
+    parse_manifest,
+)
+from orchestrator.clock import Clock, SystemClock
+from orchestrator.remote.shell import Shell
+
+ARTIFACTS_DIR = "artifacts"
+
+
+class HomeStore:
+    """Where one run's results come home. Keep it between calls: it remembers how far it is."""
+
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self.folder = folder
+        self._artifacts = Intake(
+            self.artifacts_dir, folder / "incoming", folder / "verified.jsonl", clock
+        )
+        self._checkpoints = CheckpointStore(folder / "checkpoints", clock)
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """What the person is given."""
+        return self.folder / ARTIFACTS_DIR
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written here."""
+        existing = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        return shutil.disk_usage(existing).free
+
+    def read_manifest(self, shell: Shell, path: str, *, limit_bytes: int) -> Manifest:
+        """The machine's MANIFEST; files beyond `limit_bytes` in total are refused.
+
+        Raises: Unreachable, HostileArtifact (also when there is none).
+        """
+        document = read_document(shell, path, DOCUMENT_LIMIT_BYTES)
+        return parse_manifest(document, limit_bytes=limit_bytes)
+
+    def plan_pull(self, manifest: Manifest) -> list[ManifestFile]:
+        """The files that are not home and verified yet, in the order of their pull."""
+        return self._artifacts.missing(manifest.files)
+
+    def fetch(self, shell: Shell, file: ManifestFile) -> None:
+        """Bring one file home, however long it takes. Raises: ArtifactsError, Unreachable."""
+        self._artifacts.fetch(shell, file)
+
+    def fetch_some(
+        self, shell: Shell, manifest: Manifest, *, budget_s: float = BUDGET_S
+    ) -> Progress:
+        """Go on with the artifacts for about `budget_s`; call again until `finished`.
+
+        `failed` names what cannot be had, refused files included.
+        Raises: Unreachable (go on with another shell), HomeDiskFull.
+        """
+        progress = self._artifacts.fetch_some(shell, manifest.files, budget_s=budget_s)
+        return progress.with_failed(manifest.refused)
+
+    def fetch_checkpoint(
+        self, shell: Shell, path: str, *, limit_bytes: int, budget_s: float = BUDGET_S
+    ) -> Checkpoint | Progress:
+        """Go on with a complete checkpoint of the machine (`checkpoints/step-40`).
+
+        Returns: the checkpoint once it is home, else how far it is; call again.
+        Raises: Unreachable; HomeDiskFull; ArtifactsError when it cannot be had: it was removed
+        on the machine meanwhile, or is not what it claims to be.
+        """
+        return self._checkpoints.fetch_some(shell, path, limit_bytes=limit_bytes, budget_s=budget_s)
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """Complete checkpoints at home, the newest first."""
+        return self._checkpoints.complete()
+
+    def close(self) -> None:
+        """Let go of unfinished files; what is on disk of them is used again."""
+        self._artifacts.close()
+        self._checkpoints.close()

@@ -1,0 +1,99 @@
+"""The run's log at home: raw bytes as the machine wrote them, and how to show them safely."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.artifacts.disk import disk_errors, folder_below, open_regular
+from orchestrator.remote.shell import Shell
+
+LOG_FILE = "log.txt"
+LINE_LIMIT_BYTES = 16 * 1024
+_READ_BYTES = 1024 * 1024
+
+# ECMA-48: control sequences, then strings (window titles, device control), then short escapes.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_RETURNS = re.compile(r"\r+\n|\r")
+# Other control characters, and those that reorder or hide text (Unicode TR36).
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
+
+
+class LogFile:
+    """`log.txt` of a run at home. Its size says how much of the machine's log is here.
+
+    `base` is the size that it had when this machine's log began: 0 for a run's first machine.
+    """
+
+    def __init__(self, folder: Path, base: int = 0) -> None:
+        self._folder = folder
+        self._base = base
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes are."""
+        return self._folder / LOG_FILE
+
+    def size_bytes(self) -> int:
+        """Bytes at home."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def fetch_some(self, shell: Shell, source: str = LOG_FILE, *, limit: int = _READ_BYTES) -> int:
+        """Append the next bytes of the machine's log, at most `limit`, and give their count.
+
+        Raises: Unreachable, HomeDiskFull (what was written stays; call again).
+        """
+        data = shell.read(source, max(0, self.size_bytes() - self._base), limit)[:limit]
+        if data:
+            self.append(data)
+        return len(data)
+
+    def append(self, data: bytes) -> None:
+        """Add bytes at the end. Raises: HomeDiskFull."""
+        with disk_errors(LOG_FILE), folder_below(self._folder, "") as folder:
+            descriptor = open_regular(LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, folder)
+            with os.fdopen(descriptor, "ab", buffering=0) as file:
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+
+    def lines(self, offset: int = 0, *, whole: bool = False) -> Iterator[tuple[int, str]]:
+        """(offset behind it, safe text) of every line from `offset` on.
+
+        A line longer than LINE_LIMIT_BYTES comes in pieces. The last line without its newline is
+        left for later, unless `whole` says that the log is complete.
+        """
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(offset)
+            while line := file.readline(LINE_LIMIT_BYTES):
+                if not line.endswith(b"\n") and len(line) < LINE_LIMIT_BYTES and not whole:
+                    return
+                offset += len(line)
+                yield offset, safe_text(line).rstrip("\n")
+
+
+def safe_text(data: bytes) -> str:
+    r"""Untrusted bytes as text for a terminal: no escapes, no control characters but \t and \n.
+
+    A lone carriage return (a progress bar) becomes a new line.
+
+    >>> safe_text(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\rnext")
+    'red ok\nnext'
+    """
+    text = _ESCAPES.sub("", data.decode("utf-8", "replace"))
+    return _INVISIBLE.sub("", _RETURNS.sub("\n", text))
