@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -14,12 +12,6 @@ _CREDENTIALS = ("_API_KEY", "_TOKEN", "_ACCESS_KEY", "_ACCESS_KEY_ID")
 
 settings.register_profile("same-every-time", derandomize=True, deadline=None, database=None)
 settings.load_profile("same-every-time")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-golden", action="store_true", help="write what the tests made as the golden files"
-    )
 
 
 def pytest_configure() -> None:
@@ -36,22 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     not_live = pytest.mark.skip(reason="rents for real money; GPULEASE_LIVE=1 runs it")
     not_root = pytest.mark.skip(reason="needs root")
     for item in items:
-        if "live" in item.keywords and not LIVE:
+        if item.get_closest_marker("live") and not LIVE:
             item.add_marker(not_live)
-        if "root" in item.keywords and os.geteuid() != 0:
+        if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(not_root)
-
-
-@pytest.fixture
-def golden(pytestconfig: pytest.Config) -> Callable[[str, str], None]:
-    """Compare text with `tests/golden/NAME`; with --update-golden write it there."""
-    folder = Path(__file__).parent / "golden"
-
-    def compare(name: str, text: str) -> None:
-        path = folder / name
-        if pytestconfig.getoption("--update-golden"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        assert text == path.read_text(encoding="utf-8")
-
-    return compare
