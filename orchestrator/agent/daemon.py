@@ -25,7 +25,7 @@ from .runner import Runner
 from .stopping import StopWish
 
 _TICK_S = 0.25
-_SLOW_TICKS = 8  # what need not be looked at each time
+_SLOW_TICKS = 4  # what need not be looked at each time
 _HOST_EVERY_S = 10.0
 _FLUSH_S = 15.0  # kept before the deadline for exit record and manifest
 _LAST_RECORDS_S = 10.0
@@ -36,7 +36,7 @@ class Daemon:
     """Runs one job, and sees to the end of the machine."""
 
     def __init__(self, work: Path, run: RunFile, machine: Mapping[str, str]) -> None:
-        base = base_environment(machine)
+        base = {**base_environment(machine), "GPULEASE_LABEL": run.label}
         # Downloads obey the machine's proxies and certificates; nothing else is inherited.
         os.environ.clear()
         os.environ.update(base)
@@ -64,7 +64,7 @@ class Daemon:
             self._checkpoints,
         )
         self._job = Job(work, run, base, tools)
-        self._idle_since_s: float | None = None
+        self._last_sent_s = 0.0
         self._last_sent_ns = 0
         self._ending = ""
 
@@ -77,7 +77,7 @@ class Daemon:
         job.start()
         threading.Thread(target=self._sample, daemon=True).start()
         ticks = 0
-        while (self._work / protocol.LOCK_FILE).exists():
+        while (self._work / protocol.PID_FILE).exists():
             if self._tick(slow=ticks % _SLOW_TICKS == 0):
                 break
             ticks += 1
@@ -135,9 +135,9 @@ class Daemon:
         if fetched and not self._run.ends_machine:
             return "fetched"
         now_s = self._clock.elapsed_s()
-        if self._idle_since_s is None or self._was_sent():
-            self._idle_since_s = now_s
-        if now_s - self._idle_since_s < self._run.hold_s:
+        if self._was_sent():
+            self._last_sent_s = now_s
+        if now_s - max(self._job.over_s, self._last_sent_s) < self._run.hold_s:
             return ""
         return "fetched" if fetched else "hold"
 

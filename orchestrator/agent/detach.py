@@ -21,7 +21,7 @@ class AlreadyStarted(Exception):
 def take_lock(work: Path) -> int:
     """The open lock. It is held for as long as the agent lives; the folder never gets another."""
     descriptor = os.open(
-        str(work / protocol.LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
+        str(work / protocol.PID_FILE), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
     )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +39,7 @@ def take_lock(work: Path) -> int:
 def agent_process(work: Path) -> tuple[int, bool]:
     """Pid of the folder's agent (0: it never had one) and whether it lives."""
     try:
-        descriptor = os.open(str(work / protocol.LOCK_FILE), os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(str(work / protocol.PID_FILE), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
         return 0, False
     try:

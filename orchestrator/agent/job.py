@@ -62,7 +62,9 @@ class Ending:
 
 
 class Job:
-    """One job. `over` is set when all its records are written, whatever happened."""
+    """One job. `over` is set when all its records are written, whatever happened; `over_s` says
+    since when, in elapsed seconds.
+    """
 
     def __init__(self, work: Path, run: RunFile, base: Mapping[str, str], tools: Tools) -> None:
         self._work = work
@@ -73,6 +75,7 @@ class Job:
         self._program_env = program_environment(run, work, base, self._secrets)
         self._started_s: float | None = None
         self.over = threading.Event()
+        self.over_s = 0.0
 
     def perform(self) -> None:
         """Run the job to its end; raises nothing."""
@@ -81,6 +84,7 @@ class Job:
         except BaseException:
             traceback.print_exc()
         finally:
+            self.over_s = self.over_s or self._tools.clock.elapsed_s()
             self.over.set()
 
     def _attempt(self) -> Ending:
@@ -213,6 +217,7 @@ class Job:
                 "files": files,
             }
             tools.reserve.write(self._work / protocol.MANIFEST_FILE, manifest)
+        self.over_s = tools.clock.elapsed_s()
         tools.events.add("ready", manifest=True)
 
     def _exit_record(self, ending: Ending) -> Record:

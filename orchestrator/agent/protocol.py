@@ -37,7 +37,7 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     sent             touched by `send`: while artifacts are fetched, `hold_s` does not run out
     end              its presence makes the boot guard end the machine now
     guard.sh         the boot guard's loop; the agent starts it again if it dies
-    agent.lock       held by the living agent; its pid. A folder has one agent, once
+    agent.pid        the agent's pid, locked (flock) while it lives. A folder has one agent, once
     agent.stderr     what the agent itself had to say, normally nothing
     reserve          1 MiB, given up so that the last records fit on a full disk
 """
@@ -70,7 +70,7 @@ FETCHED_FILE = "fetched"
 SENT_FILE = "sent"
 END_FILE = "end"
 GUARD_SCRIPT = "guard.sh"
-LOCK_FILE = "agent.lock"
+PID_FILE = "agent.pid"
 STDERR_FILE = "agent.stderr"
 RESERVE_FILE = "reserve"
 VENV_DIR = "venv"
@@ -91,10 +91,11 @@ CHECKPOINT_COMPLETE = "complete.json"
 #    "checkpoints_every_s": 900, "grace_s": 60,
 #    "log_limit_bytes": 1073741824}
 #
-# The program sees GPULEASE_RUN, GPULEASE_DATA, GPULEASE_MODEL, GPULEASE_OUTPUT,
-# GPULEASE_CHECKPOINTS, GPULEASE_METRICS (path of metrics.json), GPULEASE_EVENTS (append JSON
-# lines: progress), GPULEASE_DEVICE, GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE. SIGTERM asks
-# for a checkpoint and an end within grace_s.
+# The program sees GPULEASE_LABEL (all that the agent starts does), GPULEASE_RUN, GPULEASE_DATA,
+# GPULEASE_MODEL, GPULEASE_OUTPUT, GPULEASE_CHECKPOINTS, GPULEASE_METRICS (path of metrics.json),
+# GPULEASE_EVENTS (append JSON lines: progress), GPULEASE_DEVICE,
+# GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE. SIGTERM asks for a checkpoint and an end within
+# grace_s.
 #
 # GUARD RECORD (boot guard): {"armed_at": t, "label": "…", "boots": 1, "credential": true,
 #    "reachable": true, "pid": n}

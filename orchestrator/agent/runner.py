@@ -16,6 +16,7 @@ from .stopping import StopWish
 
 _POLL_S = 0.1
 _LAST_OUTPUT_S = 5.0
+_HELD_OUTPUT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ class Runner:
     def run(
         self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], graceful: bool = False
     ) -> Ended:
-        """Run `argv` and wait; `graceful`: a wish to stop is SIGTERM first, SIGKILL in time.
+        """Run `argv` and wait.
+
+        With `graceful`, as the program: a wish to stop is SIGTERM first, SIGKILL in time, and
+        nothing that it started outlives it.
 
         Raises OSError when it cannot be started.
         """
@@ -54,8 +58,12 @@ class Runner:
         pump = threading.Thread(target=self._pump, args=(process,), daemon=True)
         pump.start()
         killed = self._wait(process, graceful)
-        self._children.signal_group(process, signal.SIGKILL)  # what it left behind
-        pump.join(_LAST_OUTPUT_S)
+        if graceful:
+            self._children.kill_all()
+            pump.join(_LAST_OUTPUT_S)
+        else:
+            # What set-up left running may be what the program needs.
+            pump.join(_HELD_OUTPUT_S)
         code = process.returncode
         return Ended(code, None, killed) if code >= 0 else Ended(None, -code, killed)
 
