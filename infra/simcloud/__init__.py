@@ -1,0 +1,1 @@
+"""A cloud on your own machine."""
