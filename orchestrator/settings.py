@@ -362,8 +362,7 @@ def _write_credential(path: Path, name: str, value: str) -> None:
     else:
         lines.insert(_line_of(text, "", "credentials"), entry)
     new_text = "\n".join(lines) + "\n"
-    credentials = _parse(path, new_text).get("credentials")
-    if not isinstance(credentials, dict) or credentials.get(name) != value:
+    if not _keeps(new_text, name, value):
         raise HomeError(
             f"{path} has a layout that cannot be edited safely", hint=f"add {name} to it by hand"
         )
@@ -377,3 +376,11 @@ def _write_credential(path: Path, name: str, value: str) -> None:
         draft.replace(path)
     except OSError as error:
         raise HomeError(f"{path} cannot be written: {error}") from error
+
+
+def _keeps(text: str, name: str, value: str) -> bool:
+    try:
+        credentials = tomllib.loads(text).get("credentials")
+    except tomllib.TOMLDecodeError:
+        return False
+    return isinstance(credentials, dict) and credentials.get(name) == value

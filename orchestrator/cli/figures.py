@@ -6,10 +6,10 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 
 def dollars(amount: str | None) -> str:
-    """A decimal string as people write money: cents, and more where the amount is small.
+    """A decimal string as people write money: cents, and more of them below a dollar.
 
-    >>> dollars("2"), dollars("0.0034"), dollars("1234.5"), dollars(None)
-    ('$2.00', '$0.0034', '$1,234.50', 'none')
+    >>> dollars("2"), dollars("0.0900"), dollars("0.12834"), dollars("1234.5"), dollars(None)
+    ('$2.00', '$0.09', '$0.1283', '$1,234.50', 'none')
     """
     if amount is None:
         return "none"
@@ -17,8 +17,10 @@ def dollars(amount: str | None) -> str:
         value = Decimal(amount)
     except InvalidOperation:
         return amount
-    places = Decimal("0.01") if value == 0 or abs(value) >= Decimal("0.1") else Decimal("0.0001")
-    return f"${value.quantize(places, ROUND_HALF_UP):,}"
+    if abs(value) >= 1:
+        return f"${value.quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+    whole, _, cents = str(value.quantize(Decimal("0.0001"), ROUND_HALF_UP)).partition(".")
+    return f"${whole}.{cents.rstrip('0'):0<2}"
 
 
 def duration(seconds: float) -> str:
@@ -70,3 +72,12 @@ def moment(utc: str | None) -> str:
     '2027-01-15 08:00:05 UTC'
     """
     return utc.replace("T", " ").replace("Z", " UTC") if utc else "-"
+
+
+def minute(utc: str | None) -> str:
+    """The same for a narrow column.
+
+    >>> minute("2027-01-15T08:00:05Z")
+    '01-15 08:00'
+    """
+    return utc[5:16].replace("T", " ") if utc else "-"

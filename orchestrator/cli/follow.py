@@ -86,6 +86,8 @@ def _watch(session: Session, run_id: str, watcher: Watcher) -> tuple[RunView, bo
 
 
 def _show_log(session: Session, run_id: str, offset: int, watcher: Watcher) -> int:
+    if not watcher.with_log:
+        return offset
     lines: list[tuple[int, str]] = []
     skipped = 0
     for after, line in session.app.log_lines(run_id, follow=False, offset=offset):

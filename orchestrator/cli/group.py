@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from orchestrator.cli.help import help_page
 from orchestrator.cli.index import BY_NAME, COMMANDS
 from orchestrator.errors import UsageError
 from orchestrator.spec.nearest import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context, HelpFormatter
+    from typer._click import Command, Context
 
 
 class LazyGroup(TyperGroup):
@@ -39,21 +38,28 @@ class LazyGroup(TyperGroup):
             hint="gpulease --help lists them",
         )
 
-    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
-        formatter.write(help_page())
-
 
 def load_command(name: str) -> Command:
     """Import one command and let typer read its signature."""
     module = import_module(f"orchestrator.cli.commands.{name}")
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name, epilog="Also: --json, --home DIR, -v (gpulease --help)")(module.command)
+    single.command(
+        name,
+        epilog="Also: --json, --home DIR, -v (gpulease --help)",
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )(module.command)
     return typer.main.get_command(single)
 
 
-def build_group() -> TyperGroup:
-    """The whole command line."""
-    app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, add_completion=True)
+def build_group(*, completion: bool = False) -> TyperGroup:
+    """The whole command line; `completion` adds the options that install it in a shell.
+
+    Options of the group are few for a reason: typer imports pydantic to read their absence. `main`
+    answers --help before.
+    """
+    app = typer.Typer(
+        cls=LazyGroup, rich_markup_mode=None, add_completion=completion, add_help_option=False
+    )
     app.callback()(_nothing)
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)

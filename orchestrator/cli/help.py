@@ -17,17 +17,17 @@ Examples
   gpulease submit job.yaml --max-cost 2    do it; asks once before it rents
 
 Everywhere
-  --json        one JSON object on stdout, never a question (logs, attach: lines)
+  --json        one JSON object on stdout, no questions (logs, attach: lines)
   --home DIR    runs, logs and artifacts of this home (default: GPULEASE_HOME)
   -v            say more; a second -v says all
-  --version     print the version
+  --version     print the version; --install-completion sets up the Tab key
 
 Where things are
   keys      RUNPOD_API_KEY, HF_TOKEN, ... in the environment, else the keyring
             (gpulease login), else the config file with mode 0600
   limits    [limits] of ~/.config/gpulease/config.toml: month_usd, machines,
             burn_usd_per_hour; no option can raise them
-  runs      GPULEASE_HOME, else the user's data folder; `gpulease doctor` prints it
+  runs      GPULEASE_HOME, else the user's data folder (`doctor` names it)
 
 Exit codes
   0 done   1 your job failed   2 usage   3 no offer   4 credentials   5 budget

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from orchestrator.cli.blocks import Block, Bullets, Cell, Table, Text, Tone
-from orchestrator.cli.figures import dollars, moment
+from orchestrator.cli.figures import dollars, minute
 from orchestrator.runs.view import MachineView, RunView
 
 Finding = tuple[str, bool | None, str, str]  # what, ok or None for unknown, finding, fix
@@ -21,7 +21,17 @@ def runs_page(runs: Sequence[RunView], month: tuple[Decimal, Decimal, Decimal]) 
     return [
         Text("" if rows else "no open run (--all shows the ended ones)"),
         Table(
-            ("run", "name", "state", "machine", ">spent", ">cap", ">$/h now", "since", "waiting"),
+            (
+                "run",
+                "name",
+                "state",
+                "machine",
+                ">spent",
+                ">cap",
+                ">$/h now",
+                "since, UTC",
+                "waiting",
+            ),
             rows,
         ),
         Text(f"this month: {spent} spent, {committed} committed, of {limit}", Tone.DIM),
@@ -35,7 +45,18 @@ def machines_page(machines: Sequence[MachineView]) -> list[Block]:
     return [
         Text("" if rows else "no machine on any account"),
         Table(
-            ("whose", "provider", "id", "GPU", "status", ">$/h", ">age", "run", "deadline", "note"),
+            (
+                "whose",
+                "provider",
+                "id",
+                "GPU",
+                "status",
+                ">$/h",
+                ">age",
+                "run",
+                "deadline, UTC",
+                "note",
+            ),
             rows,
         ),
         Text(f"together {dollars(str(burn))}/h" if rows else "", Tone.DIM),
@@ -79,7 +100,7 @@ def _run_row(view: RunView) -> tuple[Cell, ...]:
         dollars(view["spent_upper_usd"]),
         dollars(view["cap_usd"]),
         dollars(view["burn_usd_per_hour"]),
-        moment(view["created_at"]),
+        minute(view["created_at"]),
         view["waiting"] or "-",
     )
 
@@ -94,6 +115,6 @@ def _machine_row(machine: MachineView) -> tuple[Cell, ...]:
         dollars(machine["usd_per_hour"]),
         f"{machine['age_hours']:.1f} h",
         (machine["run"] or "-")[:8],
-        moment(machine["deadline"]),
+        minute(machine["deadline"]),
         machine["note"] or "-",
     )

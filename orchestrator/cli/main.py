@@ -16,17 +16,21 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.wiring import App
 
+_HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"], ["help"])
 _COMPLETION = "_GPULEASE_COMPLETE"
+_COMPLETION_OPTIONS = (["--install-completion"], ["--show-completion"])
 
 
 def main(argv: Sequence[str] | None = None, make_app: MakeApp | None = None) -> int:
     """Run one command line and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if _COMPLETION in os.environ:
-        return _complete()
-    if arguments in ([], ["--help"], ["-h"], ["help"]):
-        sys.stdout.write(help_page())
-        return 0
+    if _COMPLETION in os.environ or arguments[:1] in _COMPLETION_OPTIONS:
+        return _complete(arguments)
+    if arguments == ["--version"]:
+        return _print_version()
+    if arguments in _HELP:
+        return _print_help()
+    from orchestrator.cli.blocks import Text
     from orchestrator.cli.options import GlobalOptions, take_global_options
     from orchestrator.cli.session import Session
     from orchestrator.errors import GpuleaseError
@@ -35,8 +39,11 @@ def main(argv: Sequence[str] | None = None, make_app: MakeApp | None = None) -> 
     try:
         session.options, rest = take_global_options(arguments)
         if session.options.version:
-            session.result({"schema": 1, "version": __version__}, [])
-            return 0 if session.options.json else _print_version()
+            answer = {"schema": 1, "version": __version__}
+            session.result(answer, [Text(f"gpulease {__version__}", unbroken=True)])
+            return 0
+        if rest in _HELP:
+            return _print_help()
         _set_logging(session.options.verbose)
         code = _run(session, rest)
         sys.stdout.flush()
@@ -58,15 +65,20 @@ def _make_app(settings: Settings) -> App:
     return App(settings)
 
 
+def _print_help() -> int:
+    sys.stdout.write(help_page())
+    return 0
+
+
 def _print_version() -> int:
     print(f"gpulease {__version__}")
     return 0
 
 
-def _complete() -> int:
+def _complete(arguments: list[str]) -> int:
     from orchestrator.cli.group import build_group
 
-    build_group().main(args=[], prog_name="gpulease")
+    build_group(completion=True).main(args=arguments, prog_name="gpulease")
     return 0
 
 

@@ -41,11 +41,14 @@ def console_of(stream: IO[str]) -> Console:
 def print_blocks(stream: IO[str], blocks: Iterable[Block]) -> None:
     """A page: headings stand at the margin with an empty line above, all else is indented."""
     console = console_of(stream)
-    for number, block in enumerate(block for block in blocks if holds(block)):
-        if number and isinstance(block, Text) and block.tone is Tone.HEADING:
-            console.print()
-        unbroken = isinstance(block, Text) and block.unbroken
-        console.print(to_renderable(block), soft_wrap=unbroken)
+    with console.capture() as captured:
+        for number, block in enumerate(block for block in blocks if holds(block)):
+            if number and isinstance(block, Text) and block.tone is Tone.HEADING:
+                console.print()
+            unbroken = isinstance(block, Text) and block.unbroken
+            console.print(to_renderable(block), soft_wrap=unbroken)
+    stream.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    stream.flush()
 
 
 class LiveBlocks:

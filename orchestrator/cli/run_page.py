@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from orchestrator.cli.blocks import (
     Bar,
     Block,
@@ -28,7 +30,7 @@ def run_page(view: RunView) -> list[Block]:
         Facts(_ending(view)),
         *section("Cost", Facts(_cost(view))),
         *section("Phases", Text(_phases(view))),
-        *section("Metrics", Facts(_metrics(view)), Text(_device(view), Tone.WARN)),
+        *section("Metrics", Facts(_metrics(view))),
         *section("Machines", _machines(view["machines"])),
         *section("Artifacts", *_artifacts(view)),
         *section("Not home", Bullets(tuple(view["artifacts_missing"]), Tone.BAD)),
@@ -111,6 +113,7 @@ def _ending(view: RunView) -> tuple[tuple[str, Cell], ...]:
         ("waiting", view["waiting"]),
         ("returned", _returned(view)),
         ("guard", view["guard"]),
+        ("device", Text(_device(view), Tone.WARN)),
         ("host key", f"known by {view['host_key_by']}" if view["host_key_by"] else ""),
         ("started", moment(view["created_at"])),
         ("deadline", moment(view["deadline_at"]) if not outcome else ""),
@@ -136,20 +139,26 @@ def _returned(view: RunView) -> Cell:
 def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
     low_usd, high_usd = view["forecast"]["cost_usd"]
     low_hours, high_hours = view["forecast"]["hours"]
-    hours = sum(view["phases_s"].values()) / 3600
     billed = dollars(view["billed_usd"]) if view["billed_usd"] else "not known yet"
     upper = f"{dollars(view['spent_upper_usd'])} of the cap of {dollars(view['cap_usd'])}"
     burn = "" if view["outcome"] else f", {dollars(view['burn_usd_per_hour'])}/h now"
+    forecast_usd = f"{dollars(low_usd)} - {dollars(high_usd)}"
     return (
         ("at most", upper + burn),
         ("estimate", f"{dollars(view['cost_usd'])} by the provider's own rule"),
         ("billed", billed),
-        (
-            "forecast",
-            f"{dollars(low_usd)} - {dollars(high_usd)} in {low_hours:.2f} - {high_hours:.2f} h",
-        ),
-        ("actual", f"{dollars(view['cost_usd'])} in {hours:.2f} h" if view["outcome"] else ""),
+        ("forecast", f"{forecast_usd} in {low_hours:.2f} - {high_hours:.2f} h"),
+        ("actual", _actual(view) if view["outcome"] else ""),
     )
+
+
+def _actual(view: RunView) -> str:
+    """What it came to, against what was said before."""
+    low_usd, high_usd = map(Decimal, view["forecast"]["cost_usd"])
+    cost = Decimal(view["cost_usd"])
+    place = "above" if cost > high_usd else "below" if cost < low_usd else "inside"
+    hours = sum(view["phases_s"].values()) / 3600
+    return f"{dollars(view['cost_usd'])} in {hours:.2f} h, {place} the forecast"
 
 
 def _phases(view: RunView) -> str:
@@ -172,7 +181,7 @@ def _metrics(view: RunView) -> tuple[tuple[str, Cell], ...]:
 
 
 def _device(view: RunView) -> str:
-    return "trained on the CPU (allow_cpu)" if view["device"] == "cpu" and view["metrics"] else ""
+    return "trained on the CPU (allow_cpu)" if view["device"] == "cpu" else ""
 
 
 def _machines(machines: list[MachineOfRunView]) -> Table:

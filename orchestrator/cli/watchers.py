@@ -21,6 +21,10 @@ _PLAIN_EVERY_S = 5.0
 class Watcher(Protocol):
     """Somebody who is shown a run as it goes."""
 
+    @property
+    def with_log(self) -> bool:
+        """Whether log lines are shown; what was not shown is left for the next `attach`."""
+
     def show(self, view: RunView) -> None:
         """The run has changed."""
 
@@ -33,6 +37,7 @@ class TerminalWatcher:
     """Lines that stay, and the state of the run below them."""
 
     live: LiveBlocks
+    with_log: bool = True
 
     def show(self, view: RunView) -> None:
         self.live.show(status_blocks(view))
@@ -66,8 +71,7 @@ class PlainWatcher:
         self._told, self._told_at_s = news, now_s
 
     def line(self, offset: int, text: str) -> None:
-        if self.with_log:
-            self.session.line(text)
+        self.session.line(text)
 
 
 @dataclass
@@ -75,6 +79,7 @@ class JsonWatcher:
     """JSON lines on stdout: {"event": "log" | "run", …}."""
 
     session: Session
+    with_log: bool = True
     _told: str = ""
 
     def show(self, view: RunView) -> None:

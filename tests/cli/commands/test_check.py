@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from tests.cli.conftest import Gpulease
+from tests.cli.fake_app import FakeApp
+
+
+def test_unknown_findings_do_not_fail(gpulease: Gpulease, app: FakeApp, job_file: str) -> None:
+    ended = gpulease("check", job_file)
+
+    assert ended.code == 0
+    assert "120 rows, 4 labels" in ended.out and "set HF_TOKEN" in ended.out
+
+
+def test_a_bad_finding_is_exit_2_and_json_says_which(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    app.findings.append(("label", False, "7 rows have none", "give each row a label"))
+
+    ended = gpulease("check", job_file, "--json")
+
+    assert (ended.code, ended.json()["ok"]) == (2, False)
+    assert ended.json()["checks"][-1] == {
+        "what": "label",
+        "ok": False,
+        "finding": "7 rows have none",
+        "fix": "give each row a label",
+    }

@@ -1,0 +1,260 @@
+"""An App without clouds, and sample views; the command line's tests talk to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+from orchestrator.errors import UsageError
+from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
+from orchestrator.spec.job import Job
+from orchestrator.spec.resources import Need
+from orchestrator.wiring import App, SubmitOptions
+
+LABEL = "gl1-abc123-runid123-01-tgg5c0-tgg84c"
+OFFER: OfferView = {
+    "id": "NVIDIA GeForce RTX 4090 x1 SECURE",
+    "provider": "runpod",
+    "gpu": "RTX 4090",
+    "gpu_count": 1,
+    "gpu_memory_gib": 24.0,
+    "usd_per_hour": "0.69",
+    "region": "EU-RO-1",
+    "trust": "secure",
+    "stock": "high",
+    "forecast": {"cost_usd": ["0.09", "0.21"], "hours": [0.13, 0.3]},
+    "deadline_hours": 0.9,
+    "guard": "plausible",
+}
+PLAN: PlanView = {
+    "schema": 1,
+    "name": "tickets",
+    "kind": "finetune",
+    "need": {"gpu_memory_gib": 2.5, "gpu_count": 1, "disk_gib": 20, "providers": ["runpod"]},
+    "sizing": [("weights", "0.09 GiB"), ("optimizer", "0.17 GiB")],
+    "offers": [
+        OFFER,
+        {**OFFER, "gpu": "L40S", "gpu_memory_gib": 48.0, "usd_per_hour": "0.86", "stock": ""},
+    ],
+    "refused": [
+        {
+            "id": "x",
+            "provider": "runpod",
+            "gpu": "A2",
+            "usd_per_hour": "0.06",
+            "reason": "compute capability 8.6, needed: 8.9",
+        }
+    ],
+    "relaxation": "",
+    "cap_usd": "2.00",
+    "suggested_cap_usd": "0.27",
+    "deadline_hours": 0.9,
+    "reserve_usd": "0.41",
+    "worst_usd": "1.92",
+    "guards": ["the machine ends itself at its deadline (plausible: not drilled yet)"],
+    "artifacts": ["home: about 0.2 GiB, 100 GiB free"],
+    "warnings": ["if this computer is off when the job ends, results wait 30 min, then are lost"],
+    "start_by": "2027-01-15T08:15:00Z",
+}
+RUN: RunView = {
+    "schema": 1,
+    "run": "runid123",
+    "name": "tickets",
+    "kind": "finetune",
+    "state": "ended",
+    "outcome": "succeeded",
+    "exit_code": 0,
+    "provider": "runpod",
+    "offer": OFFER,
+    "cap_usd": "2.00",
+    "spent_upper_usd": "0.131",
+    "cost_usd": "0.128",
+    "billed_usd": None,
+    "forecast": {"cost_usd": ["0.09", "0.21"], "hours": [0.13, 0.3]},
+    "phases_s": {"rent": 2.0, "boot": 31.4, "ship": 3.1, "setup": 41.0, "job": 588.0},
+    "progress": {"step": 300, "steps": 300, "loss": 0.0412},
+    "metrics": {"eval_accuracy": 0.9712, "majority_class_accuracy": 0.25, "eval_f1": 0.9694},
+    "device": "cpu",
+    "machines": [
+        {
+            "label": LABEL,
+            "id": "pod-1",
+            "provider": "runpod",
+            "gpu": "RTX 4090",
+            "price_usd_per_hour": "0.69",
+            "why_ended": "the job is over",
+            "returned": {"proven": True, "by": "provider", "at": "2027-01-15T08:12:00Z"},
+        }
+    ],
+    "returned": {"proven": True, "by": "provider", "at": "2027-01-15T08:12:00Z"},
+    "guard": "plausible",
+    "host_key_by": "boot log",
+    "artifacts": [
+        {"path": "model/model.safetensors", "size_bytes": 90_868_376, "sha256": "ab" * 32},
+        {"path": "metrics.json", "size_bytes": 212, "sha256": "cd" * 32},
+    ],
+    "artifacts_dir": "artifacts/tickets",
+    "artifacts_missing": [],
+    "log": "runs/runid123/log.txt",
+    "error": None,
+    "waiting": "",
+    "notes": [],
+    "burn_usd_per_hour": "0",
+    "created_at": "2027-01-15T08:00:00Z",
+    "deadline_at": "2027-01-15T08:54:00Z",
+    "ended_at": "2027-01-15T08:12:05Z",
+}
+MACHINE: MachineView = {
+    "provider": "runpod",
+    "id": "pod-9",
+    "label": LABEL,
+    "whose": "orphan",
+    "run": "runid123",
+    "status": "running",
+    "gpu": "RTX 4090",
+    "usd_per_hour": "0.69",
+    "age_hours": 3.25,
+    "deadline": "2027-01-15T08:54:00Z",
+    "note": "its lease is closed",
+}
+
+
+def run_view(**changes: object) -> RunView:
+    """The sample run with some of its fields changed."""
+    return cast(RunView, {**deepcopy(RUN), **changes})
+
+
+def open_view(state: str = "running", **changes: object) -> RunView:
+    """The sample run while it is open."""
+    working: dict[str, object] = {
+        "state": state,
+        "outcome": None,
+        "exit_code": None,
+        "metrics": {},
+        "artifacts": [],
+        "ended_at": None,
+        "burn_usd_per_hour": "0.69",
+        "progress": {"step": 40, "steps": 300, "loss": 0.7, "eta_s": 75.0},
+        "returned": {"proven": False, "at": None},
+    }
+    view = run_view(**{**working, **changes})
+    view["machines"][0]["returned"] = {"proven": False, "at": None}
+    return view
+
+
+def plan_view(**changes: object) -> PlanView:
+    return cast(PlanView, {**deepcopy(PLAN), **changes})
+
+
+class FakeApp(App):
+    """Answers from its attributes; an error put under a method's name is raised by it."""
+
+    def __init__(self) -> None:
+        self.plan_view = plan_view()
+        self.views = [open_view("booting"), open_view("running"), run_view()]
+        self.last = run_view()
+        self.log = ["first", "second", "third"]
+        self.machines_found: list[MachineView] = [MACHINE]
+        self.failures: list[str] = []
+        self.findings: list[tuple[str, bool | None, str, str]] = [
+            ("data", True, "120 rows, 4 labels", ""),
+            ("model", None, "the hub was not asked", "set HF_TOKEN"),
+        ]
+        self.errors: dict[str, BaseException] = {}
+        self.calls: list[tuple[str, Any]] = []
+        self.is_new = True
+
+    def _note(self, name: str, *arguments: object) -> None:
+        self.calls.append((name, arguments[0] if len(arguments) == 1 else arguments))
+        if error := self.errors.get(name):
+            raise error
+
+    def called(self, name: str) -> list[Any]:
+        """What the method was called with, once per call."""
+        return [arguments for called, arguments in self.calls if called == name]
+
+    def offers(self, need: Need, providers: list[str]) -> tuple[list[OfferView], list[str]]:
+        self._note("offers", need, providers)
+        return self.plan_view["offers"], self.failures
+
+    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
+        self._note("check", job)
+        return self.findings
+
+    def plan(self, job: Job) -> PlanView:
+        self._note("plan", job)
+        plan = self.plan_view
+        if job.budget.max_cost_usd is not None:
+            plan = plan_view(**{**plan, "cap_usd": str(job.budget.max_cost_usd)})
+        return plan
+
+    def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
+        self._note("submit", job, plan, options)
+        return "runid123", self.is_new
+
+    def follow(self, run_id: str) -> Iterator[RunView]:
+        for view in self.views:
+            yield view
+            self._note("follow", run_id)
+
+    def log_lines(self, run_id: str, *, follow: bool, offset: int = 0) -> Iterator[tuple[int, str]]:
+        self._note("log_lines", run_id, follow, offset)
+        yield from enumerate(self.log[offset:], offset + 1)
+
+    def find(self, reference: str, *, for_change: bool = False) -> str:
+        self._note("find", reference, for_change)
+        if reference not in ("last", "tickets", "runid123", "run"):
+            raise UsageError(f"no run {reference!r}", hint="gpulease ps --all")
+        return "runid123"
+
+    def runs(self, *, all_runs: bool) -> list[RunView]:
+        self._note("runs", all_runs)
+        return self.views
+
+    def view(self, run_id: str) -> RunView:
+        self._note("view", run_id)
+        return self.last
+
+    def cancel(self, run_id: str, *, now: bool) -> RunView:
+        self._note("cancel", run_id, now)
+        return self.views[0]
+
+    def close_seen_gone(self, run_id: str) -> RunView:
+        self._note("close_seen_gone", run_id)
+        return run_view(exit_code=7, returned={"proven": False, "by": "user", "at": None})
+
+    def pull(self, run_id: str, destination: Path | None) -> RunView:
+        self._note("pull", run_id, destination)
+        return self.last
+
+    def ssh_command(self, run_id: str) -> list[str]:
+        self._note("ssh_command", run_id)
+        return ["echo", "ssh to", run_id]
+
+    def machines(self) -> tuple[list[MachineView], list[str]]:
+        self._note("machines")
+        return self.machines_found, self.failures
+
+    def reap(
+        self, *, delete: bool, past_deadline: bool, report: Callable[[str], None]
+    ) -> tuple[list[MachineView], list[str]]:
+        self._note("reap", delete, past_deadline)
+        report("runpod: 1 machine")
+        return self.machines_found, self.failures
+
+    def verify_key(self, name: str, key: str) -> tuple[str, str]:
+        self._note("verify_key", name, key)
+        return "user:u1", "$12.00"
+
+    def doctor(self) -> list[tuple[str, bool | None, str, str]]:
+        self._note("doctor")
+        return self.findings
+
+    def drive(self) -> None:
+        self._note("drive")
+
+    def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
+        return Decimal("12.5"), Decimal("1.92"), Decimal(100)

@@ -1,0 +1,90 @@
+"""A person's terminal: a program on a pseudo terminal, its screen read by pyte."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyte
+
+PROGRAM = Path(__file__).parent / "fake_program.py"
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE_S = 20.0
+
+
+class Terminal:
+    """`gpulease ARGUMENTS` over a FakeApp; what it shows, and a keyboard."""
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str], columns: int = 100) -> None:
+        self.screen = pyte.HistoryScreen(columns, 60, history=2000)
+        self._stream = pyte.ByteStream(self.screen)
+        self._keyboard, inner = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAM), *arguments],
+            preexec_fn=partial(os.login_tty, inner),
+            pass_fds=(inner,),
+            env={
+                **environment,
+                "PYTHONPATH": str(ROOT),
+                "TERM": "xterm",
+                "COLUMNS": str(columns),
+                "LINES": "60",
+            },
+        )
+        os.close(inner)
+        self.raw = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._keyboard)
+
+    @property
+    def text(self) -> str:
+        """What is on the screen now."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def wait_for(self, text: str) -> None:
+        """Read until the screen shows `text`."""
+        self._read(lambda: text in self.text, text)
+
+    def type(self, keys: str) -> None:
+        os.write(self._keyboard, keys.encode())
+
+    def end(self) -> int:
+        """Read until the program has ended; its exit code."""
+        self._read(lambda: False, None)
+        return self.process.wait(PATIENCE_S)
+
+    def _read(self, is_enough: object, wanted: str | None) -> None:
+        assert callable(is_enough)
+        until_s = time.monotonic() + PATIENCE_S
+        while not is_enough():
+            ready, _, _ = select.select([self._keyboard], [], [], until_s - time.monotonic())
+            assert ready, f"no {wanted!r} on the screen:\n{self.text}"
+            try:
+                data = os.read(self._keyboard, 65536)
+            except OSError:  # the other side is closed
+                data = b""
+            if not data:
+                assert wanted is None, f"ended without {wanted!r}:\n{self.text}"
+                return
+            self.raw += data
+            self._stream.feed(data)
