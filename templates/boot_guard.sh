@@ -39,7 +39,7 @@ except u.HTTPError as e:print(e.code)' "$1" "$2" "$3") ;; esac
   [ "$r" ] || {
     printf 'header=%s\n' "$h" "$c" >wgetrc
     r=$(wget --config=wgetrc -SO/dev/null -T20 -t1 --method="$1" ${3:+--body-data="$3"} "$2" 2>&1 |
-      sed -n 's/^ *HTTP[^ ]* \([0-9]*\).*/\1/p')
+      sed -n 's/^ *HTTP[^ ]* \([0-9]..\).*/\1/p')
   }
 }
 @WAYS@
@@ -51,7 +51,7 @@ end() {
         r=
         way "$i"
         echo "guard: way $i: $r"
-        case $r in 2* | 404) sleep $((12 * @TICK@)) ;; *) sleep @TICK@ ;; esac
+        case $r in 2* | 404) sleep @PAUSE@ ;; *) sleep @TICK@ ;; esac
       done
     done
   done

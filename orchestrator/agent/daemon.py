@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Mapping
 
@@ -26,6 +27,7 @@ from .stopping import StopWish
 
 _TICK_S = 0.25
 _SLOW_TICKS = 4  # what need not be looked at each time
+_COMPLAIN_TICKS = 240
 _HOST_EVERY_S = 10.0
 _FLUSH_S = 15.0  # kept before the deadline for exit record and manifest
 _LAST_RECORDS_S = 10.0
@@ -78,8 +80,12 @@ class Daemon:
         threading.Thread(target=self._sample, daemon=True).start()
         ticks = 0
         while (self._work / protocol.PID_FILE).exists():
-            if self._tick(slow=ticks % _SLOW_TICKS == 0):
-                break
+            try:
+                if self._tick(slow=ticks % _SLOW_TICKS == 0):
+                    break
+            except Exception:  # whatever it was: without these looks nobody ends the machine
+                if not ticks % _COMPLAIN_TICKS:
+                    traceback.print_exc()
             ticks += 1
             time.sleep(_TICK_S)
         self._children.kill_all()
@@ -116,8 +122,7 @@ class Daemon:
         if isinstance(grace_s, bool) or not isinstance(grace_s, (int, float)):
             grace_s = self._run.grace_s
         grace_s = min(max(0.0, float(grace_s)), _LONGEST_GRACE_S)
-        if not self._wish.is_asked() or grace_s == 0:
-            self._wish.ask(protocol.WHY_STOPPED, grace_s, reason if isinstance(reason, str) else "")
+        self._wish.ask(protocol.WHY_STOPPED, grace_s, reason if isinstance(reason, str) else "")
 
     def _obey_deadline(self) -> None:
         left_s = self._deadline.left_s()

@@ -58,7 +58,6 @@ class Ending:
     exit_code: int | None = None
     signal: int | None = None
     out_of_memory: bool = False
-    disk_full: bool = False
 
 
 class Job:
@@ -98,18 +97,15 @@ class Job:
         except NoGpu as error:
             return Ending(protocol.WHY_NO_GPU, "setup", str(error))
         except DownloadFailed as error:
-            full = any(words in str(error) for words in _OUT_OF_DISK)
-            return Ending(protocol.WHY_SETUP, "download", str(error), disk_full=full)
+            return Ending(protocol.WHY_SETUP, "download", str(error))
         except SetupFailed as error:
             return Ending(protocol.WHY_SETUP, "setup", str(error))
         except Exception as error:  # a fault of the agent must still become an exit record
             traceback.print_exc()
-            full = isinstance(error, OSError) and is_disk_full(error)
             why, phase = protocol.WHY_SETUP, "setup"
             if self._started_s is not None:
                 why, phase = protocol.WHY_FINISHED, "program"
-            message = f"the agent failed: {type(error).__name__}: {error}"
-            return Ending(why, phase, message, disk_full=full)
+            return Ending(why, phase, f"the agent failed: {type(error).__name__}: {error}")
 
     def _prepare(self) -> None:
         """Environment and model side by side; the first failure ends the other half."""
@@ -194,7 +190,6 @@ class Job:
             ended.signal,
             out_of_memory=failed
             and (oom_kills() > before or any(words in tail for words in _OUT_OF_GPU_MEMORY)),
-            disk_full=failed and any(words in tail for words in _OUT_OF_DISK),
         )
 
     def _finish(self, ending: Ending) -> None:
@@ -221,7 +216,8 @@ class Job:
         tools.events.add("ready", manifest=True)
 
     def _exit_record(self, ending: Ending) -> Record:
-        full = ending.disk_full or self._tools.log.disk_was_full
+        said = "" if ending.exit_code == 0 else ending.message + self._tools.log.tail()
+        full = self._tools.log.disk_was_full or any(words in said for words in _OUT_OF_DISK)
         with contextlib.suppress(OSError):
             full = full or shutil.disk_usage(str(self._work)).free < _NEARLY_FULL_BYTES
         return {

@@ -80,6 +80,7 @@ class Setup:
             environment = {**self._environment, "UV_PYTHON_DOWNLOADS": downloads}
             if self._runner.run(argv, cwd=self._work, env=environment).ok:
                 return
+            self._log.note(f"no Python {version} here, downloads: {downloads}")
         raise SetupFailed(f"no Python {wanted} could be had: {last_words(self._log.tail())}")
 
     def _install(self, uv: str, requirements: str) -> None:

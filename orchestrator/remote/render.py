@@ -25,7 +25,7 @@ def boot_guard(
     seconds: int,
     ways: str = "runpod",
     *,
-    tick_s: int = 5,
+    tick_s: float = 5,
 ) -> str:
     """The start command of a machine that ends itself: POSIX sh, never returns.
 
@@ -34,7 +34,7 @@ def boot_guard(
         deadline_s: the label's deadline; a deadline file may only say an earlier one.
         seconds: how long the machine may live on its uptime clock, whatever the wall clock says.
         ways: which file of `templates/guard_ways` says how this provider's machine ends itself.
-        tick_s: whole seconds between two looks.
+        tick_s: seconds between two looks, and between two tries to end.
 
     Raises ValueError for a label or ways that no shell text should hold, or a guard that grew
     over GUARD_LIMIT_BYTES.
@@ -51,7 +51,8 @@ def boot_guard(
         "CREATED": str(int(created_s)),
         "DEADLINE": str(int(deadline_s)),
         "SECONDS": str(int(seconds)),
-        "TICK": str(int(tick_s)),
+        "TICK": f"{tick_s:g}",
+        "PAUSE": f"{12 * tick_s:g}",  # a minute; machines that were asked to end take some seconds
     }
     text = (folder / "boot_guard.sh").read_text()
     for word, value in words.items():

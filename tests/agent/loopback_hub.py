@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._resolve(path.removeprefix(f"/{ID}/resolve/{REVISION}/"))
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Say nothing."""
 
     def _resolve(self, name: str) -> None:

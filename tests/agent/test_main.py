@@ -1,22 +1,13 @@
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
-from pathlib import Path
 
 import pytest
 
 from orchestrator.agent import protocol
 from tests.agent.work_folder import WorkFolder, runs
-
-AGENT = Path(protocol.__file__).parent
-
-
-@pytest.mark.parametrize("path", sorted(AGENT.glob("*.py")), ids=lambda path: path.name)
-def test_the_agent_is_python_3_8(path: Path) -> None:
-    ast.parse(path.read_text(), feature_version=(3, 8))
 
 
 def test_start_returns_at_once_while_the_job_goes_on(work: WorkFolder) -> None:

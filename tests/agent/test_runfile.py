@@ -13,7 +13,7 @@ def test_what_a_run_file_leaves_out_has_a_default() -> None:
     assert (run.python, run.grace_s, run.checkpoints_every_s) == ("3.11", 60, 900)
     assert run.log_limit_bytes == 1 << 30
     assert run.ends_machine is True
-    assert run.model is run.setup is run.requirements is None
+    assert [run.model, run.setup, run.requirements] == [None, None, None]
 
 
 def test_the_labels_deadline_is_the_last_one() -> None:
