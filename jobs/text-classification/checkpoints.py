@@ -28,13 +28,18 @@ class Checkpoints:
         """Where the trainer writes; nobody else looks there."""
         return self.folder / _WRITING
 
-    def last(self) -> Path | None:
-        """The newest complete checkpoint of these very settings."""
+    def newest(self) -> Path | None:
+        """The newest complete checkpoint of these very settings; what cannot be used is removed.
+
+        Left in place it would pass for the newest one of this run.
+        """
+        self._clear_writing()
         for path in reversed(self._steps()):
-            if problem := self._problem(path):
-                print(f"{path.name} is not used: {problem}", flush=True)
-            else:
+            problem = self._problem(path)
+            if not problem:
                 return path
+            print(f"{path.name} is not used: {problem}", flush=True)
+            shutil.rmtree(path, ignore_errors=True)
         return None
 
     def finish(self, written: Path, step: int) -> Path:
@@ -51,21 +56,17 @@ class Checkpoints:
         target = self.folder / f"step-{step}"
         shutil.rmtree(target, ignore_errors=True)
         written.rename(target)
-        self._drop_old()
+        self._clear_writing()
+        for path in self._steps()[:-_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
         return target
 
-    def clear_unfinished(self) -> None:
-        """Remove what an earlier process left half written."""
+    def _clear_writing(self) -> None:
         shutil.rmtree(self.writing, ignore_errors=True)
 
     def _steps(self) -> list[Path]:
         found = [path for path in self.folder.glob("step-*") if path.name[5:].isdecimal()]
         return sorted(found, key=lambda path: int(path.name[5:]))
-
-    def _drop_old(self) -> None:
-        complete = [path for path in self._steps() if (path / COMPLETE).is_file()]
-        for path in complete[:-_KEPT]:
-            shutil.rmtree(path, ignore_errors=True)
 
     def _problem(self, path: Path) -> str:
         """Why this checkpoint cannot be resumed, or nothing."""

@@ -64,12 +64,11 @@ def train(
     transformers.logging.disable_progress_bar()
     transformers.set_seed(int(settings.train["seed"]))
     checkpoints = Checkpoints(settings.checkpoints, settings.fingerprint())
-    checkpoints.clear_unfinished()
     trainer = _trainer(settings, device, checkpoints, train_rows, eval_rows, names)
     callback = _Conductor(settings, checkpoints, trainer.samples_per_step, stop, bool(eval_rows))
     trainer.add_callback(callback)
     trainer.remove_callback(PrinterCallback)
-    last = checkpoints.last()
+    last = checkpoints.newest()
     if last is not None:
         print(f"resuming from {last.name}", flush=True)
     stop.training = True

@@ -33,6 +33,8 @@ def read_rows(path: Path, text_column: str | None, label_column: str | None) -> 
     labels: list[str] = []
     csv.field_size_limit(64 << 20)
     for line, row in _records(path):
+        if not isinstance(row, dict):
+            fail(f"{path.name}:{line}: a row must be an object")
         if not texts:
             text_column = text_column or _first_of(TEXT_COLUMNS, row)
             label_column = label_column or _first_of(LABEL_COLUMNS, row)
@@ -65,7 +67,7 @@ def _first_of(known: tuple[str, ...], row: dict[str, object]) -> str | None:
     return next((by_folded[word] for word in known if word in by_folded), None)
 
 
-def _records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+def _records(path: Path) -> Iterator[tuple[int, object]]:
     suffix = path.suffix.lower()
     with path.open(encoding="utf-8-sig", newline="") as handle:
         try:
@@ -74,7 +76,10 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
                 for row in reader:
                     yield reader.line_num, dict(row)
             elif suffix == ".json":
-                yield from enumerate(json.load(handle), start=1)
+                document = json.load(handle)
+                if not isinstance(document, list):
+                    fail(f"{path.name}: must be a list of rows")
+                yield from enumerate(document, start=1)
             else:
                 for line, text in enumerate(handle, start=1):
                     if text.strip():
@@ -82,5 +87,5 @@ def _records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
         except json.JSONDecodeError as error:
             where = error.lineno if suffix == ".json" else line
             fail(f"{path.name}:{where}: not valid JSON: {error.msg}")
-        except (csv.Error, UnicodeDecodeError, AttributeError) as error:
+        except (csv.Error, UnicodeDecodeError) as error:
             fail(f"{path.name}: {error}")
