@@ -31,7 +31,7 @@ make_environment() { # PYTHON
         fi
     fi
     .venv/bin/python -m pip --version >/dev/null 2>&1 || "$1" -m venv --clear .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9.17'
+    .venv/bin/python -m pip install -qq --disable-pip-version-check 'uv>=0.9.17'
     uv_settings=$(.venv/bin/python infra/pip_to_uv.py)
     eval "$uv_settings"
     .venv/bin/uv pip install --quiet --python .venv/bin/python --editable . --group dev

@@ -14,7 +14,6 @@ NO_FILE_OF_ITS_OWN = {
 }
 ONE_TEST_FOR_MANY = {
     "orchestrator/store/migrations/versions/": "tests/store/test_schema.py",
-    "orchestrator/cli/commands/": "tests/cli/",
 }
 
 
