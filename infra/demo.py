@@ -51,7 +51,7 @@ def main() -> int:
             run = last_run(environment)
         if not run:
             return code or 1
-        agreed = _compare(run, machines(cloud)) if provider != "local" else run.proven
+        agreed = compare(run, machines(cloud)) if provider != "local" else run.proven
         print(f"\nwhat came home: {run.artifacts_dir}")
     return code or (0 if agreed else 1)
 
@@ -165,7 +165,7 @@ def machines(cloud: Mapping[str, str]) -> list[Rented]:
     ]
 
 
-def _compare(run: LastRun, rented: list[Rented]) -> bool:
+def compare(run: LastRun, rented: list[Rented]) -> bool:
     """Print the cloud's side; false when it is not what the receipt says."""
     billed_usd = sum((one.billed_usd for one in rented), Decimal(0))
     print("\nthe simulated cloud's own records:")
