@@ -24,4 +24,6 @@ class Offer:
     stock: str = ""  # "", none, low, medium, high: a hint, never a promise
     ram_gib: float | None = None
     cuda: str = ""  # newest CUDA of the host's driver, "" = unknown
+    architecture: str = "x86_64"  # of the host: x86_64 | arm64
+    compute_capability: float | None = None  # as the host itself says; None: as the card's table
     details: dict[str, str] = field(default_factory=dict)  # only this offer's provider reads it

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -13,6 +14,23 @@ from typing import Protocol, runtime_checkable
 
 from orchestrator.offers.offer import Offer
 from orchestrator.spec.resources import Need
+
+
+class Secret(Protocol):
+    """A value that hides itself when printed; pydantic's SecretStr is one."""
+
+    def get_secret_value(self) -> str:
+        """The value itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """What a provider is built from."""
+
+    home: Path  # of this installation; machines of this computer live under it
+    key: Secret | None = None
+    urls: Mapping[str, str] = field(default_factory=dict)  # base URLs other than the defaults
+    ssh_user: str = ""  # login name on its machines, "" = the provider's own
 
 
 class GuardWay(StrEnum):
@@ -38,6 +56,7 @@ class Capabilities:
     boot_deadline_s: float = 480.0
     poll_s: float = 5.0  # how often one account is listed while somebody waits
     min_create_interval_s: float = 0.0
+    calls_per_minute: int = 0  # of one account; 0: no limit known
     has_boot_log: bool = False
     can_stop: bool = False
     spot: bool = False
