@@ -92,7 +92,7 @@ while :; do
   sleep @TICK@
 done
 EOF
-$(command -v setsid) sh guard.sh </dev/null &
+$(command -v setsid) sh guard.sh </dev/null 2>/dev/null &
 cd /
 umask 022
 if [ -x /start.sh ]; then

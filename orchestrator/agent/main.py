@@ -44,13 +44,14 @@ def start(work: Path, _: Sequence[str]) -> int:
     try:
         run = parse_run_file((work / protocol.RUN_FILE).read_bytes())
     except (OSError, BadRunFile) as error:
-        _answer({"started": False, "error": f"{protocol.RUN_FILE}: {error}"})
-        return _BAD_RUN_FILE
+        return _refuse(_BAD_RUN_FILE, f"{protocol.RUN_FILE}: {error}")
     try:
         lock = take_lock(work)
     except AlreadyStarted as error:
-        _answer({"started": False, "error": str(error), "pid": error.pid})
-        return _REFUSED
+        if agent_process(work)[1]:  # the answer to the first start was lost
+            _answer({"started": True, "pid": error.pid, "again": True})
+            return 0
+        return _refuse(_REFUSED, str(error), pid=error.pid)
     pid = detach(work, lock)
     if pid is not None:
         _answer({"started": pid > 0, "pid": pid})
@@ -125,6 +126,12 @@ def _deadline(work: Path) -> float | None:
     with contextlib.suppress(OSError, ValueError):
         return float((work / protocol.DEADLINE_FILE).read_text())
     return None
+
+
+def _refuse(code: int, error: str, **fields: object) -> int:
+    _answer({"started": False, "error": error, **fields})
+    sys.stderr.write(f"{error}\n")
+    return code
 
 
 def _answer(record: Record) -> None:

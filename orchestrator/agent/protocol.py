@@ -5,9 +5,11 @@ The only file of the agent that other layers import. All files lie in the machin
 sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
 
     agent.pyz        the agent, a zipapp; commands, each run in the work folder:
-                     `start`         detaches; answers {"started": true, "pid": n}, or
-                                     {"started": false, "error": "…", "pid"?: n} and exit code 3
-                                     when it was started before, 2 when run.json is not valid
+                     `start`         detaches; answers {"started": true, "pid": n}; once more,
+                                     while that agent lives, with "again": true; else
+                                     {"started": false, "error": "…", "pid"?: n}, "error" on stderr
+                                     too, and exit code 3 when the folder's agent is gone, 2 when
+                                     run.json is not valid
                      `stop [GRACE_S [REASON]]`  writes `stop`
                      `kill`          ends agent, program and all they started, at once
                      `send`          see below

@@ -20,19 +20,26 @@ def test_start_returns_at_once_while_the_job_goes_on(work: WorkFolder) -> None:
     work.wait_for_log("going")
 
 
-def test_a_second_start_is_refused_while_the_first_lives_and_after(work: WorkFolder) -> None:
+def test_a_second_start_finds_the_living_agent_and_starts_none(work: WorkFolder) -> None:
+    work.write_run("echo once; sleep 600")
+    first = work.start()
+    work.wait_for_log("once")
+
+    assert work.start() == {**first, "again": True}
+    assert work.log().count("once") == 1
+
+
+def test_a_folder_whose_agent_is_gone_gets_no_other(work: WorkFolder) -> None:
     work.write_run("echo once")
     work.run()
-
-    second = work.call("start")
     work.call("kill")
-    third = work.call("start")
 
-    for refused in (second, third):
-        assert refused.returncode == 3
-        answer = json.loads(refused.stdout)
-        assert answer["started"] is False
-        assert answer["pid"] == work.agent_pid()
+    refused = work.call("start")
+
+    assert refused.returncode == 3
+    answer = json.loads(refused.stdout)
+    assert (answer["started"], answer["pid"]) == (False, work.agent_pid())
+    assert b"started before" in refused.stderr
     assert work.log().count("once") == 1
 
 

@@ -95,7 +95,7 @@ record
 sleep 5
 done
 EOF
-$(command -v setsid) sh guard.sh </dev/null &
+$(command -v setsid) sh guard.sh </dev/null 2>/dev/null &
 cd /
 umask 022
 if [ -x /start.sh ]; then
