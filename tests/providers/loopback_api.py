@@ -95,7 +95,7 @@ class LoopbackApi:
 
             do_GET = do_POST = do_DELETE = do_PUT = handle_one  # noqa: N815
 
-            def log_message(self, format: str, *arguments: object) -> None:
+            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
                 return
 
         self._server = _Server(("127.0.0.1", 0), Handler)

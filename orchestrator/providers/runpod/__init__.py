@@ -149,7 +149,8 @@ class RunPod(Provider, Account, BootLog, Charges):
         return machine
 
     def list_machines(self) -> list[Machine]:
-        rows = self._pages("/pods", {"includeClusterPods": "true"}, "pods")
+        query = {"limit": str(_PAGE_ROWS), "includeClusterPods": "true"}
+        rows = self._pages("/pods", query, "pods")
         machines = [mapping.to_machine(row, self._ssh_user) for row in rows]
         # A pod that is made between two pages moves others onto the next one.
         return list({found.id: found for found in machines if found is not None}.values())
@@ -209,9 +210,7 @@ class RunPod(Provider, Account, BootLog, Charges):
         cursors = {""}
         cursor = ""
         for _ in range(_MOST_PAGES):
-            page = {"limit": str(_PAGE_ROWS), **query}
-            if cursor:
-                page["cursor"] = cursor
+            page = {**query, "cursor": cursor} if cursor else query
             more, cursor = mapping.to_page(self._read(path, page).data(), key)
             rows += more
             if not cursor:

@@ -87,10 +87,10 @@ def _to_offer(gpu: dict[str, Any], cloud: str, need: Need) -> Offer | None:
         return None
     count = min(max(1, need.gpu_count), most)
     known = card(gpu_id)
-    centers = [str(row["id"]) for row in gpu.get("dataCenters") or [] if row.get("id")]
+    centers = _words(gpu.get("dataCenters"), "id")
     allowed = [name for name in centers if in_regions(name, need.regions_allow, need.regions_deny)]
     restricted = bool(need.regions_allow or need.regions_deny)
-    versions = [str(row.get("version", "")) for row in gpu.get("cudaVersions") or []]
+    versions = _words(gpu.get("cudaVersions"), "version")
     details = {"gpu_id": gpu_id, "cloud": cloud}
     if restricted and allowed:
         details["data_centers"] = ",".join(allowed)
@@ -273,6 +273,12 @@ def _rows(data: Any, key: str) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ProviderDown(f"RunPod answered without the list of {key}")
     return rows
+
+
+def _words(rows: Any, key: str) -> list[str]:
+    """The text under `key` of each row that has one."""
+    found = [_dict(row).get(key) for row in (rows if isinstance(rows, list) else [])]
+    return [word for word in found if isinstance(word, str) and word]
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -1,0 +1,62 @@
+"""What RunPod's published API description says of the calls that the client makes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[3]
+# Lies beside a checkout of the project where it is developed; it is not copied into it.
+PUBLISHED = PROJECT.parent / "shared" / "openapi" / "runpod-v2.json"
+GOLDEN = PROJECT / "tests" / "golden" / "runpod" / "openapi.json"
+
+
+def derive(document: dict[str, Any]) -> dict[str, Any]:
+    """The facts that the client relies on, small enough to keep."""
+    schemas = document["components"]["schemas"]
+    calls = ("/v2/pods", "/v2/catalog/gpus", "/v2/billing/pods", "/v2/pods/{id}/logs")
+    return {
+        "create": _fields(schemas, "CreatePodRequest"),
+        "create_gpu": _fields(schemas, "CreateGpuConfig"),
+        "pod": _fields(schemas, "Pod"),
+        "gpu_type": _fields(schemas, "GpuType"),
+        "statuses": schemas["PodStatus"]["enum"],
+        "clouds": schemas["Cloud"]["enum"],
+        "availability": schemas["AvailabilityLevel"]["enum"],
+        "query": {path: _query(document, path) for path in calls},
+    }
+
+
+def validator(document: dict[str, Any], schema: str) -> Any:
+    """A JSON Schema validator for one schema of the description."""
+    from jsonschema import Draft202012Validator
+
+    root = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+    return Draft202012Validator(root)
+
+
+def load(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(path.read_text())
+    return data
+
+
+def _fields(schemas: dict[str, Any], name: str) -> dict[str, list[str]]:
+    known: set[str] = set()
+    required: set[str] = set()
+    waiting = [schemas[name]]
+    while waiting:
+        schema = waiting.pop()
+        if "$ref" in schema:
+            schema = schemas[schema["$ref"].rsplit("/", 1)[-1]]
+        waiting += schema.get("allOf", [])
+        known |= set(schema.get("properties", {}))
+        required |= set(schema.get("required", []))
+    return {"known": sorted(known), "required": sorted(required)}
+
+
+def _query(document: dict[str, Any], path: str) -> list[str]:
+    shared = document["components"]["parameters"]
+    listed = document["paths"][path]["get"]["parameters"]
+    told = [shared[p["$ref"].rsplit("/", 1)[-1]] if "$ref" in p else p for p in listed]
+    return sorted(parameter["name"] for parameter in told if parameter["in"] == "query")

@@ -1,0 +1,107 @@
+"""The published API description as an oracle: for CI as golden facts, whole where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.providers.base import MachineStatus
+from orchestrator.providers.runpod import RunPod, mapping
+from orchestrator.spec.resources import Need
+from tests.providers.loopback_api import LoopbackApi, Reply, Seen, as_json
+from tests.providers.runpod.openapi import GOLDEN, PUBLISHED, derive, load, validator
+from tests.providers.runpod.samples import gpu, pod, request
+
+FACTS = load(GOLDEN)
+NOT_IN_THE_DESCRIPTION = {"limit", "cursor"}  # pagination: six public clients, autumn 2026
+published = pytest.mark.skipif(not PUBLISHED.is_file(), reason="the description is not here")
+
+
+@published
+def test_the_golden_facts_are_those_of_the_published_description() -> None:
+    assert derive(load(PUBLISHED)) == FACTS
+
+
+BODIES = [
+    mapping.to_create_body(request()),
+    mapping.to_create_body(request(data_centers="EU-RO-1,EU-SE-1")),
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_create_sends_only_known_fields_and_every_required_one(body: dict[str, Any]) -> None:
+    assert set(body) <= set(FACTS["create"]["known"])
+    assert set(FACTS["create"]["required"]) <= set(body)
+    assert set(body["gpu"]) <= set(FACTS["create_gpu"]["known"])
+    assert set(FACTS["create_gpu"]["required"]) <= set(body["gpu"])
+
+
+@published
+@pytest.mark.parametrize("body", BODIES)
+def test_a_create_is_valid_under_the_published_schema(body: dict[str, Any]) -> None:
+    validator(load(PUBLISHED), "CreatePodRequest").validate(body)
+
+
+@published
+@pytest.mark.parametrize(("schema", "sample"), [("Pod", pod()), ("GpuType", gpu())])
+def test_the_tests_own_samples_are_valid_under_the_published_schema(
+    schema: str, sample: dict[str, Any]
+) -> None:
+    validator(load(PUBLISHED), schema).validate(sample)
+
+
+def test_every_published_status_is_known_to_the_client() -> None:
+    for word in FACTS["statuses"]:
+        machine = mapping.to_machine(pod(status=word), "root")
+        assert (machine is None) == (word == "TERMINATED")
+    assert FACTS["statuses"] == [
+        "PROVISIONING",
+        "STARTING",
+        "RUNNING",
+        "EXITED",
+        "ERROR",
+        "TERMINATED",
+    ]
+
+
+def test_every_published_cloud_has_a_trust_and_every_stock_a_word() -> None:
+    assert set(mapping.TRUST) == set(FACTS["clouds"])
+    for level in FACTS["availability"]:
+        (offer,) = mapping.to_offers({"gpus": [gpu(availability=level)]}, "SECURE", Need())
+        assert offer.stock in ("none", "low", "medium", "high")
+
+
+def test_a_pod_with_the_required_fields_alone_is_read() -> None:
+    least = {name: pod().get(name) for name in FACTS["pod"]["required"]}
+    machine = mapping.to_machine(least, "root")
+
+    assert machine is not None
+    assert machine.status is MachineStatus.RUNNING
+    assert machine.usd_per_hour > 0
+
+
+def test_a_card_with_the_required_fields_alone_is_an_offer() -> None:
+    least = {name: gpu()[name] for name in FACTS["gpu_type"]["required"]}
+
+    assert len(mapping.to_offers({"gpus": [least]}, "SECURE", Need())) == 1
+
+
+def test_a_read_sends_only_known_query_parameters(
+    serve: Callable[[Callable[[Seen], Reply]], LoopbackApi],
+) -> None:
+    api = serve(lambda _: as_json({"gpus": [], "pods": [], "records": []}))
+    runpod = RunPod(SecretStr("k"), url=api.url, log_quiet_s=0.1)
+
+    runpod.list_offers(Need())
+    runpod.list_machines()
+    runpod.charges(0, 3600)
+    runpod.boot_log("abc")
+    runpod.close()
+
+    for sent in api.seen:
+        path = sent.path.replace("/abc/", "/{id}/")
+        assert set(sent.query) - NOT_IN_THE_DESCRIPTION <= set(FACTS["query"][path]), path
+    assert {sent.path.replace("/abc/", "/{id}/") for sent in api.seen} == set(FACTS["query"])
