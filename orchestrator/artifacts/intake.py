@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -186,8 +187,10 @@ class Intake:
         with disk_errors(file.home_path), folder_below(self._folder, parent) as folder:
             try:
                 descriptor = os.open(name, os.O_RDONLY | _CAREFULLY, dir_fd=folder)
-            except FileNotFoundError:
-                return False
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                    return False
+                raise
             with os.fdopen(descriptor, "rb") as opened:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode) or status.st_size != file.size_bytes:

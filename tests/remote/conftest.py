@@ -11,9 +11,9 @@ import pytest
 from orchestrator.agent import protocol
 from orchestrator.remote import ssh
 from orchestrator.remote.folder import FolderShell
+from orchestrator.remote.render import agent_zipapp
 from orchestrator.remote.shell import Shell
 from tests.remote.loopback_sshd import LoopbackSshd
-from tests.remote.stand_in_agent import SEND
 
 WORK_DIR = "gpulease/gl1-test"
 
@@ -48,7 +48,7 @@ def own_sshd(tmp_path: Path) -> Iterator[LoopbackSshd]:
 def ssh_shell(own_sshd: LoopbackSshd) -> Iterator[ssh.SshShell]:
     """A shell on `own_sshd`, where the agent lies already."""
     shell = open_ssh(own_sshd, WORK_DIR, stall_s=1.0)
-    shell.write(protocol.AGENT, SEND)
+    shell.write(protocol.AGENT, agent_zipapp())
     yield shell
     shell.close()
 
@@ -68,7 +68,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
 def shell(machine: Machine) -> Iterator[Shell]:
     """An open shell on `machine`, where the agent lies already."""
     shell = machine.open()
-    shell.write(protocol.AGENT, SEND)
+    shell.write(protocol.AGENT, agent_zipapp())
     yield shell
     shell.close()
 

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.artifacts.intake import Progress
+from orchestrator.artifacts.local import HomeStore
+from orchestrator.errors import HostileArtifact
+from orchestrator.remote.folder import FolderShell
+from orchestrator.remote.shell import Shell
+from tests.artifacts.conftest import FILES, record_of
+
+
+def test_a_run_is_collected_by_its_manifest(filled: Shell, tmp_path: Path) -> None:
+    records = [record_of(path, data) for path, data in FILES.items()]
+    hostile = record_of("../../x", b"")
+    filled.write("manifest.json", json.dumps({"files": [*records, hostile]}).encode())
+    store = HomeStore(tmp_path / "run")
+
+    manifest = store.read_manifest(filled, "manifest.json", limit_bytes=10**9)
+    assert len(store.plan_pull(manifest)) == len(FILES)
+    progress = store.fetch_some(filled, manifest)
+
+    assert progress.finished
+    assert progress.failed == ("'../../x' has the part '..'",)
+    assert store.plan_pull(manifest) == []
+    assert (store.artifacts_dir / "model" / "config.json").read_bytes() == b"{}"
+    store.fetch(filled, manifest.files[0])
+    store.close()
+
+
+def test_an_absent_manifest_is_said(
+    folder_machine: tuple[FolderShell, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(HostileArtifact, match="no JSON"):
+        HomeStore(tmp_path).read_manifest(folder_machine[0], "absent.json", limit_bytes=10)
+
+
+def test_free_bytes_are_those_of_the_disk_also_before_the_folder_is(tmp_path: Path) -> None:
+    free_bytes = HomeStore(tmp_path / "not" / "yet").free_bytes()
+
+    assert abs(free_bytes - shutil.disk_usage(tmp_path).free) < 2**30
+
+
+def test_progress_adds_refusals_to_failures() -> None:
+    progress = Progress(1, 2, 0, 0, ("one",)).with_failed(("refused",))
+
+    assert progress.failed == ("refused", "one")
