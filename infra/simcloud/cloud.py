@@ -1,0 +1,229 @@
+"""A whole simulated cloud in this process: servers, machines, clock, and files that tell of them.
+
+with SimCloud(state=folder) as cloud:
+    subprocess.run([...], env=os.environ | cloud.env)
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from infra.simcloud.control import Control, machine_fault, machine_rows
+from infra.simcloud.faults import Option
+from infra.simcloud.machines import Backend, NotPossible
+from infra.simcloud.machines.memory import MemoryBackend
+from infra.simcloud.machines.namespaces import NamespaceBackend
+from infra.simcloud.machines.plain import PlainBackend
+from infra.simcloud.runpod.api import RunPodApi
+from infra.simcloud.timing import Now, OffsetClock
+from infra.simcloud.web import Json, Server
+from infra.simcloud.world import World
+
+PROVIDERS = ("runpod",)
+_TICK_S = 0.05
+
+Machines = Literal["real", "plain", "memory"]
+
+
+class SimCloud:
+    """Starts on `with`, ends with it; no process, port or disk is left."""
+
+    def __init__(
+        self,
+        *,
+        state: Path,
+        machines: Machines = "real",
+        speed: float = 1.0,
+        seed: int = 0,
+        boot_s: float = 2.0,
+        clock: Now | None = None,
+        providers: tuple[str, ...] = PROVIDERS,
+        hub: bool = False,
+    ) -> None:
+        """Nothing starts yet.
+
+        Args:
+            state: folder for `env`, `clock`, `simcloud.log`.
+            machines: `real` takes namespaces where they are possible, else `plain`.
+            speed: divides delays of boots, lags and faults; never the bill.
+            clock: None: the computer's clock plus the offset in `state/clock`.
+            hub: also serve a Hugging Face hub.
+        """
+        if unknown := set(providers) - set(PROVIDERS):
+            raise ValueError(f"no such provider here: {', '.join(sorted(unknown))}")
+        self.state = state.resolve()
+        self._machines = machines
+        self._speed, self._seed, self._boot_s = speed, seed, boot_s
+        self._given_clock = clock
+        self._with_hub = hub
+        self._stack = ExitStack()
+        self._closing = threading.Event()
+        self.env: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything; safe to repeat."""
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        """SIMCLOUD_URL."""
+        return self._control.url
+
+    def machines(self) -> list[dict[str, Json]]:
+        """Every machine ever rented, as `GET /machines` shows them."""
+        self.world.settle()
+        return machine_rows(self.world)
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` go by for the bill, every lag, and all who share the clock."""
+        advance = getattr(self.world.clock, "advance", None)
+        if advance is None:
+            raise ValueError("the clock that was given cannot be advanced")
+        advance(seconds)
+        self.world.settle()
+
+    def fault(
+        self,
+        fault: str,
+        *,
+        provider: str = "runpod",
+        operation: str = "",
+        **options: Option,
+    ) -> None:
+        """Script a fault (see `faults.py`), or revoke and restore keys. Raises: UnknownFault."""
+        if fault == "key_revoked":
+            keys = self.runpod.keys
+            name = str(options.get("key", "main"))
+            self.runpod.keys.revoke({"main": keys.main, "other": keys.other}[name])
+        elif fault == "key_restored":
+            self.runpod.keys.restore()
+        else:
+            self.world.faults.add(provider, operation, fault, **options)
+
+    def clear_faults(self) -> None:
+        """Nothing goes wrong any more; what was broken stays broken."""
+        self.world.faults.clear()
+        self.runpod.keys.restore()
+
+    def machine_fault(self, machine_id: str, fault: str) -> None:
+        """host_lost, network_cut, network_restored, disk_full or gpu_dead, now."""
+        machine_fault(self.world, machine_id, fault)
+
+    def switch(self, **switches: object) -> None:
+        """Set switches of the API (see `runpod/switches.py`), or `balance_usd`."""
+        for name, value in switches.items():
+            if name == "balance_usd":
+                self.world.set_balance_usd("main", str(value))
+            else:
+                self.runpod.switches.set(name, value)
+
+    def _start(self) -> None:
+        shared = self.state / "shared"
+        shared.mkdir(parents=True, exist_ok=True)
+        logger = self._open_log()
+        clock_file = shared / "clock"
+        clock = self._given_clock or OffsetClock(clock_file)
+        link = self.state / "clock"
+        link.unlink(missing_ok=True)
+        link.symlink_to(clock_file.relative_to(self.state))
+
+        self._control = self._serve_control()
+        backend = self._backend(shared, self._control.port, logger)
+        self.world = World(
+            backend,
+            clock,
+            seed=self._seed,
+            speed=self._speed,
+            boot_s=self._boot_s,
+            logger=logger,
+        )
+        self._stack.callback(self.world.close)
+        self.runpod = RunPodApi(self.world)
+        api = Server(self.runpod)
+        self._stack.callback(api.close)
+        self.world.services["runpod"] = api.port
+        self.env = {
+            "GPULEASE_RUNPOD_URL": f"{api.url}/v2",
+            "GPULEASE_RUNPOD_GRAPHQL_URL": f"{api.url}/graphql",
+            "GPULEASE_RUNPOD_SSH_USER": backend.user,
+            "RUNPOD_API_KEY": self.runpod.keys.main.text,
+            "SIMCLOUD_RUNPOD_READ_ONLY_KEY": self.runpod.keys.read_only.text,
+            "SIMCLOUD_RUNPOD_OTHER_KEY": self.runpod.keys.other.text,
+            "SIMCLOUD_URL": self._control.url,
+            "GPULEASE_CLOCK": str(clock_file),
+        }
+        backend.environment = {**backend.environment, "GPULEASE_CLOCK": str(clock_file)}
+        if self._with_hub:
+            self.env["HF_ENDPOINT"] = self._serve_hub()
+        self._write_env()
+        if self._machines != "memory":
+            ticker = threading.Thread(target=self._tick, name="simcloud-ticker", daemon=True)
+            ticker.start()
+            self._stack.callback(ticker.join)
+        self._stack.callback(self._closing.set)
+
+    def _serve_control(self) -> Server:
+        server = Server(Control(self))
+        self._stack.callback(server.close)
+        return server
+
+    def _backend(self, shared: Path, port: int, logger: logging.Logger) -> Backend:
+        if self._machines == "memory":
+            return MemoryBackend()
+        if self._machines == "real":
+            try:
+                return NamespaceBackend(sshd_port=port, shared=shared)
+            except NotPossible as why:
+                logger.warning("machines without namespaces: %s", why)
+                print(f"simcloud: machines without namespaces: {why}", file=sys.stderr)
+        return PlainBackend(sshd_port=port)
+
+    def _serve_hub(self) -> str:
+        from infra.simcloud.hub import serve_hub
+
+        hub = serve_hub(cache_dir=self.state / "hub")
+        self._stack.callback(hub.close)
+        self.world.services["hub"] = int(hub.url.rpartition(":")[2])
+        return hub.url
+
+    def _write_env(self) -> None:
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.env.items()]
+        new = self.state / "env.new"
+        new.touch(mode=0o600)
+        new.write_text("".join(lines))
+        new.replace(self.state / "env")
+
+    def _open_log(self) -> logging.Logger:
+        logger = logging.Logger("simcloud")  # not a global one: a process may have several clouds
+        handler = logging.FileHandler(self.state / "simcloud.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger.addHandler(handler)
+        self._stack.callback(handler.close)
+        return logger
+
+    def _tick(self) -> None:
+        while not self._closing.wait(_TICK_S):
+            self.world.settle()

@@ -1,0 +1,179 @@
+"""The fault script: what goes wrong, in which operation, how often."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+OPERATIONS = (
+    "create",
+    "get",
+    "list",
+    "delete",
+    "action",
+    "catalog",
+    "logs",
+    "billing",
+    "account",
+    "graphql",
+    "machine",
+)
+
+# Faults of any call. `…_after` and the lost replies do what was asked first; the others do nothing.
+ANY_CALL = {
+    "5xx": "answers 503 (`status`)",
+    "5xx_after": "does it, answers 500",
+    "reply_lost": "does it, cuts the connection",
+    "timeout_after": "does it, answers nothing for `seconds` (120)",
+    "unreadable": "does it, answers with half a body",
+    "html_502": "a gateway's page",
+    "rate_limit": "429, Retry-After `seconds` (1)",
+    "wrong_key": "401",
+    "forbidden": "403",
+    "gone": "410",
+}
+# Faults that belong to one operation, whatever operation the caller names.
+BELONGS_TO = {
+    "no_capacity": "create",
+    "rule": "create",
+    "insufficient_funds": "create",
+    "list_lag_s": "list",  # standing: new machines absent and ended ones shown for `seconds`
+    "list_page_fail": "list",  # any page but the first
+    "delete_lies": "delete",  # 204, and the machine goes on
+    "delete_5xx_done": "delete",
+    "boot_stuck": "machine",
+    "starting_stuck": "machine",
+    "ssh_late": "machine",  # refuses connections for `seconds` after it runs
+    "ssh_no_banner": "machine",
+    "no_direct_ssh": "machine",
+    "price_above": "machine",  # rents for `factor` (2) times the price
+    "error_status": "machine",  # fails after `seconds` (0) of running
+    "exited": "machine",  # stops after `seconds` (0) of running
+    "gpu_dead": "machine",
+}
+STANDING = {"list_lag_s", "gone"}
+
+Option = float | int | str | bool | None
+
+
+class UnknownFault(ValueError):
+    """There is no such fault, operation or option."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """One entry of the script."""
+
+    provider: str
+    operation: str
+    name: str
+    left: int | None  # None: until cleared
+    skip: int = 0  # matching calls that still go well
+    match: dict[str, str] = field(default_factory=dict)
+    options: dict[str, Option] = field(default_factory=dict)
+
+    def seconds(self, default: float) -> float:
+        """The `seconds` option."""
+        return self.number("seconds", default)
+
+    def number(self, option: str, default: float) -> float:
+        """A numeric option."""
+        value = self.options.get(option)
+        return float(value) if value is not None else default
+
+
+class FaultScript:
+    """Faults in the order in which they were added; the first that matches a call happens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(self, provider: str, operation: str, fault: str, **options: Option) -> Fault:
+        """Add one. `times` (1; None: always), `after` (calls to let pass), `match` by facts
+        that begin with `if_` (`if_gpu`, `if_cloud`), anything else is the fault's own option.
+
+        Raises: UnknownFault.
+        """
+        operation = BELONGS_TO.get(fault, operation)
+        if fault not in ANY_CALL and fault not in BELONGS_TO:
+            known = ", ".join(sorted([*ANY_CALL, *BELONGS_TO]))
+            raise UnknownFault(f"no fault {fault!r}; known: {known}")
+        if operation not in OPERATIONS:
+            raise UnknownFault(f"no operation {operation!r}; known: {', '.join(OPERATIONS)}")
+        times = options.pop("times", None if fault in STANDING else 1)
+        made = Fault(
+            provider=provider,
+            operation=operation,
+            name=fault,
+            left=None if times is None else int(times),
+            skip=int(options.pop("after", 0) or 0),
+            match={
+                name.removeprefix("if_"): str(options.pop(name))
+                for name in list(options)
+                if name.startswith("if_")
+            },
+            options=options,
+        )
+        if fault == "list_page_fail":
+            made.match.setdefault("page", "next")
+        with self._lock:
+            self._faults.append(made)
+        return made
+
+    def take(
+        self, provider: str, operation: str, facts: Mapping[str, str] | None = None
+    ) -> Fault | None:
+        """The fault that happens to this call now, counted."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.name != "list_lag_s" and _matches(fault, provider, operation, facts or {}):
+                    if fault.skip > 0:
+                        fault.skip -= 1
+                        continue
+                    self._count(fault)
+                    return fault
+        return None
+
+    def take_each(self, provider: str, operation: str, facts: Mapping[str, str]) -> list[Fault]:
+        """Every fault that happens now, each name once, counted."""
+        taken: dict[str, Fault] = {}
+        with self._lock:
+            for fault in list(self._faults):
+                if fault.name in taken or not _matches(fault, provider, operation, facts):
+                    continue
+                if fault.skip > 0:
+                    fault.skip -= 1
+                    continue
+                self._count(fault)
+                taken[fault.name] = fault
+        return list(taken.values())
+
+    def standing(self, provider: str, name: str) -> Fault | None:
+        """A fault that lasts until it is cleared."""
+        with self._lock:
+            found = (f for f in self._faults if f.name == name and f.provider == provider)
+            return next(found, None)
+
+    def clear(self, name: str | None = None) -> None:
+        """Forget one kind of fault, or all."""
+        with self._lock:
+            self._faults = [f for f in self._faults if name is not None and f.name != name]
+
+    def active(self) -> list[Fault]:
+        """What is still to come."""
+        with self._lock:
+            return list(self._faults)
+
+    def _count(self, fault: Fault) -> None:
+        if fault.left is not None:
+            fault.left -= 1
+            if fault.left <= 0:
+                self._faults.remove(fault)
+
+
+def _matches(fault: Fault, provider: str, operation: str, facts: Mapping[str, str]) -> bool:
+    if (fault.provider, fault.operation) != (provider, operation):
+        return False
+    return all(facts.get(name) == value for name, value in fault.match.items())

@@ -1,0 +1,58 @@
+"""Machines without a process: they count as running, and nobody answers at their address."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+
+from infra.simcloud.machines import Boot
+
+_KEY_HEAD = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
+
+
+class MemoryBackend:
+    """Starts nothing; prints a host key, as a booted machine does."""
+
+    kind = "memory"
+    user = "root"
+    environment: Mapping[str, str] = {}
+
+    def start(self, boot: Boot, on_line: Callable[[str], None]) -> MemoryProcess:
+        on_line("SSH host keys:")
+        on_line(host_key(boot.machine_id))
+        return MemoryProcess()
+
+    def wipe(self, machine_id: str) -> None:
+        """There is no disk."""
+
+    def close(self) -> None:
+        """Nothing was shared."""
+
+
+class MemoryProcess:
+    """Runs until killed."""
+
+    sshd: tuple[str, int] | None = None
+
+    def exit_code(self) -> int | None:
+        return None
+
+    def kill(self) -> None:
+        """There is no process."""
+
+    def break_gpu(self) -> None:
+        """There is no GPU."""
+
+    def fill_disk(self) -> None:
+        """There is no disk."""
+
+
+def host_key(machine_id: str) -> str:
+    """The host key line that a machine without sshd shows: well formed, its own, always the same.
+
+    >>> host_key("a") == host_key("b")
+    False
+    """
+    blob = _KEY_HEAD + hashlib.sha256(machine_id.encode()).digest()
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} root@{machine_id}"

@@ -1,0 +1,162 @@
+"""One rented machine: its life, its log and its meter."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
+from enum import StrEnum
+
+from infra.simcloud.machines import Boot, Process
+from infra.simcloud.net import Relay
+from infra.simcloud.stock import Stock
+
+_MICRO = Decimal("0.000001")
+_KEPT_LINES = 10_000
+
+
+class Phase(StrEnum):
+    """Where a machine is in its life."""
+
+    PLACED = "placed"  # a host was found; bills from here
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
+class EndedBy(StrEnum):
+    """Who ended a machine."""
+
+    API = "api"  # a key of the account
+    SELF = "self"  # the machine's own key
+    PROVIDER = "provider"  # the host was lost, or the account is empty
+
+
+@dataclass(slots=True)
+class Span:
+    """A stretch of time at one rate; `until_s` None: still going on."""
+
+    since_s: float
+    until_s: float | None
+    usd_per_hour: Decimal
+    disk_usd_per_hour: Decimal  # the part of it that is for disk
+
+    def end_s(self, now_s: float) -> float:
+        """When it ends, on the grid of whole billed seconds."""
+        seconds = (now_s if self.until_s is None else self.until_s) - self.since_s
+        return self.since_s + math.ceil(max(0.0, round(seconds, 6)))
+
+    def usd(self, now_s: float) -> Decimal:
+        """What it cost until now."""
+        return self.usd_per_hour * round(self.end_s(now_s) - self.since_s) / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that the machine (`container`) or its host (`system`) wrote."""
+
+    number: int
+    at_s: float
+    source: str
+    text: str
+
+
+class MachineLog:
+    """The newest lines, and a way to wait for more."""
+
+    def __init__(self) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=_KEPT_LINES)
+        self._changed = threading.Condition()
+        self._number = 0
+
+    def write(self, at_s: float, source: str, text: str) -> None:
+        """Append a line."""
+        with self._changed:
+            self._number += 1
+            self._lines.append(LogLine(self._number, at_s, source, text))
+            self._changed.notify_all()
+
+    def lines(self) -> list[LogLine]:
+        """All that is kept."""
+        with self._changed:
+            return list(self._lines)
+
+    def follow(self, after: int, tick_s: float) -> Iterator[LogLine | None]:
+        """Lines behind number `after`, without end; None whenever `tick_s` went by without."""
+        while True:
+            with self._changed:
+                new = [line for line in self._lines if line.number > after]
+                if not new and not self._changed.wait(tick_s):
+                    new = []
+            for line in new:
+                after = line.number
+                yield line
+            if not new:
+                yield None
+
+
+@dataclass(slots=True)
+class Rented:
+    """A machine, from the moment it was placed; kept for ever."""
+
+    id: str
+    provider: str
+    account: str
+    label: str
+    stock: Stock
+    gpu_count: int
+    usd_per_hour: Decimal
+    disk_usd_per_hour: Decimal
+    stopped_usd_per_hour: Decimal
+    created_s: float
+    data_center: str | None
+    backend: str
+    details: dict[str, object] = field(default_factory=dict)  # only its provider's API reads it
+    boot: Boot | None = None
+    phase: Phase = Phase.PLACED
+    shown_phase: Phase = Phase.PLACED  # as a list that lags shows it
+    starting_at_s: float = math.inf
+    running_at_s: float = math.inf
+    started_s: float | None = None
+    ssh_open_at_s: float = math.inf
+    has_address: bool = True
+    fails_at_s: float = math.inf
+    stops_at_s: float = math.inf
+    restart_at_s: float = math.inf
+    ended_s: float | None = None
+    ended_by: EndedBy | None = None
+    process: Process | None = None
+    ssh: Relay | None = None
+    links: dict[str, Relay] = field(default_factory=dict)  # its ways to the cloud's servers
+    ssh_port: int | None = None
+    is_cut: bool = False
+    spans: list[Span] = field(default_factory=list)
+    log: MachineLog = field(default_factory=MachineLog)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it exists, for its provider."""
+        return self.phase is not Phase.ENDED
+
+    def bill_usd(self, now_s: float) -> Decimal:
+        """What it cost so far, per second."""
+        total = sum((span.usd(now_s) for span in self.spans), Decimal(0))
+        return total.quantize(_MICRO, ROUND_UP)
+
+    def rate_usd_per_hour(self) -> Decimal:
+        """What it costs now."""
+        going_on = (span.usd_per_hour for span in self.spans if span.until_s is None)
+        return next(going_on, Decimal(0))
+
+    def meter(self, now_s: float, usd_per_hour: Decimal, disk_usd_per_hour: Decimal) -> None:
+        """From now on it costs this much."""
+        for span in self.spans:
+            if span.until_s is None:
+                span.until_s = now_s
+        if usd_per_hour:
+            self.spans.append(Span(now_s, None, usd_per_hour, disk_usd_per_hour))

@@ -1,0 +1,399 @@
+"""The cloud behind every wire: stock, accounts, machines, the meter, faults and time."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from infra.simcloud.faults import Fault, FaultScript
+from infra.simcloud.machines import Backend, Boot
+from infra.simcloud.net import LOOPBACK, Relay
+from infra.simcloud.rented import EndedBy, Phase, Rented
+from infra.simcloud.stock import Stock, default_stock
+from infra.simcloud.timing import Now
+
+RESTART_S = 17.0  # a container whose command returned comes back about so much later
+_STARTING_SHARE = 0.3  # of the boot time until the container starts
+
+
+class SoldOut(Exception):
+    """There is not so much of it left."""
+
+
+class NotNow(Exception):
+    """The machine is not in a state for this."""
+
+
+@dataclass(slots=True)
+class Account:
+    """Somebody who pays."""
+
+    id: str
+    credit_usd: Decimal
+    ssh_keys: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that reached a provider's API; status None: the answer never went out."""
+
+    provider: str
+    method: str
+    path: str
+    status: int | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody wants to rent."""
+
+    provider: str
+    account: str
+    label: str
+    stock: Stock
+    gpu_count: int
+    data_center: str | None
+    disk_usd_per_hour: Decimal = Decimal(0)
+    stopped_usd_per_hour: Decimal = Decimal(0)
+    has_ssh: bool = True
+
+
+class World:
+    """Everything that would exist without an API. Safe for many threads."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Now,
+        *,
+        seed: int = 0,
+        speed: float = 1.0,
+        boot_s: float = 2.0,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.backend = backend
+        self.clock = clock
+        self.random = random.Random(seed)
+        self.faults = FaultScript()
+        self.stock = default_stock()
+        self.lock = threading.RLock()
+        self.calls: deque[Call] = deque(maxlen=100_000)
+        self.machines: dict[str, Rented] = {}
+        self.services: dict[str, int] = {}  # name: port of a server that machines may reach
+        self.accounts = {
+            name: Account(f"user_{self.word(18)}", Decimal(250)) for name in ("main", "other")
+        }
+        self._speed = speed
+        self._boot_s = boot_s
+        self._logger = logger or logging.getLogger("simcloud")
+
+    def word(self, length: int) -> str:
+        """A random word of small letters and digits."""
+        letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+        return "".join(self.random.choices(letters, k=length))
+
+    def delay_s(self, seconds: float) -> float:
+        """A delay of the cloud's, as `--speed` shortens it."""
+        return seconds / self._speed
+
+    def record(self, provider: str, method: str, path: str, status: int | None) -> None:
+        """Keep one call."""
+        self.calls.append(Call(provider, method, path, status, self.clock.now_s()))
+        self._logger.info("%s %s %s: %s", provider, method, path, status or "cut")
+
+    def rent(self, order: Order, to_boot: Callable[[Rented], Boot]) -> Rented:
+        """Place a machine; it boots by itself. Raises: SoldOut."""
+        with self.lock:
+            if order.gpu_count > min(order.stock.free, order.stock.largest):
+                raise SoldOut
+            now_s = self.clock.now_s()
+            machine = Rented(
+                id=self.word(14),
+                provider=order.provider,
+                account=order.account,
+                label=order.label,
+                stock=order.stock,
+                gpu_count=order.gpu_count,
+                usd_per_hour=order.stock.usd_per_gpu_hour * order.gpu_count,
+                disk_usd_per_hour=order.disk_usd_per_hour,
+                stopped_usd_per_hour=order.stopped_usd_per_hour,
+                created_s=now_s,
+                data_center=order.data_center,
+                backend=self.backend.kind,
+                has_address=order.has_ssh,
+            )
+            faults = self._draw_faults(order)
+            if fault := faults.get("price_above"):
+                machine.usd_per_hour *= Decimal(str(fault.number("factor", 2.0)))
+            machine.usd_per_hour += order.disk_usd_per_hour
+            order.stock.free -= order.gpu_count
+            self._connect(machine)
+            machine.boot = replace(to_boot(machine), gpu_dead="gpu_dead" in faults)
+            self._schedule_boot(machine, now_s)
+            self._spoil_boot(machine, faults)
+            self.machines[machine.id] = machine
+            self._tell(machine, f"rented at ${machine.usd_per_hour}/h as {machine.label!r}")
+            return machine
+
+    def settle(self) -> None:
+        """Let happen what is due by the clock."""
+        with self.lock:
+            for machine in self.machines.values():
+                if machine.alive:
+                    self._settle(machine, self.clock.now_s())
+            for name in self.accounts:
+                self._settle_account(name)
+
+    def of(self, provider: str, account: str) -> list[Rented]:
+        """Machines of one account, newest first, also ended ones."""
+        with self.lock:
+            mine = [
+                machine
+                for machine in self.machines.values()
+                if (machine.provider, machine.account) == (provider, account)
+            ]
+        # Python keeps the order of renting, which the time alone may not tell.
+        return mine[::-1]
+
+    def listed(self, provider: str, account: str) -> list[Rented]:
+        """What a list shows, newest first; it may lag."""
+        fault = self.faults.standing(provider, "list_lag_s")
+        lag_s = self.delay_s(fault.seconds(10.0)) if fault else 0.0
+        now_s = self.clock.now_s()
+
+        def shows(machine: Rented) -> bool:
+            if machine.created_s + lag_s > now_s:
+                return False
+            return machine.ended_s is None or machine.ended_s + lag_s > now_s
+
+        return [machine for machine in self.of(provider, account) if shows(machine)]
+
+    def find(self, provider: str, account: str, machine_id: str) -> Rented | None:
+        """A machine that exists and is this account's."""
+        machine = self.machines.get(machine_id)
+        if machine is None or not machine.alive:
+            return None
+        return machine if (machine.provider, machine.account) == (provider, account) else None
+
+    def end(self, machine: Rented, by: EndedBy) -> None:
+        """Kill every process, wipe the disk, stop the meter; does nothing when it is over."""
+        with self.lock:
+            if not machine.alive:
+                return
+            machine.shown_phase = machine.phase
+            self._power_off(machine, Phase.ENDED)
+            machine.ended_s = self.clock.now_s()
+            machine.ended_by = by
+            machine.meter(machine.ended_s, Decimal(0), Decimal(0))
+            self.backend.wipe(machine.id)
+            for link in machine.links.values():
+                link.close()
+            bill_usd = machine.bill_usd(machine.ended_s)
+            self._tell(machine, f"ended by {by}, billed ${bill_usd}")
+
+    def stop(self, machine: Rented) -> None:
+        """End the processes and wipe what is not on a volume; its disk may go on billing."""
+        with self.lock:
+            if machine.phase in (Phase.STOPPED, Phase.ENDED):
+                raise NotNow
+            self._power_off(machine, Phase.STOPPED)
+            self.backend.wipe(machine.id)
+            stopped = machine.stopped_usd_per_hour
+            machine.meter(self.clock.now_s(), stopped, stopped)
+            self._tell(machine, "stopped")
+
+    def start(self, machine: Rented, to_boot: Callable[[Rented], Boot]) -> None:
+        """Boot a stopped machine again, with another address. Raises: NotNow, SoldOut."""
+        with self.lock:
+            if machine.phase not in (Phase.STOPPED, Phase.FAILED):
+                raise NotNow
+            if machine.stock.free < machine.gpu_count:
+                raise SoldOut
+            now_s = self.clock.now_s()
+            machine.stock.free -= machine.gpu_count
+            self._connect(machine)
+            machine.boot = to_boot(machine)
+            machine.fails_at_s = machine.stops_at_s = machine.restart_at_s = math.inf
+            self._schedule_boot(machine, now_s)
+            machine.meter(now_s, machine.usd_per_hour, machine.disk_usd_per_hour)
+            self._tell(machine, "started again")
+
+    def restart(self, machine: Rented) -> None:
+        """End the processes and start them again. Raises: NotNow."""
+        with self.lock:
+            if machine.phase is not Phase.RUNNING or machine.process is None:
+                raise NotNow
+            machine.process.kill()
+            self._start_process(machine)
+
+    def cut_network(self, machine: Rented) -> None:
+        """Nobody reaches it, and it reaches nobody here."""
+        with self.lock:
+            machine.is_cut = True
+            for relay in _relays(machine):
+                relay.cut()
+            self._tell(machine, "network cut")
+
+    def restore_network(self, machine: Rented) -> None:
+        """The end of `cut_network`."""
+        with self.lock:
+            machine.is_cut = False
+            for link in machine.links.values():
+                link.open()
+            self._settle(machine, self.clock.now_s())
+            self._tell(machine, "network restored")
+
+    def break_gpu(self, machine: Rented) -> None:
+        """Its GPU falls off the bus."""
+        with self.lock:
+            if machine.process is not None:
+                machine.process.break_gpu()
+
+    def fill_disk(self, machine: Rented) -> None:
+        """Nothing more fits on its disk. Raises: NotPossible."""
+        with self.lock:
+            if machine.process is not None:
+                machine.process.fill_disk()
+
+    def set_balance_usd(self, account: str, usd: str) -> None:
+        """What is left on an account, from now on."""
+        self.accounts[account].credit_usd = Decimal(usd) + self.bill_usd(account)
+
+    def close(self) -> None:
+        """Kill every process without ending a machine's record."""
+        with self.lock:
+            for machine in self.machines.values():
+                if machine.process is not None:
+                    machine.process.kill()
+                for relay in _relays(machine):
+                    relay.close()
+                self.backend.wipe(machine.id)
+        self.backend.close()
+
+    def bill_usd(self, account: str | None = None) -> Decimal:
+        """What all machines cost so far, of one account or of all."""
+        now_s = self.clock.now_s()
+        bills = [
+            machine.bill_usd(now_s)
+            for machine in list(self.machines.values())
+            if account in (None, machine.account)
+        ]
+        return sum(bills, Decimal(0))
+
+    def balance_usd(self, account: str) -> Decimal:
+        """What is left on an account."""
+        return self.accounts[account].credit_usd - self.bill_usd(account)
+
+    def _connect(self, machine: Rented) -> None:
+        """Ports of its own: for its sshd, and to each of our servers."""
+        machine.ssh = Relay(None, listening=False)
+        machine.ssh_port = machine.ssh.port
+        if self.backend.kind != "memory" and not machine.links:
+            machine.links = {name: Relay((LOOPBACK, port)) for name, port in self.services.items()}
+
+    def _draw_faults(self, order: Order) -> dict[str, Fault]:
+        """What goes wrong with the machine that is being rented."""
+        facts = {
+            "gpu": order.stock.card.id,
+            "cloud": order.stock.tier,
+            "label": order.label,
+            "data_center": order.data_center or "",
+        }
+        drawn = self.faults.take_each(order.provider, "machine", facts)
+        return {fault.name: fault for fault in drawn}
+
+    def _spoil_boot(self, machine: Rented, faults: Mapping[str, Fault]) -> None:
+        if "boot_stuck" in faults:
+            machine.starting_at_s = machine.running_at_s = math.inf
+        if "starting_stuck" in faults:
+            machine.running_at_s = math.inf
+        if fault := faults.get("ssh_late"):
+            machine.ssh_open_at_s += self.delay_s(fault.seconds(30.0))
+        if fault := faults.get("error_status"):
+            machine.fails_at_s = machine.running_at_s + self.delay_s(fault.seconds(0.0))
+        if fault := faults.get("exited"):
+            machine.stops_at_s = machine.running_at_s + self.delay_s(fault.seconds(0.0))
+        if "no_direct_ssh" in faults:
+            machine.has_address = False
+        if machine.ssh:
+            machine.ssh.silent = "ssh_no_banner" in faults
+
+    def _schedule_boot(self, machine: Rented, now_s: float) -> None:
+        machine.phase = Phase.PLACED
+        machine.starting_at_s = now_s + self.delay_s(self._boot_s * _STARTING_SHARE)
+        machine.running_at_s = machine.ssh_open_at_s = now_s + self.delay_s(self._boot_s)
+        if not machine.spans:
+            machine.meter(now_s, machine.usd_per_hour, machine.disk_usd_per_hour)
+        machine.log.write(now_s, "system", "create container: pulling image")
+
+    def _settle(self, machine: Rented, now_s: float) -> None:
+        if machine.phase is Phase.PLACED and now_s >= machine.starting_at_s:
+            machine.phase = Phase.STARTING
+            machine.log.write(now_s, "system", "start container")
+        if machine.phase is Phase.STARTING and now_s >= machine.running_at_s:
+            machine.started_s = machine.running_at_s
+            self._start_process(machine)
+        if machine.phase is not Phase.RUNNING:
+            return
+        if now_s >= machine.fails_at_s:
+            self._power_off(machine, Phase.FAILED)
+            machine.log.write(now_s, "system", "error: container cannot be started")
+            self._tell(machine, "failed")
+        elif now_s >= machine.stops_at_s:
+            self.stop(machine)
+        else:
+            self._keep_running(machine, now_s)
+
+    def _keep_running(self, machine: Rented, now_s: float) -> None:
+        assert machine.process is not None
+        code = machine.process.exit_code()
+        if code is not None and machine.restart_at_s == math.inf:
+            machine.restart_at_s = now_s + self.delay_s(RESTART_S)
+            machine.log.write(now_s, "system", f"container exited with code {code}; restarting")
+            self._tell(machine, f"its command returned {code}: it restarts, and bills")
+        elif code is not None and now_s >= machine.restart_at_s:
+            self._start_process(machine)
+        is_due = now_s >= machine.ssh_open_at_s and not machine.is_cut
+        if is_due and machine.ssh and machine.ssh.target:
+            machine.ssh.open()
+
+    def _start_process(self, machine: Rented) -> None:
+        assert machine.boot is not None and machine.ssh is not None
+        machine.phase = Phase.RUNNING
+        machine.restart_at_s = math.inf
+
+        def on_line(text: str) -> None:
+            machine.log.write(self.clock.now_s(), "container", text)
+
+        machine.process = self.backend.start(machine.boot, on_line)
+        machine.ssh.target = machine.process.sshd
+
+    def _settle_account(self, account: str) -> None:
+        if self.balance_usd(account) <= 0:
+            for machine in list(self.machines.values()):
+                if machine.account == account:
+                    self.end(machine, EndedBy.PROVIDER)
+
+    def _power_off(self, machine: Rented, phase: Phase) -> None:
+        if machine.phase not in (Phase.STOPPED, Phase.FAILED):
+            machine.stock.free += machine.gpu_count
+        machine.phase = phase
+        if machine.ssh:
+            machine.ssh.close()
+        if machine.process is not None:
+            machine.process.kill()
+            machine.process = None
+
+    def _tell(self, machine: Rented, what: str) -> None:
+        self._logger.info("machine %s: %s", machine.id, what)
+
+
+def _relays(machine: Rented) -> list[Relay]:
+    return [*machine.links.values(), *([machine.ssh] if machine.ssh else [])]
