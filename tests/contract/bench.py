@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import pytest
+
 from orchestrator.errors import ProviderError
 from orchestrator.offers.offer import Offer
-from orchestrator.providers.base import MachineRequest, Provider
+from orchestrator.offers.rank import select
+from orchestrator.providers.base import Machine, MachineRequest, Provider
 from orchestrator.spec.resources import Need
 
-LABELS = tuple(f"gl1-homeid-runid123-{n:02d}-trpw5s-trpyxc" for n in range(10))
+LABELS = tuple(f"gl1-homeid-runid123-{n:02d}-trpw5s-trpyxc" for n in range(4))
+A, B, C = LABELS[:3]
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 
 
@@ -52,3 +56,28 @@ def request(offer: Offer, label: str = LABELS[0]) -> MachineRequest:
 def told(error: ProviderError) -> str:
     """Everything that an error would show to anybody."""
     return " ".join([repr(error), str(error), error.hint, repr(error.__cause__)])
+
+
+def needs(bench: Bench, *faults: str) -> None:
+    for fault in faults:
+        if fault not in bench.faults:
+            pytest.skip(f"{bench.provider.name}'s simulator cannot do {fault}")
+
+
+def best(bench: Bench) -> Offer:
+    offers = bench.provider.list_offers(bench.need)
+    return select(bench.need, offers, lambda offer: offer.price.usd_per_hour).candidates[0]
+
+
+def rent(bench: Bench, label: str = A) -> Machine:
+    return bench.provider.create_machine(request(best(bench), label))
+
+
+def listed(provider: Provider) -> list[str]:
+    return sorted(str(machine.label) for machine in provider.list_machines())
+
+
+def end(bench: Bench, machine_id: str) -> None:
+    """Delete, and let the list catch up."""
+    bench.provider.delete_machine(machine_id)
+    bench.wait(bench.provider.capabilities.list_lag_s + 1)

@@ -1,3 +1,9 @@
+"""The contract that every provider keeps, over its simulator.
+
+A new provider is a bench, a fixture here that makes it, and its name below. What differs is in
+`Capabilities` and in what its simulator can break, never in a provider's name.
+"""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -5,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.bench import Bench
 from tests.contract.local_bench import LocalBench
 from tests.contract.runpod_bench import RunPodBench
 
@@ -18,3 +25,20 @@ def runpod(tmp_path: Path) -> Iterator[RunPodBench]:
 @pytest.fixture
 def local(tmp_path: Path) -> LocalBench:
     return LocalBench(tmp_path)
+
+
+OVER_A_NETWORK = ["runpod"]
+
+
+@pytest.fixture(params=[*OVER_A_NETWORK, "local"])
+def bench(request: pytest.FixtureRequest) -> Bench:
+    """Every provider in turn."""
+    made: Bench = request.getfixturevalue(request.param)
+    return made
+
+
+@pytest.fixture(params=OVER_A_NETWORK)
+def cloud(request: pytest.FixtureRequest) -> Bench:
+    """Every provider with an API, a key and a bill."""
+    made: Bench = request.getfixturevalue(request.param)
+    return made

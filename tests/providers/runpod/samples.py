@@ -9,6 +9,7 @@ from orchestrator.budget.price import Price
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import MachineRequest
 
+KEY = "rpa_EXAMPLEKEY"
 LABEL = "gl1-homeid-runid123-01-trpw5s-trpyxc"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHRlc3Q run"
 

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import (
+    ApiGone,
+    BadCredentials,
+    MachineNotFound,
+    ProviderDown,
+    ProviderError,
+    RateLimited,
+)
+from orchestrator.providers.wrappers import stacked
+from tests.contract.bench import Bench, end, needs, rent
+
+
+def test_an_id_that_never_was_is_not_found(bench: Bench) -> None:
+    machine = rent(bench)
+    end(bench, machine.id)
+
+    with pytest.raises(MachineNotFound):
+        bench.provider.get_machine(machine.id[:-1] + ("a" if machine.id[-1] != "a" else "b"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("html_502", ProviderDown),
+        ("5xx", ProviderDown),
+        ("reply_lost", ProviderDown),
+        ("unreadable", ProviderDown),
+        ("rate_limit", RateLimited),
+        ("wrong_key", BadCredentials),
+        ("forbidden", BadCredentials),
+        ("gone", ApiGone),
+    ],
+)
+def test_trouble_is_never_taken_for_absence(
+    cloud: Bench, fault: str, kind: type[ProviderError]
+) -> None:
+    needs(cloud, fault)
+    machine = rent(cloud)
+    cloud.break_next(fault, operation="get")
+
+    with pytest.raises(ProviderError) as caught:
+        cloud.provider.get_machine(machine.id)
+    assert type(caught.value) is kind
+
+
+def test_patience_gets_past_trouble_that_passes(cloud: Bench) -> None:
+    needs(cloud, "html_502")
+    machine = rent(cloud)
+    cloud.break_next("html_502", operation="get")
+
+    assert stacked(cloud.provider).get_machine(machine.id).id == machine.id

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import MachineNotFound
+from orchestrator.providers.base import BootLog, Charges
+from tests.contract.bench import Bench, end, rent
+
+
+def test_what_a_provider_declares_is_what_it_offers(bench: Bench) -> None:
+    capabilities = bench.provider.capabilities
+
+    assert isinstance(bench.provider, BootLog) == capabilities.has_boot_log
+    assert isinstance(bench.provider, Charges) == capabilities.bills
+
+
+def test_a_boot_log_shows_the_host_key_of_a_machine_that_booted(cloud: Bench) -> None:
+    provider = cloud.provider
+    assert isinstance(provider, BootLog)
+    machine = rent(cloud)
+
+    assert "ssh-ed25519 " not in provider.boot_log(machine.id)
+    cloud.wait(provider.capabilities.boot_deadline_s)
+    assert "ssh-ed25519 " in provider.boot_log(machine.id)
+
+
+def test_a_log_of_nobody_is_not_found(cloud: Bench) -> None:
+    provider = cloud.provider
+    assert isinstance(provider, BootLog)
+
+    with pytest.raises(MachineNotFound):
+        provider.boot_log("abcdefghijklmn")
+
+
+def test_the_bill_is_what_the_machine_cost(cloud: Bench) -> None:
+    provider = cloud.provider
+    assert isinstance(provider, Charges)
+    machine = rent(cloud)
+    cloud.wait(1800)
+    end(cloud, machine.id)
+    cloud.wait(provider.capabilities.billing_lag_s)
+
+    since_s = machine.created_at_s
+    charges = provider.charges(since_s - 3600, since_s + 7200)
+    billed_usd = sum(charge.usd for charge in charges if charge.machine_id == machine.id)
+
+    expected_usd = float(machine.usd_per_hour) / 2
+    assert float(billed_usd) == pytest.approx(expected_usd, rel=0.01)
