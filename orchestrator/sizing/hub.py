@@ -61,6 +61,7 @@ class ModelFacts:
 
     @property
     def has_tokenizer(self) -> bool:
+        """Whether the model brings the tokenizer that its texts need."""
         return bool(self.tokenizer_file)
 
 
