@@ -29,6 +29,9 @@ class Listener:
         self._closed = False
         self._socket = socket.socket()
         self._socket.bind((LOOPBACK, 0))
+        # Not before bind, or it might share the number; connections inherit it, else `cut` could
+        # not bind again while one of them is dying.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.port: int = self._socket.getsockname()[1]
         if listening:
             self.open()
