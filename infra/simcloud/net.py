@@ -46,7 +46,7 @@ class Listener:
             threading.Thread(target=self._accept, args=[self._socket], daemon=True).start()
 
     def cut(self) -> None:
-        """Reset every connection and refuse new ones until `open`."""
+        """End every connection and refuse new ones until `open`."""
         with self._lock:
             if self._closed:
                 return
@@ -56,18 +56,18 @@ class Listener:
                 self._socket = socket.socket()
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 self._socket.bind((LOOPBACK, self.port))
-            self._reset_all()
+            self._end_all()
 
     def close(self) -> None:
-        """Reset every connection and free the port; safe to repeat."""
+        """End every connection and free the port; safe to repeat."""
         with self._lock:
             self._closed = True
             self._listening = False
             _shut(self._socket)
-            self._reset_all()
+            self._end_all()
 
     def keep(self, connection: socket.socket) -> bool:
-        """Count a connection among those that `cut` resets; false when it is too late."""
+        """Count a connection among those that `cut` ends; false when it is too late."""
         with self._lock:
             if not self._listening:
                 return False
@@ -100,7 +100,7 @@ class Listener:
         finally:
             self.forget(connection)
 
-    def _reset_all(self) -> None:
+    def _end_all(self) -> None:
         for connection in self._live:
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

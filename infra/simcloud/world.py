@@ -204,8 +204,8 @@ class World:
             if machine.phase in (Phase.STOPPED, Phase.ENDED):
                 raise NotNow
             self._power_off(machine, Phase.STOPPED)
-            self.backend.wipe(machine.id)
             stopped = machine.stopped_usd_per_hour
+            self.backend.wipe(machine.id, keep_volume=stopped > 0)
             machine.meter(self.clock.now_s(), stopped, stopped)
             self._tell(machine, "stopped")
 

@@ -239,7 +239,7 @@ def test_stop_and_start_give_another_address_and_host_key(
 ) -> None:
     volume = {"persistent": {"size": 10, "path": "/workspace"}}
     pod = rent(real_api, login, mounts=volume)
-    key = login.run(pod, "cat /etc/ssh/*.pub").stdout
+    key = login.run(pod, "touch /workspace/kept ~/lost; cat /etc/ssh/*.pub").stdout
 
     real_api.post(f"/pods/{pod['id']}/action", json={"action": "stop"})
     assert login.run(pod, "true").returncode == 255
@@ -248,6 +248,7 @@ def test_stop_and_start_give_another_address_and_host_key(
 
     assert again["ssh"]["direct"]["port"] != pod["ssh"]["direct"]["port"]
     assert login.run(again, "cat /etc/ssh/*.pub").stdout not in ("", key)
+    assert login.run(again, "ls /workspace ~").stdout.split() == ["/root:", "/workspace:", "kept"]
 
 
 def test_a_megabyte_survives_the_relay(real_api: Api, login: Login) -> None:

@@ -54,8 +54,8 @@ class Backend(Protocol):
     def start(self, boot: Boot, on_line: Callable[[str], None]) -> Process:
         """Start or restart; `on_line` gets what its first process prints. Returns at once."""
 
-    def wipe(self, machine_id: str) -> None:
-        """Remove its disk. It must not run."""
+    def wipe(self, machine_id: str, *, keep_volume: bool = False) -> None:
+        """Remove its disk, all or all but its volume. It must not run."""
 
     def close(self) -> None:
         """Give back what all machines shared."""

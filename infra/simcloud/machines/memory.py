@@ -23,7 +23,7 @@ class MemoryBackend:
         on_line(host_key(boot.machine_id))
         return MemoryProcess()
 
-    def wipe(self, machine_id: str) -> None:
+    def wipe(self, machine_id: str, *, keep_volume: bool = False) -> None:
         """There is no disk."""
 
     def close(self) -> None:

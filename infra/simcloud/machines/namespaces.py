@@ -48,7 +48,11 @@ cat /dev/zero >$full/ballast 2>/dev/null || true
 
 
 class NamespaceBackend:
-    """A root filesystem over this computer's own, writable and gone with the machine."""
+    """A root filesystem over this computer's own, writable and gone with the machine.
+
+    The network is shared, and so is the mount of all disks: a machine that looks for the others'
+    under /simcloud finds them.
+    """
 
     kind = "namespaces"
     user = "root"
@@ -102,8 +106,8 @@ class NamespaceBackend:
         )
         return NamespaceProcess(process, sshd, name)
 
-    def wipe(self, machine_id: str) -> None:
-        self._pool.wipe(machine_id)
+    def wipe(self, machine_id: str, *, keep_volume: bool = False) -> None:
+        self._pool.wipe(machine_id, keep_volume=keep_volume)
 
     def close(self) -> None:
         self._spawner.close()

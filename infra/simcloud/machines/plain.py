@@ -100,8 +100,8 @@ class PlainBackend:
         process = self._spawner.spawn([*init, *argv], own, on_line)
         return PlainProcess(process, sshd, disk)
 
-    def wipe(self, machine_id: str) -> None:
-        self._pool.wipe(machine_id)
+    def wipe(self, machine_id: str, *, keep_volume: bool = False) -> None:
+        self._pool.wipe(machine_id, keep_volume=keep_volume)
 
     def close(self) -> None:
         self._spawner.close()

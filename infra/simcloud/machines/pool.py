@@ -19,6 +19,7 @@ from platformdirs import user_cache_path
 
 FOLDER_SETTING = "GPULEASE_SIMCLOUD_UV_CACHE"
 CACHE = "uv"
+VOLUME = "workspace"
 _OWN_PREFIX = "sim-"
 _OWNER = "owner"
 
@@ -35,21 +36,27 @@ class Pool:
         self.own = Path(tempfile.mkdtemp(prefix=_OWN_PREFIX, dir=self.folder))
         self.own.chmod(0o711)
         self._lock = _try_lock(self.own)
+        self._wiped = 0
         self._janitor = ThreadPoolExecutor(1, "simcloud-janitor")
 
     def disk(self, machine_id: str) -> Path:
         """A machine's disk, made when it is not there."""
         path = self.own / machine_id
-        for name in ("root", "workspace"):
+        for name in ("root", VOLUME):
             (path / name).mkdir(parents=True, exist_ok=True)
         (path / "root").chmod(0o700)
         return path
 
-    def wipe(self, machine_id: str) -> None:
-        """Remove a disk: out of sight at once, freed soon."""
-        gone = self.own / f"gone-{machine_id}"
+    def wipe(self, machine_id: str, *, keep_volume: bool = False) -> None:
+        """Remove a disk, with or without its volume: out of sight at once, freed soon."""
+        path = self.own / machine_id
+        self._wiped += 1
+        gone = self.own / f"gone-{self._wiped}"
         with suppress(FileNotFoundError):
-            (self.own / machine_id).rename(gone)
+            path.rename(gone)
+            if keep_volume:
+                path.mkdir()
+                (gone / VOLUME).rename(path / VOLUME)
             self._janitor.submit(_remove, gone)
 
     def close(self) -> None:
