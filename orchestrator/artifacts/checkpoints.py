@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,19 @@ class CheckpointStore:
                 if match and (path / protocol.CHECKPOINT_COMPLETE).is_file():
                     found.append(Checkpoint(int(match[1]), path))
         return sorted(found, key=lambda each: each.step, reverse=True)
+
+    def verified(self) -> dict[tuple[str, int], Path]:
+        """Where content lies that came home with a checkpoint, by sha256 and size."""
+        found: dict[tuple[str, int], Path] = {}
+        for checkpoint in self.complete():
+            path = f"{protocol.CHECKPOINTS_DIR}/{checkpoint.folder.name}"
+            document = _document_at(checkpoint.folder)
+            with contextlib.suppress(HostileArtifact, OSError):
+                for file in parse_checkpoint(document, path, limit_bytes=sys.maxsize).files:
+                    source = checkpoint.folder / file.home_path
+                    if source.lstat().st_size == file.size_bytes:
+                        found[file.sha256, file.size_bytes] = source
+        return found
 
     def fetch_some(
         self, shell: Shell, path: str, *, limit_bytes: int, budget_s: float

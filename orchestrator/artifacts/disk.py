@@ -59,7 +59,7 @@ def open_regular(name: str, flags: int, folder: int) -> int:
     try:
         descriptor = os.open(name, flags | _FILE_FLAGS, 0o666, dir_fd=folder)
     except OSError as error:
-        if error.errno != errno.ELOOP:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
     else:
         status = os.fstat(descriptor)

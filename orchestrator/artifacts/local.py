@@ -72,8 +72,17 @@ class HomeStore:
         `failed` names what cannot be had, refused files included.
         Raises: Unreachable (go on with another shell), HomeDiskFull.
         """
+        self._adopt_checkpoints(manifest)
         progress = self._artifacts.fetch_some(shell, manifest.files, budget_s=budget_s)
         return progress.with_failed(manifest.refused)
+
+    def _adopt_checkpoints(self, manifest: Manifest) -> None:
+        """What came home with a checkpoint is not paid for twice."""
+        wanted = [file for file in self.plan_pull(manifest) if file.kind == "checkpoint"]
+        verified = self._checkpoints.verified() if wanted else {}
+        for file in wanted:
+            if path := verified.get((file.sha256, file.size_bytes)):
+                self._artifacts.adopt(file, path)
 
     def fetch_checkpoint(
         self, shell: Shell, path: str, *, limit_bytes: int, budget_s: float = BUDGET_S

@@ -16,7 +16,7 @@ from orchestrator.remote.folder import FolderShell
 from orchestrator.remote.shell import Shell
 from orchestrator.remote.ssh import SshShell
 from tests.artifacts.conftest import FILES, Faulty, cut_after, fill, home_of, manifest_of
-from tests.remote.conftest import WORK_DIR, open_ssh
+from tests.remote.conftest import WORK_DIR, Machine, open_ssh
 from tests.remote.loopback_sshd import LoopbackSshd
 
 MODEL = "output/model/model.safetensors"
@@ -238,8 +238,9 @@ def test_more_bytes_than_declared_are_never_written(
 
     progress = fetch_all(intake_at(tmp_path), Faulty(folder_machine[0], flood), FILES)
 
-    assert progress.done_files == 1  # the empty one is never asked for
-    assert all("More bytes" in sentence for sentence in progress.failed)
+    assert len(progress.failed) == 1
+    assert "More bytes" in progress.failed[0]
+    assert sum(path.stat().st_size for path in (tmp_path / "incoming").iterdir()) == 0
 
 
 def test_links_planted_at_the_destination_are_not_followed(
@@ -338,6 +339,22 @@ def test_a_full_disk_at_home_is_said_and_the_rest_comes_when_there_is_room(
         assert watched.pulled[0][1] > 1_000_000
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+def test_small_files_come_together_and_a_bad_one_among_them_costs_only_itself(
+    filled: Shell, machine: Machine, tmp_path: Path
+) -> None:
+    small = {f"output/part {number}'s": b"x" * number for number in range(500)}
+    fill(machine.folder, small)
+    fill(machine.folder, {"output/part 7's": b"not as it was"})
+    watched = Faulty(filled, lambda _, pieces: pieces)
+
+    progress = fetch_all(intake_at(tmp_path), watched, small)
+
+    assert progress.done_files == 499
+    assert len(progress.failed) == 1
+    assert at_home(tmp_path) == {k: v for k, v in expected(small).items() if k != "part 7's"}
+    assert len(watched.pulled) < 220
 
 
 def test_fetch_brings_one_file_or_says_why_not(

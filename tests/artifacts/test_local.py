@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.artifacts.intake import Progress
 from orchestrator.artifacts.local import HomeStore
+from orchestrator.artifacts.manifest import parse_manifest
 from orchestrator.errors import HostileArtifact
 from orchestrator.remote.folder import FolderShell
 from orchestrator.remote.shell import Shell
-from tests.artifacts.conftest import FILES, record_of
+from tests.artifacts.conftest import FILES, Faulty, put_checkpoint, record_of
 
 
 def test_a_run_is_collected_by_its_manifest(filled: Shell, tmp_path: Path) -> None:
@@ -49,3 +51,23 @@ def test_progress_adds_refusals_to_failures() -> None:
     progress = Progress(1, 2, 0, 0, ("one",)).with_failed(("refused",))
 
     assert progress.failed == ("refused", "one")
+
+
+def test_a_checkpoint_that_is_home_is_not_fetched_again_with_the_artifacts(tmp_path: Path) -> None:
+    content = {"model.bin": bytes(range(256)) * 4000, "state.json": b"{}"}
+    path = put_checkpoint(tmp_path / "m", 40, content)
+    shell = Faulty(FolderShell(tmp_path / "m"), lambda _, pieces: pieces)
+    store = HomeStore(tmp_path / "run")
+    assert isinstance(store.fetch_checkpoint(shell, path, limit_bytes=10**9), Checkpoint)
+    shell.pulled.clear()
+    document = (tmp_path / "m" / path / "complete.json").read_bytes()
+    files = {**content, "complete.json": document}
+    records = [record_of(f"{path}/{name}", data, "checkpoint") for name, data in files.items()]
+    manifest = parse_manifest(json.dumps({"files": records}).encode(), limit_bytes=10**9)
+
+    assert store.fetch_some(shell, manifest).finished
+
+    assert [pulled for pulled, _ in shell.pulled] == [f"{path}/complete.json"]
+    for name, data in files.items():
+        assert (store.artifacts_dir / path / name).read_bytes() == data
+    assert HomeStore(tmp_path / "run").plan_pull(manifest) == []

@@ -14,15 +14,23 @@ from orchestrator.remote import ssh
 from orchestrator.remote.bundle import bundle, bytes_entry
 from orchestrator.remote.keys import fingerprint, make_key_pair
 from orchestrator.remote.ssh import SshShell
-from tests.remote.conftest import open_ssh
+from tests.remote.conftest import WORK_DIR, open_ssh
 from tests.remote.loopback_sshd import LoopbackSshd, Server
 
 
-def test_more_than_one_gib_passes_through_one_control_connection(ssh_shell: SshShell) -> None:
-    reply = ssh_shell.run("head -c 1200000000 /dev/zero", timeout_s=100)
+def test_more_than_one_gib_passes_through_one_control_connection(own_sshd: LoopbackSshd) -> None:
+    own_sshd.stop()
+    own_sshd.extra_config = "LogLevel DEBUG1\n"
+    own_sshd.start()
+    shell = open_ssh(own_sshd, WORK_DIR)
+
+    reply = shell.run("head -c 1200000000 /dev/zero", timeout_s=100)
 
     assert len(reply.stdout) == 16 * 2**20
-    assert ssh_shell.run("echo still here").stdout == b"still here\n"
+    assert shell.run("echo still here").stdout == b"still here\n"
+    shell.close()
+    log = (own_sshd.folder / "sshd.log").read_text()
+    assert log.count("SSH2_MSG_KEXINIT received") == 1, "paramiko must not rekey by itself"
 
 
 def test_a_server_that_rekeys_often_is_followed(own_sshd: LoopbackSshd) -> None:
