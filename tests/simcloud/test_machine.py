@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def rent(api: Api, login: Login, command: str = "", **changes: Any) -> dict[str,
     return login.wait_for(api, api.create(args=args, env=env, **changes)["id"])
 
 
+def naps(count: int) -> list[str]:
+    """Seconds that no other process on this computer sleeps for."""
+    return [str(10_000_000 + os.getpid() * 10 + number) for number in range(count)]
+
+
 def processes(word: str) -> list[int]:
     """Processes of this computer with a word in their command line."""
     found = []
@@ -70,10 +76,11 @@ def processes(word: str) -> list[int]:
 
 
 def test_a_machine_from_create_to_delete(real: SimCloud, real_api: Api, login: Login) -> None:
+    (nap,) = naps(1)
     pod = rent(
         real_api,
         login,
-        "echo booted; touch /workspace/started; (setsid sleep 8701 &) ; exec /start.sh",
+        f"echo booted; touch /workspace/started; (setsid sleep {nap} &) ; exec /start.sh",
     )
 
     def say(command: str) -> str:
@@ -87,12 +94,11 @@ def test_a_machine_from_create_to_delete(real: SimCloud, real_api: Api, login: L
     assert say("hostname; ls /workspace; cat ~/.ssh/authorized_keys | wc -l").split() == [
         pod["id"], "started", "1",
     ]  # fmt: skip
-    assert say("pgrep -x sleep >/dev/null; ps ax | grep -c '[s]leep 8701'").strip() == "1"
-    assert processes("8701")
+    assert processes(nap)
 
     assert real_api.delete(f"/pods/{pod['id']}").status_code == 204
 
-    assert not processes("8701")
+    assert not processes(nap)
     assert login.run(pod, "true").returncode == 255
     assert not list(real.world.backend._pool.own.glob(pod["id"]))  # type: ignore[attr-defined]
     row = record(real, pod)

@@ -15,7 +15,7 @@ import pytest
 
 from infra.simcloud.machines.pool import FOLDER_SETTING
 from tests.simcloud.api import Api, Login, wait_until
-from tests.simcloud.test_machine import processes
+from tests.simcloud.test_machine import naps, processes
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -62,14 +62,14 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]
 @pytest.mark.root
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_and_no_mount_is_left(running: Running, login: Login, number: int) -> None:
-    mounts = Path("/proc/self/mounts").read_text()
+    a, b, c = naps(3)
     with Api(running.env) as api:
         pod = api.create(
-            args="sh -c 'setsid sleep 8702 & env -i sh -c \"sleep 8703 & sleep 8704\" & /start.sh'",
+            args=f"sh -c 'setsid sleep {a} & env -i sh -c \"sleep {b} & sleep {c}\" & /start.sh'",
             env={"PUBLIC_KEY": login.public_key},
         )
         login.wait_for(api, pod["id"])
-    words = ("8702", "8703", "8704")
+    words = (a, b, c)
     assert all(processes(word) for word in words)
 
     code = running.end(number)
@@ -77,28 +77,29 @@ def test_no_process_and_no_mount_is_left(running: Running, login: Login, number:
     assert code == (0 if number != signal.SIGKILL else -9)
     wait_until(lambda: not any(processes(word) for word in words))
     wait_until(lambda: login.run(pod_address(pod), "true").returncode == 255)
-    assert Path("/proc/self/mounts").read_text() == mounts
+    assert str(running.pool) not in Path("/proc/self/mounts").read_text()
     if number != signal.SIGKILL:
         assert [path.name for path in running.pool.iterdir()] == ["uv"]
 
 
 @pytest.mark.root
 def test_deletion_reaches_processes_that_hide(running: Running, login: Login) -> None:
+    a, b = naps(2)
     with Api(running.env) as api:
         pod = api.create(
-            args="sh -c '(setsid env -i sh -c \"sleep 8705 & sleep 8706\" &) ; exec /start.sh'",
+            args=f"sh -c '(setsid env -i sh -c \"sleep {a} & sleep {b}\" &) ; exec /start.sh'",
             env={"PUBLIC_KEY": login.public_key},
         )
         login.wait_for(api, pod["id"])
-        wait_until(lambda: processes("8705"))
+        wait_until(lambda: processes(a))
         found = login.run(api.pod(pod["id"]), "nvidia-smi -L; echo $HOME; which uv")
         assert "NVIDIA L4" in found.stdout
         assert found.returncode == 0
 
         api.delete(f"/pods/{pod['id']}")
 
-        assert not processes("8705")
-        assert not processes("8706")
+        assert not processes(a)
+        assert not processes(b)
         machines = httpx.get(running.env["SIMCLOUD_URL"] + "/machines", trust_env=False).json()
     assert machines[0]["ended_by"] == "api"
 

@@ -13,10 +13,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+_PAUSE_S = 0.005
 
 
 def main(command: list[str]) -> int:
@@ -28,8 +30,8 @@ def main(command: list[str]) -> int:
     try:
         with suppress(_Stopped):
             code = _reap_until(subprocess.Popen(command).pid)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _kill_descendants()
     return code
 
@@ -39,6 +41,8 @@ class _Stopped(Exception):
 
 
 def _stop(number: int, frame: object) -> None:
+    # The kernel sends one for each dying thread of a killed parent.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Stopped
 
 
@@ -56,7 +60,9 @@ def _kill_descendants() -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         try:
-            os.wait()
+            # Looks again soon although nobody ended: a process may have hidden behind a dying one.
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(_PAUSE_S)
         except ChildProcessError:
             return
 
