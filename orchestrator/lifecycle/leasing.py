@@ -81,9 +81,7 @@ def finish(run: Run, world: World, outcome: Outcome, failure: Failure | None, wh
     """The run on its way to its end: through RETURNING while a machine may still bill."""
     now_s = world.clock.now_s()
     run = let_go(run, why)
-    run = replace(
-        run, outcome=run.outcome or outcome, failure=run.failure or failure, waiting=""
-    )
+    run = replace(run, outcome=run.outcome or outcome, failure=run.failure or failure, waiting="")
     end = State.RETURNING if any(lease.is_open for lease in run.leases) else State.ENDED
     return Moved(run.move(end, now_s), events=(why,))
 
@@ -93,7 +91,9 @@ def cancelled(run: Run, world: World) -> Moved:
     return finish(run, world, Outcome.CANCELLED, None, "cancelled")
 
 
-def next_offer(run: Run, world: World, why: str, *, same: bool = False, after_s: float = 0.0) -> Moved:
+def next_offer(
+    run: Run, world: World, why: str, *, same: bool = False, after_s: float = 0.0
+) -> Moved:
     """Go on with the plan's next offer (or the same one) under a new label, if anything is left.
 
     The current lease has been moved by the caller: a tombstone, or held by mistake and let go.

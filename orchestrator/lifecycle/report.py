@@ -89,7 +89,9 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
     name = event.get("event")
     if name == "progress":
         numbers = to_metrics({key: event[key] for key in _NUMBERS if key in event})
-        progress = {key: float(value) for key, value in numbers.items() if not isinstance(value, str)}
+        progress = {
+            key: float(value) for key, value in numbers.items() if not isinstance(value, str)
+        }
         measured = to_metrics(event.get("metrics"))
         metrics = {k: float(v) for k, v in measured.items() if not isinstance(v, str)}
         return replace(run, progress=progress, progress_metrics={**run.progress_metrics, **metrics})

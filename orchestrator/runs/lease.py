@@ -50,6 +50,8 @@ class Lease:
     missed_s: float | None = None
     gone_s: float | None = None
     returned_by: str = ""  # provider | machine | user
+    billed_usd: Decimal | None = None  # the provider's own records, where it has some
+    bound_usd: Decimal | None = None  # an upper figure that those records prove
     watch_until_s: float = 0.0  # a tombstone is looked for until then
 
     @property
@@ -71,12 +73,15 @@ class Lease:
         if not self.bills or self.sent_s is None or self.state is LeaseState.TOMBSTONE:
             return Decimal(0)
         end_s = self.gone_s if self.gone_s is not None else now_s
-        return self._price().for_seconds(end_s - self.sent_s, increment_s=self.increment_s)
+        usd = self._price().for_seconds(end_s - self.sent_s, increment_s=self.increment_s)
+        return usd if self.bound_usd is None else min(usd, self.bound_usd)
 
     def cost_usd(self, now_s: float) -> Decimal:
         """What it costs by the provider's own rule, as far as we know."""
         if not self.bills or self.began_s is None:
             return Decimal(0)
+        if self.billed_usd is not None:
+            return self.billed_usd
         ends = [end_s for end_s in (self.delete_accepted_s, self.unknown_s) if end_s is not None]
         end_s = min(ends) if ends else now_s
         return self._price().for_seconds(end_s - self.began_s, increment_s=self.increment_s)

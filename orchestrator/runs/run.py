@@ -80,6 +80,7 @@ class Run:
     launch: Launch
     candidates: tuple[Candidate, ...]
     cap_usd: Decimal
+    max_duration_s: float
     created_s: float
     start_by_s: float
     state_since_s: float

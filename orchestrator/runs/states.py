@@ -60,6 +60,7 @@ MOVES: dict[State, dict[State, str]] = {
     _S.PLANNED: {
         _S.RENTING: "the intent is recorded before the provider is called",
         _S.PLANNED: "the plan's next offer, under a new label",
+        _S.RETURNING: "the run ends, and an earlier machine is still on its way back",
         _S.ENDED: "cancelled, expired, refused, or no offer left",
     },
     _S.RENTING: {

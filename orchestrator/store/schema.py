@@ -36,7 +36,7 @@ def begin_write(connection: Connection) -> None:
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # type: ignore[attr-defined]  # we begin ourselves
+    connection.isolation_level = None  # we begin ourselves
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
@@ -90,5 +90,5 @@ def _migrate(engine: Engine) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, SCHEMA)
         connection.commit()
-        if connection.dialect.name == "sqlite" and connection.connection.in_transaction:  # type: ignore[attr-defined]
+        if connection.dialect.name == "sqlite" and connection.connection.in_transaction:
             connection.exec_driver_sql("COMMIT")

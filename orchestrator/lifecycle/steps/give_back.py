@@ -56,9 +56,7 @@ def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run,
         waiting = f"{lease.provider} refuses to end {lease.machine_id}: {error.problem}"
         return run.with_lease(asked), min(again_s, 10.0), waiting
     accepted_s = asked.delete_accepted_s
-    if accepted_s is None:
-        asked = replace(asked, delete_accepted_s=world.clock.now_s())
-    elif asked.delete_tries > 1:  # it lied: the machine went on billing after the first answer
+    if accepted_s is None or asked.delete_tries > 1:
         asked = replace(asked, delete_accepted_s=world.clock.now_s())
     return run.with_lease(asked), 1.0, "asked to end it; waiting until it is gone"
 

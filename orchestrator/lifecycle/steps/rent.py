@@ -123,9 +123,7 @@ def with_machine(lease: Lease, machine: Machine) -> Lease:
     """The lease with what the provider says of its machine now."""
     address = machine.address
     if isinstance(address, SshAddress):
-        lease = replace(
-            lease, ssh_host=address.host, ssh_port=address.port, ssh_user=address.user
-        )
+        lease = replace(lease, ssh_host=address.host, ssh_port=address.port, ssh_user=address.user)
     elif isinstance(address, FolderAddress):
         lease = replace(lease, folder=str(address.path))
     if machine.usd_per_hour > 0:
@@ -169,7 +167,9 @@ def _not_as_offered(run: Run, lease: Lease, machine: Machine) -> str:
 
 def _refused(run: Run, world: World, lease: Lease, error: ProviderError) -> Step:
     if error.recovery is Recovery.NEXT_OFFER:
-        return next_offer(run.with_lease(nothing_rented(lease, error.problem)), world, error.problem)
+        return next_offer(
+            run.with_lease(nothing_rented(lease, error.problem)), world, error.problem
+        )
     if error.recovery is Recovery.STOP:
         if isinstance(error, BadCredentials):
             world.accounts.forget(lease.provider)

@@ -116,5 +116,3 @@ def _is_armed(shell: Shell, lease: Lease) -> bool:
         return False
     wanted = {"label": lease.label, "credential": True, "reachable": True}
     return isinstance(record, dict) and all(record.get(k) == v for k, v in wanted.items())
-
-
