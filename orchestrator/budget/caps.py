@@ -72,7 +72,7 @@ def terms(
 def must_stop(
     upper_usd: Decimal, price: Price, *, cap_usd: Decimal, collect_s: float, tick_s: float = 15.0
 ) -> bool:
-    """Whether the work must stop now, so that collecting and returning still fit under the cap."""
+    """Whether work must stop now, so that collecting and returning still fit the cap."""
     rest_usd = price.for_seconds(GRACE_S + collect_s + RETURN_S + tick_s)
     return price.usd_per_hour > 0 and upper_usd + rest_usd >= cap_usd
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +18,11 @@ import pyte
 PROGRAM = Path(__file__).parent / "fake_program.py"
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE_S = 20.0
+LOG_IN = """
+import os, sys
+os.login_tty(int(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 
 
 class Terminal:
@@ -29,8 +33,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self._keyboard, inner = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), *arguments],
-            preexec_fn=partial(os.login_tty, inner),
+            [sys.executable, "-c", LOG_IN, str(inner), str(PROGRAM), *arguments],
             pass_fds=(inner,),
             env={
                 **environment,
