@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.budget.caps import (
+    GRACE_S,
+    LEAST_WORK_S,
+    RETURN_S,
+    must_return,
+    must_stop,
+    terms,
+)
+from orchestrator.budget.price import Price
+from orchestrator.errors import BudgetRefused
+
+PRICE = Price(Decimal("0.60"))  # a cent a minute
+MICRO_USD = Decimal("0.000001")  # prices are rounded up to it
+
+
+@given(
+    rate=st.decimals("0.01", "50", places=4),
+    cap_usd=st.decimals("0.05", "200", places=2),
+    spent_share=st.decimals("0", "1", places=2),
+    max_duration_s=st.floats(60, 10**6),
+    hold_s=st.floats(0, 7200),
+    collect_s=st.floats(0, 3600),
+    increment_s=st.sampled_from([1, 60, 3600]),
+)
+def test_the_worst_case_never_passes_what_is_left_of_the_cap(
+    rate: Decimal,
+    cap_usd: Decimal,
+    spent_share: Decimal,
+    max_duration_s: float,
+    hold_s: float,
+    collect_s: float,
+    increment_s: int,
+) -> None:
+    price, left_usd = Price(rate), cap_usd - cap_usd * spent_share
+    try:
+        fitted = terms(
+            price,
+            cap_usd=cap_usd,
+            max_duration_s=max_duration_s,
+            hold_s=hold_s,
+            collect_s=collect_s,
+            spent_usd=cap_usd * spent_share,
+            increment_s=increment_s,
+        )
+    except BudgetRefused:
+        return
+    bill_usd = price.for_seconds(fitted.deadline_s + RETURN_S, increment_s=increment_s)
+
+    assert bill_usd <= left_usd + MICRO_USD
+    assert fitted.worst_usd <= left_usd
+    assert LEAST_WORK_S <= fitted.work_s <= max_duration_s
+    assert fitted.deadline_s >= fitted.work_s + GRACE_S + collect_s + hold_s - 1e-6
+
+
+def test_a_wide_cap_leaves_the_work_its_whole_duration() -> None:
+    fitted = terms(PRICE, cap_usd=Decimal(100), max_duration_s=3600, hold_s=600, collect_s=60)
+
+    assert (fitted.work_s, fitted.capped) == (3600, False)
+    assert fitted.worst_usd == PRICE.for_seconds(3600 + GRACE_S + 60 + 600 + RETURN_S)
+    assert fitted.reserve_usd == PRICE.for_seconds(GRACE_S + 60 + 600 + RETURN_S)
+
+
+def test_what_earlier_machines_cost_shortens_the_work() -> None:
+    def work_s(spent_usd: str) -> float:
+        return terms(
+            PRICE,
+            cap_usd=Decimal(1),
+            max_duration_s=36_000,
+            hold_s=0,
+            collect_s=0,
+            spent_usd=Decimal(spent_usd),
+        ).work_s
+
+    assert work_s("0") - work_s("0.10") == 600
+
+
+def test_a_machine_that_costs_nothing_is_never_capped() -> None:
+    free = Price(Decimal(0))
+
+    fitted = terms(free, cap_usd=Decimal(0), max_duration_s=3600, hold_s=60, collect_s=60)
+
+    assert (fitted.work_s, fitted.worst_usd, fitted.capped) == (3600, 0, False)
+    assert not must_stop(Decimal(9), free, cap_usd=Decimal(1), collect_s=60)
+    assert not must_return(Decimal(9), free, cap_usd=Decimal(1))
+
+
+def test_a_cap_without_a_minute_of_work_is_refused_with_a_way_out() -> None:
+    with pytest.raises(BudgetRefused, match="does not pay for a minute") as caught:
+        terms(PRICE, cap_usd=Decimal("0.05"), max_duration_s=3600, hold_s=1800, collect_s=60)
+
+    assert "budget.max_cost" in caught.value.hint
+
+
+def test_the_work_stops_while_collecting_and_returning_still_fit() -> None:
+    cap_usd = Decimal(1)
+    rest_usd = PRICE.for_seconds(GRACE_S + 60 + RETURN_S + 15)
+
+    assert must_stop(cap_usd - rest_usd, PRICE, cap_usd=cap_usd, collect_s=60)
+    assert not must_stop(cap_usd - rest_usd - MICRO_USD, PRICE, cap_usd=cap_usd, collect_s=60)
+
+
+def test_the_machine_goes_back_while_the_return_itself_still_fits() -> None:
+    cap_usd = Decimal(1)
+    last_usd = cap_usd - PRICE.for_seconds(RETURN_S)
+
+    assert must_return(last_usd, PRICE, cap_usd=cap_usd)
+    assert not must_return(last_usd - MICRO_USD, PRICE, cap_usd=cap_usd)
