@@ -16,7 +16,6 @@ from orchestrator.runs.states import (
     check_move,
 )
 
-
 T = TypeVar("T")
 
 

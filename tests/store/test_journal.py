@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from decimal import Decimal
+from itertools import permutations
+from threading import Barrier
+
+import pytest
+
+from orchestrator.budget.ledger import Entry, EntryKind, Limits, Standing, check_limits
+from orchestrator.errors import BudgetRefused, StaleRun
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, State, Wish
+from orchestrator.store.journal import Journal
+from tests.runs.samples import NOW_S, RUN_ID, lease, run
+
+
+def committed(run_id: str, usd: str, *, at_s: float = NOW_S) -> Entry:
+    return Entry(at_s, run_id, EntryKind.COMMITTED, Decimal(usd))
+
+
+def willing(_: Standing) -> None:
+    """Refuse nothing."""
+
+
+def added(journal: Journal, one: Run) -> Run:
+    journal.add(one, [], willing, 0)
+    return journal.run(one.id)
+
+
+def everything(journal: Journal) -> object:
+    return journal.run(RUN_ID), journal.entries(), journal.events(RUN_ID), journal.leases()
+
+
+def test_a_run_comes_back_as_it_was_written(journal: Journal) -> None:
+    first = run(leases=(lease(),), metrics={"f1": 0.5, "best": "b"}, artifacts=(("a", 1, "0"),))
+
+    assert added(journal, first) == first
+    assert journal.runs() == [first]
+
+
+def test_an_unknown_run_is_a_key_error(journal: Journal) -> None:
+    with pytest.raises(KeyError, match="nobody"):
+        journal.run("nobody")
+
+
+def test_of_two_writers_with_one_version_the_second_writes_nothing(journal: Journal) -> None:
+    read = added(journal, run(leases=(lease(),)))
+    journal.save(read, read.move(State.RENTING, NOW_S), [], ["renting"], NOW_S)
+    before = everything(journal)
+    late = replace(read.with_lease(lease(why_ended="late")), notes=("late",))
+
+    with pytest.raises(StaleRun, match="moved by another process"):
+        journal.save(read, late, [committed(RUN_ID, "1")], ["late"], NOW_S)
+
+    assert everything(journal) == before
+
+
+def test_a_lease_that_moved_meanwhile_undoes_the_whole_write(journal: Journal) -> None:
+    read = added(journal, run(leases=(lease(),)))
+    journal.save(read, read.with_lease(lease(ssh_port=22)), [], [], NOW_S)
+    before = everything(journal)
+    half_known = replace(journal.run(RUN_ID), leases=read.leases)
+
+    with pytest.raises(StaleRun, match="the lease label-0"):
+        journal.save(half_known, half_known.with_lease(lease(ssh_port=23)), [], ["never"], NOW_S)
+
+    assert everything(journal) == before
+
+
+def test_a_key_that_another_run_has_is_refused_whole(journal: Journal) -> None:
+    added(journal, run(leases=(lease(),)))
+
+    with pytest.raises(StaleRun):
+        journal.add(run("otherrun", leases=(lease(run_id="otherrun"),)), [], willing, 0)
+
+    assert [one.id for one in journal.runs()] == [RUN_ID]
+
+
+def test_a_write_says_what_now_stands(journal: Journal) -> None:
+    read = added(journal, run())
+
+    one = journal.save(read, read.with_lease(lease()), [], ["first"], NOW_S + 1)
+    two = journal.save(one, one.with_lease(lease(ssh_port=22)), [], ["second"], NOW_S + 2)
+
+    assert two == journal.run(RUN_ID)
+    assert (two.version, two.leases[0].version) == (2, 1)
+    assert journal.events(RUN_ID) == [(NOW_S + 1, "first"), (NOW_S + 2, "second")]
+
+
+def test_an_open_runs_name_is_taken_until_it_is_over(journal: Journal) -> None:
+    first = added(journal, run(name="nightly"))
+    with pytest.raises(StaleRun, match="open under the name nightly"):
+        journal.add(run("secondid", name="nightly"), [], willing, 0)
+
+    journal.save(first, first.move(State.ENDED, NOW_S), [], [], NOW_S)
+
+    added(journal, run("secondid", name="nightly", created_s=NOW_S + 1))
+    assert journal.find_ids("nightly") == ["secondid", RUN_ID]
+
+
+def test_a_refused_run_leaves_no_trace(journal: Journal) -> None:
+    def refuse(_: Standing) -> None:
+        raise BudgetRefused("no")
+
+    with pytest.raises(BudgetRefused):
+        journal.add(run(leases=(lease(),)), [committed(RUN_ID, "5")], refuse, 0)
+
+    assert (journal.runs(), journal.entries(), journal.leases()) == ([], [], [])
+
+
+def test_the_check_sees_this_months_money_and_every_commitment(journal: Journal) -> None:
+    held = lease("a", state=LeaseState.HELD, sent_s=NOW_S)
+    free = lease("b", state=LeaseState.HELD, bills=False)
+    closed = lease("c", state=LeaseState.CLOSED)
+    money = [
+        committed(RUN_ID, "7", at_s=NOW_S - 99),
+        Entry(NOW_S - 99, RUN_ID, EntryKind.ACCRUED, Decimal(50)),
+        Entry(NOW_S + 1, RUN_ID, EntryKind.ACCRUED, Decimal(2)),
+    ]
+    journal.add(run(leases=(held, free, closed)), money, willing, 0)
+    seen: list[Standing] = []
+
+    journal.add(run("secondid"), [], seen.append, NOW_S)
+
+    assert seen == [Standing(Decimal(2), Decimal(7), 1, Decimal("0.60"))]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_two_that_race_for_the_months_last_dollars_one_gets_them(
+    url: str, processes: int
+) -> None:
+    journals = [Journal(url) for _ in range(processes)]
+    start = Barrier(2)
+
+    def submit(number: int) -> bool:
+        run_id = f"racer-{number}"
+
+        def check(standing: Standing) -> None:
+            check_limits(Limits(), standing, worst_usd=Decimal(60), usd_per_hour=Decimal(1))
+
+        start.wait(10)
+        try:
+            journals[number % processes].add(run(run_id), [committed(run_id, "60")], check, 0)
+        except BudgetRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        won = list(threads.map(submit, range(2)))
+
+    assert sorted(won) == [False, True]
+    assert [entry.run_id for entry in journals[0].entries()] == [f"racer-{won.index(True)}"]
+    for journal in journals:
+        journal.close()
+
+
+@pytest.mark.parametrize("wishes", list(permutations(Wish)))
+def test_a_wish_is_never_weakened(journal: Journal, wishes: tuple[Wish, ...]) -> None:
+    added(journal, run())
+
+    for wish in wishes:
+        journal.wish(RUN_ID, wish)
+
+    assert journal.run(RUN_ID).wish is Wish.CANCEL_NOW
+
+
+def test_a_wish_waits_for_no_step_and_no_step_undoes_it(journal: Journal) -> None:
+    read = added(journal, run())
+    journal.wish(RUN_ID, Wish.CANCEL)
+
+    saved = journal.save(read, read.move(State.RENTING, NOW_S), [], [], NOW_S)
+
+    assert (saved.state, saved.wish) == (State.RENTING, Wish.CANCEL)
+
+
+def test_a_run_is_listed_as_open_while_its_machine_may_bill(journal: Journal) -> None:
+    returning = lease(state=LeaseState.RETURNING)
+    ended = added(journal, run(state=State.ENDED, leases=(returning,)))
+    assert journal.open_ids() == [RUN_ID]
+
+    closed = ended.with_lease(returning.move(LeaseState.CLOSED))
+    journal.save(ended, closed, [], [], NOW_S)
+
+    assert journal.open_ids() == []
+    assert journal.runs(only_open=True) == []
+    assert len(journal.runs()) == 1
+
+
+def test_leases_are_found_by_state_across_runs(journal: Journal) -> None:
+    def of(run_id: str, state: LeaseState) -> Lease:
+        return lease(f"label-{run_id}", run_id=run_id, state=state)
+
+    added(journal, run("aaaaaaaa", leases=(of("aaaaaaaa", LeaseState.HELD),)))
+    added(journal, run("bbbbbbbb", leases=(of("bbbbbbbb", LeaseState.TOMBSTONE),)))
+
+    assert [one.run_id for one in journal.leases(LeaseState.TOMBSTONE)] == ["bbbbbbbb"]
+    assert len(journal.leases()) == 2
+
+
+def test_a_reference_is_a_name_or_the_start_of_an_id_and_never_a_pattern(
+    journal: Journal,
+) -> None:
+    added(journal, run("aaaa1111", name="one"))
+    added(journal, run("aaaa2222", name="two", created_s=NOW_S + 1))
+
+    assert journal.find_ids("aaaa") == ["aaaa2222", "aaaa1111"]
+    assert journal.find_ids("one") == ["aaaa1111"]
+    assert journal.find_ids("%") == journal.find_ids("a_aa") == []
+
+
+def test_dollars_come_back_to_the_last_digit_and_in_order(journal: Journal) -> None:
+    money = [committed(RUN_ID, "0.000001"), committed(RUN_ID, "12345678.654321", at_s=1.0)]
+    journal.add(run(), money, willing, 0)
+
+    assert journal.entries(run_id=RUN_ID) == money
+    assert journal.entries(since_s=NOW_S) == money[:1]
+    assert journal.entries(run_id="nobody") == []
+
+
+def test_a_remembered_value_is_replaced(journal: Journal) -> None:
+    assert journal.get_meta("seen") is None
+
+    journal.set_meta("seen", "1")
+    journal.set_meta("seen", "2")
+
+    assert journal.get_meta("seen") == "2"
