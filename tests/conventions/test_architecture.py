@@ -18,7 +18,7 @@ S = TypeVar("S", State, LeaseState)
 
 def diagram(moves: Mapping[S, Mapping[S, str]], first: S) -> str:
     """A mermaid diagram of one table: every move with its reason."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
+    lines: list[str] = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
     for start, ends in moves.items():
         lines += [f"    {start} --> {end}: {reason}" for end, reason in ends.items()]
         if not ends:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -11,7 +12,9 @@ from functools import cache
 
 import pytest
 
-from tests.conventions.source import PROJECT
+from orchestrator.cli.exit_codes import ExitCode
+from orchestrator.errors import GpuleaseError
+from tests.conventions.source import PROJECT, python_files
 
 FENCE = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 JOINTS = {"|", "||", "&&", ";", "&", "(", ")"}
@@ -62,6 +65,28 @@ def help_of(*program: str) -> str:
     return result.stdout
 
 
+def section(title: str) -> str:
+    """The README's text under a heading, up to the next one."""
+    _, _, rest = (PROJECT / "README.md").read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    return rest.partition("\n## ")[0]
+
+
+def codes_of(error: type[GpuleaseError]) -> set[str]:
+    return {error.code}.union(*(codes_of(each) for each in error.__subclasses__()))
+
+
+def written_codes(text: str) -> Iterator[str]:
+    """Codes given where an error is made: `Failure("x", …)`, and `error.code = "x"`."""
+    for node in ast.walk(ast.parse(text)):
+        given: ast.expr | None = None
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Failure" and node.args:
+            given = node.args[0]
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(".code"):
+            given = node.value
+        if isinstance(given, ast.Constant) and isinstance(given.value, str):
+            yield given.value
+
+
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z][a-z-]*):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 
@@ -91,6 +116,20 @@ def test_every_command_in_the_readme_exists() -> None:
     found = [problem for command in shown() if (problem := problem_with(command))]
 
     assert not found, "\n".join(found)
+
+
+def test_the_readme_lists_every_error_code() -> None:
+    listed = set(re.findall(r"`([a-z_]+)`", section("`error.code`").partition("|---|")[2]))
+    texts = [text for _, text in python_files("orchestrator")]
+    written = {code for text in texts for code in written_codes(text)}
+
+    assert listed == codes_of(GpuleaseError) | written
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    listed = set(re.findall(r"\| (\d+) (?=\|)", section("Exit codes")))
+
+    assert listed == {str(int(code)) for code in ExitCode}
 
 
 def test_the_readme_shows_how_to_set_up_test_and_try_it() -> None:
