@@ -67,8 +67,8 @@ def _new_id() -> str:
 
 
 def _write_once(path: Path, record: dict[str, str]) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with part.open("w") as file:
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    with part.open("x") as file:
         json.dump(record, file)
         file.flush()
         os.fsync(file.fileno())

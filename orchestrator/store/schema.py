@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.errors import HomeError
@@ -25,7 +26,12 @@ def open_engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
-    _bring_up_to_date(engine)
+    try:
+        _bring_up_to_date(engine)
+    except DatabaseError as error:
+        raise HomeError(
+            f"the store cannot be opened: {error.orig}", hint="set GPULEASE_HOME or --home"
+        ) from error
     return engine
 
 

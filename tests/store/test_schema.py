@@ -89,7 +89,7 @@ def test_a_file_that_is_no_store_is_not_overwritten(url: str, tmp_path: Path) ->
     (tmp_path / "gpulease.db").write_text("my notes, long enough to be no database at all\n" * 30)
     before = (tmp_path / "gpulease.db").read_bytes()
 
-    with pytest.raises(HomeError):
+    with pytest.raises(HomeError, match="cannot be opened"):
         open_engine(url)
 
     assert (tmp_path / "gpulease.db").read_bytes() == before
