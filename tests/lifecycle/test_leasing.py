@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from orchestrator.errors import BudgetRefused
+from orchestrator.lifecycle.deadlines import MAX_CREATED
+from orchestrator.lifecycle.leasing import (
+    abandon,
+    cancelled,
+    finish,
+    let_go,
+    lost_label,
+    new_lease,
+    next_offer,
+    nothing_rented,
+    to_failure,
+)
+from orchestrator.providers.base import Capabilities, GuardWay
+from orchestrator.runs.label import parse_label
+from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.worlds import quiet_world
+from tests.runs.samples import NOW_S, RUN_ID, candidate, launch, lease, offer, run
+
+CAPABILITIES = Capabilities(guard=GuardWay.START_COMMAND, billing_increment_s=60)
+
+
+def renting(**changes: object) -> Run:
+    """A run whose first offer is being rented."""
+    made = run(state=State.RENTING, leases=(lease(),))
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def failed(run: Run) -> tuple[Outcome | None, str]:
+    return run.outcome, run.failure.problem if run.failure else ""
+
+
+def idle_machines(count: int) -> tuple[Lease, ...]:
+    """Machines that came up, did nothing and are gone; they cost a cent each."""
+    return tuple(
+        lease(
+            f"label-{number}",
+            state=LeaseState.CLOSED,
+            machine_id=f"m{number}",
+            sent_s=NOW_S - 60,
+            gone_s=NOW_S,
+        )
+        for number in range(count)
+    )
+
+
+def fresh_lease(*, cap_usd: str = "5", spent_usd: str = "0") -> Lease:
+    return new_lease(
+        home_id="homeid",
+        run_id=RUN_ID,
+        n=2,
+        offer=offer(),
+        account="user:u1",
+        capabilities=CAPABILITIES,
+        launch=launch(),
+        cap_usd=Decimal(cap_usd),
+        max_duration_s=3600,
+        spent_usd=Decimal(spent_usd),
+        now_s=NOW_S + 0.5,
+    )
+
+
+def test_a_new_lease_carries_its_deadline_in_its_label() -> None:
+    made = fresh_lease()
+
+    label = parse_label(made.label)
+    assert label is not None
+    assert (label.home, label.run, label.n) == ("homeid", RUN_ID, 2)
+    assert (label.created_s, label.deadline_s) == (int(NOW_S), made.deadline_s)
+    assert made.stop_s < made.deadline_s
+    assert (made.state, made.increment_s) == (LeaseState.INTENDED, 60)
+
+
+def test_less_money_brings_the_deadline_nearer_until_it_is_refused() -> None:
+    assert fresh_lease(cap_usd="1", spent_usd="0.2").deadline_s < fresh_lease().deadline_s
+    with pytest.raises(BudgetRefused):
+        fresh_lease(cap_usd="1", spent_usd="0.9")
+
+
+def test_a_label_that_made_no_machine_is_a_tombstone_that_costs_nothing() -> None:
+    sent = lease(sent_s=NOW_S)
+
+    assert nothing_rented(sent, "sold out").upper_usd(NOW_S + 3600) == 0
+    lost = lost_label(sent, NOW_S)
+    assert (lost.state, lost.watch_until_s) == (LeaseState.TOMBSTONE, NOW_S + TOMBSTONE_WATCH_S)
+
+
+def test_letting_go_returns_what_is_held_and_keeps_the_first_reason() -> None:
+    leases = (
+        lease("a", state=LeaseState.HELD),
+        lease("b", state=LeaseState.HELD, why_ended="no login"),
+        lease("c", state=LeaseState.CLOSED, why_ended="done"),
+    )
+
+    gone = let_go(run(leases=leases), "cancelled").leases
+
+    assert [(one.state, one.why_ended) for one in gone] == [
+        (LeaseState.RETURNING, "cancelled"),
+        (LeaseState.RETURNING, "no login"),
+        (LeaseState.CLOSED, "done"),
+    ]
+
+
+def test_a_run_ends_at_once_only_without_a_machine() -> None:
+    held = run(state=State.RUNNING, leases=(lease(state=LeaseState.HELD),))
+
+    returning = finish(held, quiet_world(), Outcome.CAPPED, None, "the cap").run
+    ended = finish(run(), quiet_world(), Outcome.EXPIRED, None, "too old").run
+
+    assert (returning.state, returning.outcome) == (State.RETURNING, Outcome.CAPPED)
+    assert (ended.state, ended.outcome, ended.ended_s) == (State.ENDED, Outcome.EXPIRED, NOW_S)
+
+
+def test_the_first_reason_of_an_end_stands() -> None:
+    first = run(outcome=Outcome.CAPPED)
+
+    assert finish(first, quiet_world(), Outcome.FAILED, None, "later").run.outcome is Outcome.CAPPED
+    assert cancelled(run(), quiet_world()).run.outcome is Outcome.CANCELLED
+
+
+def test_the_next_offer_comes_under_a_new_label() -> None:
+    sold_out = renting(leases=(nothing_rented(lease(), "sold out"),))
+
+    moved = next_offer(sold_out, quiet_world(), "sold out", after_s=2)
+
+    assert (moved.run.state, moved.run.next_candidate, moved.after_s) == (State.PLANNED, 2, 2)
+    new = moved.run.lease
+    assert new is not None
+    assert (new.offer.id, new.state) == ("RTX 4090 x2", LeaseState.INTENDED)
+    assert new.label != "label-0"
+    assert moved.events == ("sold out; next: RTX 4090 x2 on runpod",)
+
+
+def test_the_same_offer_may_be_tried_under_a_new_label() -> None:
+    lost = renting(leases=(lost_label(lease(), NOW_S),))
+
+    moved = next_offer(lost, quiet_world(), "lost", same=True).run
+
+    assert moved.next_candidate == 1
+    assert moved.lease is not None
+    assert moved.lease.offer == offer()
+
+
+def test_no_offer_is_left_after_the_last_one() -> None:
+    last = renting(leases=(nothing_rented(lease(), "sold out"),), next_candidate=2)
+
+    moved = next_offer(last, quiet_world(), "sold out").run
+
+    assert moved.state is State.ENDED
+    assert failed(moved) == (Outcome.NO_CAPACITY, "no offer of the plan is left")
+
+
+def test_nothing_is_rented_on_a_plan_that_is_too_old() -> None:
+    old = renting(leases=idle_machines(1), start_by_s=NOW_S - 1)
+
+    moved = next_offer(old, quiet_world(), "no login").run
+
+    assert failed(moved) == (Outcome.EXPIRED, "the plan is too old to rent on")
+    assert len(moved.leases) == 1
+
+
+def test_after_six_machines_without_work_no_seventh_is_rented() -> None:
+    many = tuple(candidate(offer(f"offer {number}")) for number in range(9))
+
+    def after(machines: int) -> Run:
+        tried = renting(leases=idle_machines(machines), candidates=many, next_candidate=machines)
+        return next_offer(tried, quiet_world(), "no login").run
+
+    assert after(MAX_CREATED - 1).state is State.PLANNED
+    assert failed(after(MAX_CREATED)) == (
+        Outcome.NO_CAPACITY,
+        "6 machines were rented and none did any work",
+    )
+
+
+def test_machines_without_work_may_take_a_fifth_of_the_cap() -> None:
+    def after(idle_s: float, *, did_work: bool = False) -> Run:
+        idle = lease(
+            state=LeaseState.CLOSED, sent_s=NOW_S - idle_s, gone_s=NOW_S, did_work=did_work
+        )
+        return next_offer(renting(leases=(idle,)), quiet_world(), "no login").run
+
+    assert after(6000).state is State.PLANNED  # a dollar of five
+    assert failed(after(6060)) == (
+        Outcome.NO_CAPACITY,
+        "$1.01 went to machines that did no work",
+    )
+    assert after(6060, did_work=True).state is State.PLANNED
+
+
+def test_a_person_who_wants_out_gets_no_other_machine() -> None:
+    stopped = renting(leases=(nothing_rented(lease(), "sold out"),), wish=Wish.CANCEL)
+
+    moved = next_offer(stopped, quiet_world(), "sold out").run
+
+    assert (moved.state, moved.outcome, len(moved.leases)) == (State.ENDED, Outcome.CANCELLED, 1)
+
+
+def test_money_that_is_gone_rents_no_other_machine() -> None:
+    spent = lease(state=LeaseState.CLOSED, sent_s=NOW_S - 7200, gone_s=NOW_S, did_work=True)
+
+    moved = next_offer(renting(leases=(spent,), cap_usd=Decimal("1.22")), quiet_world(), "lost").run
+
+    assert moved.outcome is Outcome.REFUSED
+    assert moved.failure is not None
+    assert (moved.failure.code, moved.failure.exit_code) == ("budget", 5)
+
+
+def test_a_machine_still_on_its_way_back_leaves_less_for_the_next() -> None:
+    def deadline_s(state: LeaseState) -> float:
+        old = lease(state=state, sent_s=NOW_S - 60, gone_s=None)
+        cap_usd = Decimal("1.05")
+        moved = next_offer(
+            renting(leases=(replace(old, did_work=True),), cap_usd=cap_usd), quiet_world(), "x"
+        ).run
+        assert moved.lease is not None
+        return moved.lease.deadline_s
+
+    assert deadline_s(LeaseState.RETURNING) < deadline_s(LeaseState.TOMBSTONE)
+
+
+def test_an_abandoned_machine_goes_back_and_the_plan_stays_good_a_while() -> None:
+    world = quiet_world()
+    held = lease(state=LeaseState.HELD, machine_id="m1", sent_s=NOW_S - 480)
+    booting = run(state=State.BOOTING, leases=(held,), start_by_s=NOW_S - 60)
+
+    moved = abandon(booting, world, held, "no login in time").run
+
+    assert moved.state is State.PLANNED
+    assert moved.leases[0].state is LeaseState.RETURNING
+    assert moved.leases[0].why_ended == "no login in time"
+    assert moved.notes == ("RTX 4090 x1: no login in time",)
+    assert moved.start_by_s == NOW_S + 900
+
+
+def test_a_computer_that_slept_through_the_boot_rents_nothing_new() -> None:
+    held = lease(state=LeaseState.HELD, machine_id="m1", sent_s=NOW_S - 86_400)
+    booting = run(state=State.BOOTING, leases=(held,), start_by_s=NOW_S - 86_000)
+
+    moved = abandon(booting, quiet_world(), held, "no login in time").run
+
+    assert (moved.state, moved.outcome) == (State.RETURNING, Outcome.EXPIRED)
+
+
+def test_an_error_is_recorded_with_its_hint_and_exit_code() -> None:
+    failure = to_failure(BudgetRefused("no", hint="raise it"))
+
+    assert (failure.code, failure.problem, failure.hint, failure.exit_code) == (
+        "budget",
+        "no",
+        "raise it",
+        5,
+    )
