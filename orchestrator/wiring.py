@@ -1,116 +1,187 @@
-"""Builds the App from Settings: the only module that names concrete classes together."""
+"""Builds the parts from Settings: the only module that names concrete classes together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import Decimal
-from pathlib import Path
+import shutil
+from functools import cached_property
 
-from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
-from orchestrator.settings import Settings
+from orchestrator.budget.caps import RETURN_S
+from orchestrator.clock import SystemClock
+from orchestrator.errors import BudgetRefused, MissingCredentials, UsageError
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.cargo import RunCargo
+from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.keys import Keys
+from orchestrator.lifecycle.material import prepare
+from orchestrator.lifecycle.plan import Material, Plan
+from orchestrator.lifecycle.reaper import Reaper
+from orchestrator.lifecycle.world import Opened, World
+from orchestrator.providers.base import Account, Provider, ProviderSettings, SshAddress
+from orchestrator.providers.registry import build, provider_names, surfaces
+from orchestrator.providers.wrappers import stacked
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import Wish
+from orchestrator.settings import PROVIDER_KEYS, Secret, Settings
 from orchestrator.spec.job import Job
-from orchestrator.spec.resources import Need
+from orchestrator.store.home import open_home
+from orchestrator.store.journal import Journal
+
+_LOGIN_S = 10.0
+_SPARE_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitOptions:
-    """Wishes of one `submit` that are not part of the job."""
+class Parts:
+    """Everything that the App works with, each built when first used."""
 
-    again: bool = False
-    detach: bool = False
-    ephemeral_keys: bool = False
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock(settings.clock_file)
+        self.home = open_home(settings.home)
+        self.keys = Keys(self._look_up)
 
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.settings.database_url)
 
-class App:
-    """Every verb of the command line, without any printing."""
+    @cached_property
+    def accounts(self) -> Accounts:
+        return Accounts(self._provider, self.clock, self._refused)
 
-    def __init__(self, settings: Settings) -> None: ...
+    @cached_property
+    def cargo(self) -> RunCargo:
+        return RunCargo(self.home.folder, self.accounts.provider, self.keys.get)
 
-    def offers(self, need: Need, providers: list[str]) -> tuple[list[OfferView], list[str]]:
-        """Live offers, cheapest first, and one sentence per provider that could not be asked."""
-        raise NotImplementedError
+    @cached_property
+    def world(self) -> World:
+        return World(
+            clock=self.clock,
+            home_id=self.home.id,
+            accounts=self.accounts,
+            open_shell=self._open_shell,
+            cargo=self.cargo,
+            wish_of=self._wish_of,
+        )
 
-    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
-        """(what, ok or None for unknown, finding, fix): data, labels, model, what is sent."""
-        raise NotImplementedError
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine(self.journal, self.world)
 
-    def plan(self, job: Job) -> PlanView:
-        """Ranked offers, forecast, cap and guards; spends nothing.
+    @cached_property
+    def reaper(self) -> Reaper:
+        return Reaper(self.accounts, self.journal, self.clock, self.home.id)
 
-        Raises: NoOffer, MissingCredentials, BudgetRefused, ProviderError.
-        """
-        raise NotImplementedError
+    def usable(self) -> list[str]:
+        """Providers that have a key; this computer only when a job names it."""
+        return [
+            name
+            for name in provider_names()
+            if name in PROVIDER_KEYS and self.keys.get(PROVIDER_KEYS[name]) is not None
+        ]
 
-    def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
-        """Record run, lease and commitment, make sure a driver lives.
+    def environment_keys(self) -> dict[str, str]:
+        """Credentials that only this process's environment has: what a driver must be handed."""
+        handed: dict[str, str] = {}
+        for name in (*PROVIDER_KEYS.values(), "HF_TOKEN"):
+            found = self.settings.credential(name)
+            if found is not None and found.source == "environment":
+                handed[name] = found.value.get_secret_value()
+        return handed
 
-        Returns: the run's id, and false when an open run of the same name is followed instead.
-        """
-        raise NotImplementedError
+    def build_provider(self, name: str, key: str | None) -> Provider:
+        """A provider with every wrapper around it."""
+        urls = {
+            one: url for one in surfaces(name) if (url := self.settings.provider_url(name, one))
+        }
+        settings = ProviderSettings(
+            home=self.home.folder,
+            key=Secret(key) if key is not None else None,
+            urls=urls,
+            ssh_user=self.settings.ssh_user(name) or "root",
+        )
+        return stacked(build(name, settings), self.clock)
 
-    def follow(self, run_id: str) -> Iterator[RunView]:
-        """The run's view whenever it changed (and at least each second); ends with the run."""
-        raise NotImplementedError
+    def prepare(self, job: Job) -> Material:
+        """Data, model and size of a job."""
+        return prepare(
+            job,
+            cache_dir=self.home.folder / "cache",
+            endpoint=self.settings.hf_endpoint,
+            token=self.keys.get("HF_TOKEN"),
+        )
 
-    def log_lines(self, run_id: str, *, follow: bool, offset: int = 0) -> Iterator[tuple[int, str]]:
-        """(offset after it, line) of the log at home; terminal escapes are already removed."""
-        raise NotImplementedError
+    def check_balance(self, plan: Plan) -> None:
+        """Refuse a plan that the account cannot pay. Raises: BudgetRefused."""
+        name = plan.candidates[0].offer.provider
+        provider = self.accounts.provider(name)
+        balance_usd = provider.balance_usd() if isinstance(provider, Account) else None
+        if balance_usd is not None and plan.worst_usd > balance_usd:
+            raise BudgetRefused(
+                f"the {name} account holds ${balance_usd:.2f}, and the worst case of this plan is "
+                f"${plan.worst_usd:.2f}",
+                hint="add credit, or lower budget.max_cost",
+            )
 
-    def find(self, reference: str, *, for_change: bool = False) -> str:
-        """Run id of a prefix, a name, or `last`. Raises UsageError."""
-        raise NotImplementedError
+    def artifact_sentences(self, plan: Plan) -> list[str]:
+        """Where results go and whether they fit. Raises: BudgetRefused when they cannot."""
+        folder = self.home.folder / "runs"
+        free_bytes = shutil.disk_usage(self.home.folder).free
+        expected_bytes = plan.material.launch.result_bytes
+        if plan.material.footprint is not None and expected_bytes + _SPARE_BYTES > free_bytes:
+            raise UsageError(
+                f"about {expected_bytes / 2**30:.1f} GiB of results do not fit at home: "
+                f"{free_bytes / 2**30:.1f} GiB are free in {folder}",
+                hint="make room, or set GPULEASE_HOME to a larger disk",
+            )
+        minutes = plan.material.job.checkpoints.every_s / 60
+        return [
+            f"home: {folder} (about {expected_bytes / 2**20:.0f} MiB expected, "
+            f"{free_bytes / 2**30:.0f} GiB free)",
+            f"the newest complete checkpoint comes home every {minutes:.0f} min",
+            f"up to {RETURN_S:.0f} s are kept for the proof of return",
+        ]
 
-    def runs(self, *, all_runs: bool) -> list[RunView]:
-        raise NotImplementedError
+    def check_kept(self, plan: Plan) -> None:
+        """Refuse to detach with a key that dies with this terminal. Raises: MissingCredentials."""
+        for candidate in plan.candidates:
+            name = PROVIDER_KEYS.get(candidate.offer.provider)
+            found = self.settings.credential(name) if name else None
+            if found is not None and found.source == "environment":
+                raise MissingCredentials(
+                    f"{name} is only in this terminal's environment: a driver that is started "
+                    "again would not have it",
+                    hint=f"gpulease login {candidate.offer.provider}, or --ephemeral-keys",
+                )
 
-    def view(self, run_id: str) -> RunView:
-        raise NotImplementedError
+    def _look_up(self, name: str) -> str | None:
+        found = self.settings.credential(name)
+        return found.value.get_secret_value() if found is not None else None
 
-    def cancel(self, run_id: str, *, now: bool) -> RunView:
-        """Record the wish and wake the driver."""
-        raise NotImplementedError
+    def _provider(self, name: str) -> Provider:
+        key_name = PROVIDER_KEYS.get(name)
+        return self.build_provider(name, self.keys.get(key_name) if key_name else None)
 
-    def close_seen_gone(self, run_id: str) -> RunView:
-        """A person says that the machines are gone: stop counting, keep a tombstone."""
-        raise NotImplementedError
+    def _refused(self, name: str) -> None:
+        if key_name := PROVIDER_KEYS.get(name):
+            self.keys.refused(key_name)
 
-    def pull(self, run_id: str, destination: Path | None) -> RunView:
-        """Fetch what is not home yet, and copy to `destination` when given."""
-        raise NotImplementedError
+    def _wish_of(self, run_id: str) -> Wish:
+        return self.journal.run(run_id).wish
 
-    def ssh_command(self, run_id: str) -> list[str]:
-        """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""
-        raise NotImplementedError
+    def _open_shell(self, run: Run, lease: Lease) -> Opened:
+        if lease.folder:
+            from pathlib import Path
 
-    def machines(self) -> tuple[list[MachineView], list[str]]:
-        """Every machine on every account, and one sentence per account that failed."""
-        raise NotImplementedError
+            from orchestrator.remote.folder import FolderShell
 
-    def reap(
-        self, *, delete: bool, past_deadline: bool, report: Callable[[str], None]
-    ) -> tuple[list[MachineView], list[str]]:
-        """Classify; with `delete` also return unknown orphans of this home.
+            return Opened(FolderShell(Path(lease.folder)), "")
+        from orchestrator.remote.ssh import connect
 
-        Returns: machines that were (or, without `delete`, would be) returned; failures.
-        """
-        raise NotImplementedError
-
-    def verify_key(self, name: str, key: str) -> tuple[str, str]:
-        """Identity and balance text that a provider (or `huggingface`) gives for a key.
-
-        Raises: MissingCredentials when it is refused, UsageError for an unknown name.
-        """
-        raise NotImplementedError
-
-    def doctor(self) -> list[tuple[str, bool | None, str, str]]:
-        """(what, ok or None for unknown, finding, fix) for every prerequisite."""
-        raise NotImplementedError
-
-    def drive(self) -> None:
-        """Be the background driver of this home until no run is open."""
-        raise NotImplementedError
-
-    def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
-        """Spent this month, committed now, limit."""
-        raise NotImplementedError
+        shell = connect(
+            SshAddress(lease.ssh_host, lease.ssh_port, lease.ssh_user),
+            self.cargo.private_key(run),
+            lease.host_key or None,
+            f"gpulease/{lease.label}",
+            _LOGIN_S,
+        )
+        return Opened(shell, shell.host_key)

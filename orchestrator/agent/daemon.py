@@ -129,6 +129,8 @@ class Daemon:
         if left_s <= self._run.grace_s + _FLUSH_S and not self._job.over.is_set():
             grace_s = max(0.0, min(self._run.grace_s, left_s - _FLUSH_S))
             self._wish.ask(protocol.WHY_DEADLINE, grace_s, "the machine's deadline came")
+        elif left_s <= self._run.deadline_s - self._run.stop_s and not self._job.over.is_set():
+            self._wish.ask(protocol.WHY_DEADLINE, self._run.grace_s, "the time for work is over")
 
     def _why_to_end(self) -> str:
         """Why the machine ends now; empty when it goes on."""

@@ -80,6 +80,7 @@ CHECKPOINT_COMPLETE = "complete.json"
 
 # RUN FILE
 #   {"protocol": 1, "run": "…", "label": "gl1-…", "created_at": t, "deadline_at": t, "hold_s": 1800,
+#    "stop_at": t,                  # then the program is asked to stop; the deadline if absent
 #    "ends_machine": true,          # false where ending is not the agent's to do (this computer)
 #    "device": "cuda" | "cpu",      # cuda: torch must see a GPU; cpu: allow_cpu was granted
 #    "setup": "shell text" | null,  # the job's own `setup:` command, run in code/ before the

@@ -35,6 +35,7 @@ class RunFile:
     label: str
     created_s: float
     deadline_s: float
+    stop_s: float
     hold_s: float
     ends_machine: bool
     device: str
@@ -75,6 +76,7 @@ def parse_run_file(data: bytes) -> RunFile:
         label=_text(record, "label"),
         created_s=_number(record, "created_at"),
         deadline_s=_number(record, "deadline_at"),
+        stop_s=_number(record, "stop_at", _number(record, "deadline_at")),
         hold_s=_number(record, "hold_s"),
         ends_machine=record.get("ends_machine") is not False,
         device=device,

@@ -11,10 +11,10 @@ from orchestrator import __version__
 from orchestrator.cli.help import help_page
 
 if TYPE_CHECKING:
+    from orchestrator.app import App
     from orchestrator.cli.session import MakeApp, Session
     from orchestrator.errors import GpuleaseError
     from orchestrator.settings import Settings
-    from orchestrator.wiring import App
 
 _HELP: tuple[list[str], ...] = ([], ["--help"], ["-h"], ["help"])
 _COMPLETION = "_GPULEASE_COMPLETE"
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None, make_app: MakeApp | None = None) -> 
 
 
 def _make_app(settings: Settings) -> App:
-    from orchestrator.wiring import App
+    from orchestrator.app import App
 
     return App(settings)
 

@@ -15,10 +15,10 @@ from orchestrator.cli.clean import clean, clean_line
 from orchestrator.cli.options import GlobalOptions
 
 if TYPE_CHECKING:
+    from orchestrator.app import App
     from orchestrator.clock import Clock
     from orchestrator.settings import Settings
     from orchestrator.spec.job import Job
-    from orchestrator.wiring import App
 
 MakeApp = Callable[["Settings"], "App"]
 

@@ -31,8 +31,14 @@ class Snapshot:
 class Accounts:
     """Providers built when first used, and one list per account and interval."""
 
-    def __init__(self, build: Callable[[str], Provider], clock: Clock) -> None:
+    def __init__(
+        self,
+        build: Callable[[str], Provider],
+        clock: Clock,
+        refused: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self._build = build
+        self._refused = refused
         self._clock = clock
         self._providers: dict[str, Provider] = {}
         self._snapshots: dict[str, Snapshot] = {}
@@ -52,6 +58,7 @@ class Accounts:
         with self._lock:
             self._providers.pop(name, None)
             self._snapshots.pop(name, None)
+        self._refused(name)
 
     def identity(self, name: str) -> str:
         """Who pays, by the provider's word or the key's fingerprint."""
@@ -92,6 +99,7 @@ class Accounts:
         """The identity now; MissingCredentials when it is surely another account's."""
         identity = self.identity(name)
         if recorded and same_account(recorded, identity) is False:
+            self.forget(name)
             raise MissingCredentials(
                 f"the {name} key at hand belongs to another account than the one that rented",
                 hint=f"give the first account's key: gpulease login {name}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import TypeGuard
 
 from orchestrator.agent.protocol import WHY
 from orchestrator.runs.run import Run
@@ -50,7 +51,7 @@ def to_exit(record: dict[str, object]) -> dict[str, object]:
     cleaned: dict[str, object] = {}
     for key in ("exit_code", "signal", "started_at", "ended_at"):
         value = record.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if _is_number(value):
             cleaned[key] = value
     for key in ("why", "phase", "message"):
         value = record.get(key)
@@ -71,7 +72,7 @@ def to_metrics(record: object) -> dict[str, float | str]:
     for key, value in list(record.items())[:_MANY]:
         if isinstance(value, str):
             metrics[printable(str(key))[:80]] = printable(value)[:200]
-        elif isinstance(value, int | float) and math.isfinite(value):
+        elif _is_number(value):
             metrics[printable(str(key))[:80]] = value
     return metrics
 
@@ -83,6 +84,13 @@ def printable(text: str) -> str:
     'a[31mb'
     """
     return "".join(c for c in text[:_LONG] if c.isprintable() or c == "\n")
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """A finite number of a size that a float holds; JSON knows longer ones."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 and math.isfinite(value)
 
 
 def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.artifacts.local import HomeStore
+from orchestrator.artifacts.log import LogFile
 from orchestrator.clock import Clock
 from orchestrator.errors import RemoteError
 from orchestrator.lifecycle.accounts import Accounts
@@ -78,10 +81,10 @@ class World:
     open_shell: Callable[[Run, Lease], Opened]
     cargo: Cargo
     wish_of: Callable[[str], Wish]
-    free_bytes: Callable[[Path], int]
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
     shells: dict[str, Shell] = field(default_factory=dict)
+    stores: dict[str, HomeStore] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def new_intent(self) -> str:
@@ -113,15 +116,33 @@ class World:
                 self.shells[lease.key] = known
         return known
 
+    def home_store(self, run: Run) -> HomeStore:
+        """Where the run's results come home; kept, because it remembers how far it is."""
+        with self._lock:
+            if run.id not in self.stores:
+                self.stores[run.id] = HomeStore(self.cargo.folder(run), self.clock)
+            return self.stores[run.id]
+
+    def log(self, run: Run) -> LogFile:
+        """The run's log at home."""
+        return LogFile(self.cargo.folder(run), run.log_base)
+
+    def forget_run(self, run: Run) -> None:
+        """The run is over: let go of everything that was open for it."""
+        for lease in run.leases:
+            self.drop_shell(lease)
+        with self._lock:
+            store = self.stores.pop(run.id, None)
+        if store is not None:
+            store.close()
+
     def drop_shell(self, lease: Lease) -> None:
         """Close the connection to a machine; the next use opens another."""
         with self._lock:
             shell = self.shells.pop(lease.key, None)
         if shell is not None:
-            try:
+            with contextlib.suppress(RemoteError, OSError):
                 shell.close()
-            except (RemoteError, OSError):
-                pass
 
     def keep_going(self, run: Run) -> Callable[[], None]:
         """Raises Interrupted once the person wants something else; asks once a second."""

@@ -45,6 +45,7 @@ class Launch:
     program: str  # folder of jobs/, "" for the user's own code
     command: tuple[str, ...]  # or one shell text
     requirements: dict[str, str]  # device → file in code/, {} for none
+    columns: dict[str, str] = field(default_factory=dict)  # of the data: text, label
     model_id: str = ""
     model_revision: str = ""
     model_endpoint: str = ""
@@ -99,7 +100,7 @@ class Run:
     progress_metrics: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float | str] = field(default_factory=dict)
     event_offset: int = 0
-    log_offset: int = 0
+    log_base: int = 0  # bytes of the log at home from earlier machines
     heard_s: float = 0.0  # last sign of life of the agent
     stop_asked_s: float | None = None
     stop_reason: str = ""

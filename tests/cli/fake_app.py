@@ -12,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
-from orchestrator.wiring import App, SubmitOptions
+from orchestrator.app import App, SubmitOptions
 
 LABEL = "gl1-abc123-runid123-01-tgg5c0-tgg84c"
 OFFER: OfferView = {

@@ -46,7 +46,7 @@ def command(
     ] = False,
 ) -> int:
     """Rent, ship, train, bring home, give back; follows the run to its receipt."""
-    from orchestrator.wiring import SubmitOptions
+    from orchestrator.app import SubmitOptions
 
     session: Session = ctx.obj
     sets = to_sets(set_, provider, max_cost, max_duration)

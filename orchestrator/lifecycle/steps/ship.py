@@ -97,7 +97,7 @@ def _probe(run: Run, lease: Lease, shell: Shell) -> str:
 
 
 def _prove_guard(run: Run, world: World, lease: Lease, shell: Shell) -> str:
-    """The grade of the machine's own guard; _Unfit when it is absent and the job does not allow it."""
+    """The grade of the machine's own guard; _Unfit when it is absent and must not be."""
     provider = world.accounts.provider(lease.provider)
     if not provider.capabilities.bills:
         return "not needed"

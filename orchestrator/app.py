@@ -1,0 +1,420 @@
+"""Every verb of the command line, without any printing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from orchestrator.artifacts.log import LogFile
+from orchestrator.budget.ledger import Limits, accrued_usd, committed_usd
+from orchestrator.clock import to_iso
+from orchestrator.errors import HomeError, MissingCredentials, StaleRun, UsageError
+from orchestrator.lifecycle.cargo import keep_code, run_folder
+from orchestrator.lifecycle.catalog import ask_all
+from orchestrator.lifecycle.driver import Driver, tell_driver
+from orchestrator.lifecycle.plan import Plan, make_plan
+from orchestrator.lifecycle.reaper import Found
+from orchestrator.lifecycle.submitting import month_start_s, new_run_id, record
+from orchestrator.lifecycle.views import dollars, to_offer_view, to_plan_view, to_run_view
+from orchestrator.providers.base import Account, SshAddress
+from orchestrator.providers.registry import provider_names
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, Wish
+from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
+from orchestrator.settings import PROVIDER_KEYS, Settings
+from orchestrator.spec.job import Job
+from orchestrator.spec.resources import Need
+from orchestrator.wiring import Parts
+
+_DRIVER_STARTS_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """Wishes of one `submit` that are not part of the job."""
+
+    again: bool = False
+    detach: bool = False
+    ephemeral_keys: bool = False
+
+
+class App:
+    """Every verb of the command line, without any printing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._parts = Parts(settings)
+        self._clock = self._parts.clock
+        self._home = self._parts.home
+        self._plans: dict[str, Plan] = {}
+
+    # planning
+
+    def offers(self, need: Need, providers: list[str]) -> tuple[list[OfferView], list[str]]:
+        """Live offers, cheapest first, and one sentence per provider that could not be asked."""
+        found, failures = ask_all(self._parts.accounts, providers or self._parts.usable(), need)
+        found.sort(key=lambda offer: (offer.price.usd_per_hour, offer.id))
+        views = [to_offer_view(offer) for offer in found]
+        return views, [f"{name}: {error.problem}" for name, error in failures.items()]
+
+    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
+        """(what, ok or None for unknown, finding, fix): data, labels, model, what is sent."""
+        from orchestrator.lifecycle.checkup import check_job
+
+        return check_job(job, self._parts.prepare)
+
+    def plan(self, job: Job) -> PlanView:
+        """Ranked offers, forecast, cap and guards; spends nothing.
+
+        Raises: NoOffer, MissingCredentials, BudgetRefused, ProviderError.
+        """
+        material = self._parts.prepare(job)
+        names = list(job.providers) or self._parts.usable()
+        if not names:
+            raise MissingCredentials(
+                "no provider has a key", hint="gpulease login runpod, or --provider local"
+            )
+        offers, failures = ask_all(self._parts.accounts, names, material.need)
+        if not offers and failures:
+            raise next(iter(failures.values()))
+        capabilities = {
+            name: self._parts.accounts.provider(name).capabilities
+            for name in names
+            if name not in failures
+        }
+        plan = make_plan(
+            material,
+            offers,
+            capabilities,
+            now_s=self._clock.now_s(),
+            failures=[f"{name}: {error.problem}" for name, error in failures.items()],
+        )
+        self._parts.check_balance(plan)
+        self._plans[job.name] = plan
+        return to_plan_view(plan, self._parts.artifact_sentences(plan))
+
+    def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
+        """Record run, lease and commitment, make sure a driver lives.
+
+        Returns: the run's id, and false when an open run of the same name is followed instead.
+        """
+        self._home.check_writable()
+        if options.again:
+            job = self._other_name(job)
+        elif open_id := self._open_run(job.name):
+            self.ensure_driver(open_id)
+            return open_id, False
+        made = self._plans.get(plan["name"])
+        if made is None or made.material.job != job:
+            if job.name == plan["name"] or made is None:
+                self.plan(job)
+                made = self._plans[job.name]
+            else:
+                made = replace(made, material=replace(made.material, job=job))
+        if options.detach and not options.ephemeral_keys:
+            self._parts.check_kept(made)
+        cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
+        run_id = new_run_id()
+        keep_code(self._home.folder, run_id, job)
+        provider = made.candidates[0].offer.provider
+        try:
+            record(
+                self._parts.journal,
+                made,
+                run_id=run_id,
+                home_id=self._home.id,
+                capabilities=self._parts.accounts.provider(provider).capabilities,
+                cap_usd=cap_usd,
+                limits=Limits(
+                    self._parts.settings.limits.month_usd,
+                    self._parts.settings.limits.machines,
+                    self._parts.settings.limits.burn_usd_per_hour,
+                ),
+                now_s=self._clock.now_s(),
+            )
+        except StaleRun:
+            if open_id := self._open_run(job.name):
+                return open_id, False
+            raise
+        self.ensure_driver(run_id)
+        return run_id, True
+
+    # following
+
+    def follow(self, run_id: str) -> Iterator[RunView]:
+        """The run's view whenever it changed (and at least each second); ends with the run."""
+        never = threading.Event()
+        looked = 0
+        while True:
+            run = self._run(run_id)
+            yield self._view(run)
+            if not run.is_open:
+                return
+            if looked % 8 == 0:
+                self.ensure_driver(run_id)
+            looked += 1
+            self._clock.wait(never, 0.25)
+
+    def log_lines(self, run_id: str, *, follow: bool, offset: int = 0) -> Iterator[tuple[int, str]]:
+        """(offset after it, line) of the log at home; terminal escapes are already removed."""
+        log = LogFile(run_folder(self._home.folder, run_id))
+        never = threading.Event()
+        while True:
+            is_open = self._run(run_id).is_open
+            for offset, line in log.lines(offset, whole=not is_open):  # noqa: B020
+                yield offset, line
+            if not follow or not is_open:
+                return
+            self._clock.wait(never, 0.25)
+
+    def find(self, reference: str, *, for_change: bool = False) -> str:
+        """Run id of a prefix, a name, or `last`. Raises UsageError."""
+        if reference == "last":
+            runs = self._parts.journal.runs(limit=1)
+            if not runs:
+                raise UsageError("there is no run yet", hint="gpulease submit JOB")
+            if for_change and len(self._parts.journal.open_ids()) > 1:
+                raise UsageError("more than one run is open: name the one you mean")
+            return runs[0].id
+        found = self._parts.journal.find_ids(reference)
+        runs_named = [self._run(one) for one in found]
+        if open_named := [run.id for run in runs_named if run.is_open and run.name == reference]:
+            return open_named[0]
+        if not found or (len(found) > 1 and any(run.name != reference for run in runs_named)):
+            problem = (
+                f"{len(found)} runs fit {reference!r}" if found else f"no run is {reference!r}"
+            )
+            raise UsageError(problem, hint="gpulease ps --all lists them")
+        return found[0]
+
+    def runs(self, *, all_runs: bool) -> list[RunView]:
+        """Open runs, or all, the newest first."""
+        runs = self._parts.journal.runs(only_open=not all_runs)
+        if any(run.is_open for run in runs) and not self._home.is_copy:
+            self.ensure_driver("")
+        return [self._view(run) for run in runs]
+
+    def view(self, run_id: str) -> RunView:
+        """One run as it stands."""
+        run = self._run(run_id)
+        if run.is_open and not self._home.is_copy:
+            self.ensure_driver("")
+        return self._view(run)
+
+    def cancel(self, run_id: str, *, now: bool) -> RunView:
+        """Record the wish and wake the driver."""
+        self._home.check_writable()
+        self._parts.journal.wish(run_id, Wish.CANCEL_NOW if now else Wish.CANCEL)
+        self.ensure_driver(run_id)
+        return self.view(run_id)
+
+    def close_seen_gone(self, run_id: str) -> RunView:
+        """A person says that the machines are gone: stop counting, keep a tombstone."""
+        self._home.check_writable()
+        run = self._run(run_id)
+        returning = run.returning
+        if not returning:
+            raise UsageError(
+                f"{run.name} has no machine on its way back", hint="gpulease cancel it first"
+            )
+        now_s = self._clock.now_s()
+        after = run
+        for lease in returning:
+            closed = lease.move(LeaseState.CLOSED, gone_s=now_s, returned_by="user")
+            after = after.with_lease(closed)
+        self._parts.engine.save(
+            run, after.note("closed by a person: not proven"), ["closed by a person"]
+        )
+        self.ensure_driver(run_id)
+        return self.view(run_id)
+
+    def pull(self, run_id: str, destination: Path | None) -> RunView:
+        """Fetch what is not home yet, and copy to `destination` when given."""
+        run = self._run(run_id)
+        source = run_folder(self._home.folder, run_id) / "artifacts"
+        if run.is_open:
+            self.ensure_driver(run_id)
+            raise UsageError(
+                f"{run.name} is still open: the driver brings its artifacts home",
+                hint=f"gpulease attach {run.name}",
+            )
+        if destination is not None:
+            if not source.is_dir():
+                raise UsageError(f"{run.name} brought nothing home")
+            shutil.copytree(source, destination, dirs_exist_ok=True)
+        return self.view(run_id)
+
+    def ssh_command(self, run_id: str) -> list[str]:
+        """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""
+        from orchestrator.remote.transfer import Login, ssh_command
+
+        run = self._run(run_id)
+        lease = run.lease
+        if lease is None or not lease.is_open or not lease.ssh_host or not lease.host_key:
+            raise UsageError(f"{run.name} has no machine to log in to", hint="gpulease show it")
+        address = SshAddress(lease.ssh_host, lease.ssh_port, lease.ssh_user)
+        return ssh_command(Login(address, self._parts.cargo.private_key(run), lease.host_key), "-t")
+
+    # accounts
+
+    def machines(self) -> tuple[list[MachineView], list[str]]:
+        """Every machine on every account, and one sentence per account that failed."""
+        found, failures = self._parts.reaper.look(self._parts.usable())
+        return [self._machine(one) for one in found], failures
+
+    def reap(
+        self, *, delete: bool, past_deadline: bool, report: Callable[[str], None]
+    ) -> tuple[list[MachineView], list[str]]:
+        """Classify; with `delete` also return unknown orphans of this home.
+
+        Returns: machines that were (or, without `delete`, would be) returned; failures.
+        """
+        found, failures = self._parts.reaper.look(self._parts.usable())
+        now_s = self._clock.now_s()
+        chosen = [one for one in found if one.may_return(now_s, past_deadline=past_deadline)]
+        if delete:
+            self._home.check_writable()
+            for one in chosen:
+                if not self._parts.reaper.end(one, report):
+                    failures.append(f"{one.machine.id} on {one.provider} is not proven gone")
+        return [self._machine(one) for one in chosen], failures
+
+    def verify_key(self, name: str, key: str) -> tuple[str, str]:
+        """Identity and balance text that a provider (or `huggingface`) gives for a key.
+
+        Raises: MissingCredentials when it is refused, UsageError for an unknown name.
+        """
+        if name == "huggingface":
+            from huggingface_hub import HfApi
+
+            try:
+                who = HfApi(endpoint=self._parts.settings.hf_endpoint, token=key).whoami()
+            except (OSError, ValueError) as error:
+                raise MissingCredentials("the hub refuses the token") from error
+            return str(who.get("name", "")), ""
+        if name not in provider_names():
+            raise UsageError(f"{name} is no provider", hint=", ".join(provider_names()))
+        provider = self._parts.build_provider(name, key)
+        provider.list_machines()
+        if not isinstance(provider, Account):
+            return "", ""
+        balance_usd = provider.balance_usd()
+        return provider.identity(), "" if balance_usd is None else f"${balance_usd:.2f}"
+
+    def doctor(self) -> list[tuple[str, bool | None, str, str]]:
+        """(what, ok or None for unknown, finding, fix) for every prerequisite."""
+        from orchestrator.lifecycle.checkup import check_computer
+
+        return check_computer(self._home, self._parts.accounts, self._parts.usable(), self._clock)
+
+    def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
+        """Spent this month, committed now, limit."""
+        start_s = month_start_s(self._clock.now_s())
+        spent_usd = accrued_usd(self._parts.journal.entries(since_s=start_s))
+        committed = committed_usd(self._parts.journal.entries())
+        return spent_usd, committed, self._parts.settings.limits.month_usd
+
+    # the driver
+
+    def drive(self) -> None:
+        """Be the background driver of this home until no run is open."""
+        self._home.check_writable()
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        self._parts.accounts.watchers.append(self._parts.reaper.return_known)
+        driver = Driver(
+            self._parts.journal,
+            self._parts.engine,
+            self._clock,
+            self._home.folder,
+            self._parts.keys.take,
+        )
+        driver.serve()
+
+    def ensure_driver(self, run_id: str) -> None:
+        """Make sure that one driver of this home lives, and hand it this process's keys."""
+        keys = self._parts.environment_keys()
+        if tell_driver(self._home.folder, keys=keys, nudge=run_id):
+            return
+        self._start_driver()
+        never = threading.Event()
+        until_s = self._clock.elapsed_s() + _DRIVER_STARTS_S
+        while self._clock.elapsed_s() < until_s:
+            if tell_driver(self._home.folder, keys=keys, nudge=run_id):
+                return
+            if run_id and not self._run(run_id).is_open:
+                return
+            self._clock.wait(never, 0.1)
+        raise HomeError(
+            "the background driver does not start",
+            hint=f"see {self._home.folder / 'driver.log'}",
+        )
+
+    def _start_driver(self) -> None:
+        hidden = {*PROVIDER_KEYS.values(), "HF_TOKEN"}
+        environment = {k: v for k, v in os.environ.items() if k not in hidden}
+        environment.pop("GPULEASE_HOME", None)
+        command = [sys.executable, "-m", "orchestrator", "--home", str(self._home.folder), "driver"]
+        with (self._home.folder / "driver.log").open("ab") as log:
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+                cwd=self._home.folder,
+            )
+
+    def _run(self, run_id: str) -> Run:
+        try:
+            return self._parts.journal.run(run_id)
+        except KeyError as error:
+            raise UsageError(f"there is no run {run_id}") from error
+
+    def _view(self, run: Run) -> RunView:
+        folder = run_folder(self._home.folder, run.id)
+        return to_run_view(
+            run,
+            self._clock.now_s(),
+            log_path=str(folder / "log.txt"),
+            artifacts_dir=str(folder / "artifacts"),
+        )
+
+    def _open_run(self, name: str) -> str | None:
+        found = [self._run(one) for one in self._parts.journal.find_ids(name)]
+        return next((run.id for run in found if run.is_open and run.name == name), None)
+
+    def _other_name(self, job: Job) -> Job:
+        """The job under a name that no open run has."""
+        n, name = 1, job.name
+        while self._open_run(name):
+            n += 1
+            name = f"{job.name}-{n}"
+        return job.model_copy(update={"name": name})
+
+    def _machine(self, found: Found) -> MachineView:
+        machine, now_s = found.machine, self._clock.now_s()
+        return {
+            "provider": found.provider,
+            "id": machine.id,
+            "label": machine.label,
+            "whose": str(found.whose),
+            "run": found.lease.run_id
+            if found.lease
+            else (found.label.run if found.label else None),
+            "status": str(machine.status),
+            "gpu": machine.gpu,
+            "usd_per_hour": dollars(machine.usd_per_hour),
+            "age_hours": round(max(0.0, now_s - machine.created_at_s) / 3600, 3),
+            "deadline": to_iso(found.label.deadline_s) if found.label else None,
+            "note": "past its deadline" if found.is_past_deadline(now_s) else "",
+        }

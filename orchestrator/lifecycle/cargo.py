@@ -1,0 +1,203 @@
+"""What a run sends to its machine, made from what was recorded at submit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.agent import protocol
+from orchestrator.errors import MissingCredentials, SpecError
+from orchestrator.providers.base import GuardWay, MachineRequest, Provider
+from orchestrator.remote.bundle import Entry, bundle, bytes_entry, file_entry, folder_entries
+from orchestrator.remote.code import code_files
+from orchestrator.remote.keys import make_key_pair
+from orchestrator.remote.render import agent_zipapp, boot_guard
+from orchestrator.remote.shell import Shell
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.spec.job import Job, job_from_document
+from orchestrator.spec.programs import load_program
+
+_CODE = "code"
+SETTINGS_FILE = "settings.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCargo:
+    """Folders and files of the runs of one home."""
+
+    home: Path
+    provider: Callable[[str], Provider]
+    secret: Callable[[str], str | None]  # value of a named secret, from memory or keyring
+
+    def folder(self, run: Run) -> Path:
+        """The run's folder at home."""
+        return run_folder(self.home, run.id)
+
+    def request(self, run: Run, lease: Lease) -> MachineRequest:
+        """What to rent; the key pair is durable before this returns."""
+        keys = make_key_pair(self.folder(run) / "keys")
+        guard = ""
+        if self.provider(lease.provider).capabilities.guard is GuardWay.START_COMMAND:
+            began_s = int(lease.sent_s or 0)
+            seconds = max(1, int(lease.deadline_s) - began_s)
+            guard = boot_guard(
+                lease.label, began_s, int(lease.deadline_s), seconds, ways=lease.provider
+            )
+        return MachineRequest(
+            label=lease.label,
+            offer=lease.offer,
+            image=run.launch.image,
+            disk_gib=run.launch.disk_gib,
+            public_key=keys.public_line,
+            start_command=guard,
+        )
+
+    def private_key(self, run: Run) -> Path:
+        return make_key_pair(self.folder(run) / "keys").private_path
+
+    def ship(self, run: Run, lease: Lease, shell: Shell, keep_going: Callable[[], None]) -> None:
+        """Send everything in one stream."""
+        job = job_from_document(run.job)
+        entries = [
+            *self._code(run),
+            *_data(job),
+            bytes_entry(protocol.AGENT, agent_zipapp()),
+            bytes_entry(SETTINGS_FILE, _json(settings(run, job))),
+            bytes_entry(protocol.RUN_FILE, _json(run_file(run, lease, job))),
+            bytes_entry(protocol.DEADLINE_FILE, f"{int(lease.deadline_s)}\n".encode()),
+        ]
+        if run.launch.model_folder:
+            entries += folder_entries(protocol.MODEL_DIR, Path(run.launch.model_folder))
+        shell.push(_watched(bundle(entries), keep_going))
+        self._send_secrets(job, shell)
+
+    def _send_secrets(self, job: Job, shell: Shell) -> None:
+        """Into a 0600 file on tmpfs, over stdin; the work folder only holds a link to it."""
+        values: dict[str, str] = {}
+        for name in job.secrets:
+            value = self.secret(name)
+            if value is None:
+                raise MissingCredentials(
+                    f"the job names the secret {name}, and there is no value for it",
+                    hint=f"gpulease login {name}",
+                )
+            values[name] = value
+        if (token := self.secret("HF_TOKEN")) is not None and job.model is not None:
+            values.setdefault("HF_TOKEN", token)
+        if not values:
+            return
+        shell.run(
+            f"umask 077; d=/dev/shm; [ -w $d ] || d=.; f=$(mktemp $d/.gl-XXXXXXXXXX) && "
+            f'cat > "$f" && ln -sf "$f" {protocol.SECRETS_FILE}',
+            stdin=_json(values),
+        )
+
+    def _code(self, run: Run) -> list[Entry]:
+        if run.launch.program:
+            program = load_program(run.launch.program)
+            return code_files(program.folder).entries(protocol.CODE_DIR)
+        return folder_entries(protocol.CODE_DIR, self.folder(run) / _CODE)
+
+
+def run_folder(home: Path, run_id: str) -> Path:
+    """Where everything of one run lies at home."""
+    return home / "runs" / run_id
+
+
+def keep_code(home: Path, run_id: str, job: Job) -> None:
+    """Copy one's own code at submit: what runs is what was submitted, edited since or not.
+
+    Raises: SpecError when a file cannot be read.
+    """
+    folder = run_folder(home, run_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if job.code is None:
+        return
+    try:
+        for entry in code_files(job.code.path).entries(_CODE):
+            target = folder / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = job.code.path / Path(entry.path).relative_to(_CODE)
+            if source.is_file():  # a link inside the folder travels as the file that it names
+                shutil.copy2(source, target)
+    except OSError as error:
+        raise SpecError([f"{job.code.path}: {error.strerror}: {error.filename}"]) from error
+    (folder / _CODE).mkdir(exist_ok=True)
+    os.sync()
+
+
+def settings(run: Run, job: Job) -> dict[str, object]:
+    """settings.json of a program of jobs/; paths are relative to that file."""
+    data = job.data
+    columns = run.launch.columns
+    return {
+        "task": job.task,
+        "method": job.method,
+        "model": f"{run.launch.model_id}@{run.launch.model_revision}".strip("@"),
+        "train": job.train.to_settings(),
+        "data": {
+            "train": _data_path("train", data.train) if data else None,
+            "eval": _data_path("eval", data.eval) if data and data.eval else None,
+        },
+        "columns": dict(columns),
+    }
+
+
+def run_file(run: Run, lease: Lease, job: Job) -> dict[str, object]:
+    """RUN FILE of agent/protocol.py."""
+    launch = run.launch
+    command: object = list(launch.command)
+    if job.code is not None:
+        command = job.code.command
+    model: dict[str, str] | None = None
+    if launch.model_id:
+        model = {
+            "id": launch.model_id,
+            "revision": launch.model_revision,
+            "endpoint": launch.model_endpoint,
+        }
+    return {
+        "protocol": protocol.PROTOCOL,
+        "run": run.id,
+        "label": lease.label,
+        "created_at": lease.sent_s,
+        "deadline_at": lease.deadline_s,
+        "stop_at": lease.stop_s,
+        "hold_s": launch.hold_s,
+        "ends_machine": lease.bills,
+        "device": run.device,
+        "setup": job.setup,
+        "requirements": launch.requirements.get(run.device),
+        "python": launch.python,
+        "model": model,
+        "command": command,
+        "environment": dict(job.env),
+        "checkpoints_every_s": launch.checkpoint_every_s,
+        "grace_s": launch.grace_s,
+    }
+
+
+def _data(job: Job) -> list[Entry]:
+    if job.data is None:
+        return []
+    files = [("train", job.data.train), ("eval", job.data.eval)]
+    return [file_entry(_data_path(part, path), path) for part, path in files if path is not None]
+
+
+def _data_path(part: str, path: Path) -> str:
+    return f"{protocol.DATA_DIR}/{part}{path.suffix}"
+
+
+def _json(record: object) -> bytes:
+    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _watched(stream: Iterator[bytes], keep_going: Callable[[], None]) -> Iterator[bytes]:
+    for piece in stream:
+        keep_going()
+        yield piece

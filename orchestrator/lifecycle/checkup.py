@@ -1,0 +1,103 @@
+"""What `check` and `doctor` find. Spends nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.clock import Clock
+from orchestrator.errors import GpuleaseError, SpecError
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.driver import driver_lives
+from orchestrator.lifecycle.plan import Material
+from orchestrator.remote.code import code_files
+from orchestrator.spec.data import check_data
+from orchestrator.spec.job import Job
+from orchestrator.store.home import Home
+
+Finding = tuple[str, bool | None, str, str]
+
+
+def check_job(job: Job, prepare: Callable[[Job], Material]) -> list[Finding]:
+    """Data, labels, model, tokenizer, memory, and the size of what would be sent."""
+    findings: list[Finding] = [("spec", True, f"{job.kind} {job.name}", "")]
+    if job.code is not None:
+        listing = code_files(job.code.path)
+        tops = list(listing.bytes_by_top().items())[:5]
+        largest = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in tops)
+        size = f"{len(listing.files)} files, {listing.size_bytes / 2**20:.1f} MiB ({largest})"
+        findings.append(("code", True, size, ""))
+    if job.data is not None and job.code is None:
+        report = check_data(job)
+        findings += [("data", False, problem, "") for problem in report.problems]
+        findings += [("data", None, warning, "") for warning in report.warnings]
+        if not report.problems:
+            rows = f"{report.train_rows} rows to train on, {report.eval_rows} to evaluate on"
+            findings.append(("data", True, f"{rows}, {report.size_bytes / 2**20:.1f} MiB", ""))
+            labels = ", ".join(f"{one.label} {one.train_rows}" for one in report.labels[:10])
+            findings.append(("labels", True, f"{len(report.labels)}: {labels}", ""))
+        else:
+            return findings
+    try:
+        material = prepare(job)
+    except SpecError as error:
+        return [*findings, *(("model", False, problem, error.hint) for problem in error.problems)]
+    except GpuleaseError as error:
+        return [*findings, ("model", False, error.problem, error.hint)]
+    if material.sizing:
+        findings.append(
+            ("model", True, (material.job.model and material.launch.model_id) or "", "")
+        )
+        findings += [("size", True, f"{part}: {figure}", "") for part, figure in material.sizing]
+    return findings
+
+
+def check_computer(
+    home: Home, accounts: Accounts, providers: list[str], clock: Clock
+) -> list[Finding]:
+    """Every prerequisite of this computer, with its fix."""
+    free_gib = shutil.disk_usage(home.folder).free / 2**30
+    findings: list[Finding] = [
+        ("home", not home.is_copy, f"{home.folder} (id {home.id})", "use another GPULEASE_HOME"),
+        ("disk", free_gib > 5, f"{free_gib:.0f} GiB free at home", "make room"),
+        _on_local_disk(home.folder),
+    ]
+    for name, why in (("ssh", "bulk transfers"), ("tar", "sending code"), ("git", "ignore rules")):
+        path = shutil.which(name)
+        fix = f"install {name}: needed for {why}"
+        findings.append(
+            (
+                name,
+                path is not None or (None if name == "git" else False),
+                path or "not found",
+                "" if path else fix,
+            )
+        )
+    lives = driver_lives(home.folder)
+    findings.append(("driver", True, "lives" if lives else "not needed now", ""))
+    if not providers:
+        findings.append(("keys", None, "no provider has a key", "gpulease login runpod"))
+    for name in providers:
+        try:
+            snapshot = accounts.snapshot(name)
+        except GpuleaseError as error:
+            findings.append((name, False, error.problem, error.hint))
+            continue
+        burn = sum(machine.usd_per_hour for machine in snapshot.machines)
+        words = f"{len(snapshot.machines)} machines, ${burn:.2f}/h"
+        findings.append((name, True, words, "gpulease machines" if snapshot.machines else ""))
+    return findings
+
+
+def _on_local_disk(folder: Path) -> Finding:
+    """SQLite's locks are not to be trusted on network file systems."""
+    kind = ""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+        inside = [(len(at), kind) for at, kind in mounts if folder.is_relative_to(at)]
+        kind = max(inside)[1] if inside else ""
+    except OSError:
+        return ("file system", None, "unknown", "")
+    remote = kind.startswith(("nfs", "cifs", "smb", "fuse.sshfs", "9p", "glusterfs"))
+    return ("file system", not remote, kind, "put GPULEASE_HOME on a local disk" if remote else "")

@@ -1,0 +1,161 @@
+"""The engine: load a run, make one step, save it, say when to come back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from orchestrator.budget.ledger import Entry, EntryKind, committed_usd
+from orchestrator.errors import GpuleaseError, StaleRun
+from orchestrator.lifecycle.steps.collect import collect
+from orchestrator.lifecycle.steps.connect import connect
+from orchestrator.lifecycle.steps.give_back import give_back
+from orchestrator.lifecycle.steps.rent import create, look, record_intent
+from orchestrator.lifecycle.steps.ship import ship
+from orchestrator.lifecycle.steps.watch import watch
+from orchestrator.lifecycle.world import Moved, Step, Wait, World
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, State
+from orchestrator.store.journal import Journal
+
+log = logging.getLogger(__name__)
+
+STEPS: dict[State, Callable[[Run, World], Step]] = {
+    State.PLANNED: record_intent,
+    State.RENTING: create,
+    State.LOOKING: look,
+    State.BOOTING: connect,
+    State.SHIPPING: ship,
+    State.SETTING_UP: watch,
+    State.RUNNING: watch,
+    State.COLLECTING: collect,
+}
+_TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_QUIET_S = 30.0  # a run that only waits is still written this often, so that figures are fresh
+
+
+class Engine:
+    """Moves runs. May be asked twice; must be asked again after a crash."""
+
+    def __init__(self, journal: Journal, world: World) -> None:
+        self._journal = journal
+        self._world = world
+        self._trouble: dict[str, int] = {}
+
+    def drive(self, run_id: str) -> float | None:
+        """One step of a run. Returns: seconds until the next, None when the run is over.
+
+        A process that dies anywhere in here loses nothing: whatever was not saved is looked for.
+        """
+        run = self._journal.run(run_id)
+        if not run.is_open:
+            self._world.forget_run(run)
+            return None
+        try:
+            run, back_s = self._give_back(run)
+            seconds = self._step(run)
+        except StaleRun:
+            log.info("somebody else moved the run run=%s", run_id)
+            return 0.0
+        return seconds if back_s is None else min(seconds, back_s)
+
+    def _give_back(self, run: Run) -> tuple[Run, float | None]:
+        """One step of each machine on its way back."""
+        soonest_s: float | None = None
+        for lease in run.returning:
+            try:
+                after, seconds, waiting = give_back(run, self._world, lease)
+            except GpuleaseError as error:
+                after = run.note(_sentence(error))
+                seconds, waiting = self._again_s(lease.key), error.problem
+            else:
+                self._trouble.pop(lease.key, None)
+            closed = _lease_state(after, lease.key) is LeaseState.CLOSED
+            events = [f"{lease.machine_id} is proven gone"] if closed else []
+            if run.state is State.RETURNING and not closed:
+                after = replace(after, waiting=waiting)
+            run = self.save(run, after, events)
+            soonest_s = seconds if soonest_s is None else min(soonest_s, seconds)
+        return run, soonest_s
+
+    def _step(self, run: Run) -> float:
+        if run.state is State.ENDED:
+            return _QUIET_S
+        if run.state is State.RETURNING:
+            if any(lease.is_open for lease in run.leases):
+                return _QUIET_S
+            ended = run.move(State.ENDED, self._world.clock.now_s())
+            self.save(run, ended, [f"ended: {run.outcome}"])
+            return 0.0
+        try:
+            step = STEPS[run.state](run, self._world)
+        except GpuleaseError as error:
+            step = Wait(self._again_s(run.id), error.problem, run.note(_sentence(error)))
+        except Exception as error:
+            log.exception("a step failed run=%s state=%s", run.id, run.state)
+            fault = f"our own fault in {run.state}: {type(error).__name__}: {error}"
+            step = Wait(self._again_s(run.id), fault, run.note(fault))
+        else:
+            self._trouble.pop(run.id, None)
+        if isinstance(step, Moved):
+            return self._moved(run, step)
+        after = replace(step.run or run, waiting=step.reason)
+        if after != run:
+            self.save(run, after, [])
+        return step.seconds
+
+    def _moved(self, run: Run, step: Moved) -> float:
+        saved = self.save(run, step.run, list(step.events))
+        for lease in saved.leases:
+            if step.claim and lease.key == step.claim:
+                self._world.remember_intent(lease)
+        return step.after_s
+
+    def save(self, before: Run, after: Run, events: list[str]) -> Run:
+        """Write a change with its ledger entries. Raises: StaleRun."""
+        if after == before and not events:
+            return before
+        now_s = self._world.clock.now_s()
+        for event in events:
+            log.info("%s run=%s state=%s", event, after.id, after.state)
+        return self._journal.save(before, after, self._entries(before, after, now_s), events, now_s)
+
+    def _entries(self, before: Run, after: Run, now_s: float) -> list[Entry]:
+        """What the move means for the ledger."""
+        entries: list[Entry] = []
+        known = {lease.key: lease.state for lease in before.leases}
+        old = self._journal.entries(run_id=after.id) if _money_moves(before, after) else []
+        left_usd = committed_usd(old)
+        for lease in after.leases:
+            newly = lease.state is not known.get(lease.key)
+            if not newly or lease.state is not LeaseState.CLOSED or not lease.bills:
+                continue
+            usd = lease.upper_usd(now_s)
+            entries.append(Entry(now_s, after.id, EntryKind.ACCRUED, usd, lease.label))
+            free_usd = min(usd, left_usd)
+            left_usd -= free_usd
+            if free_usd:
+                entries.append(Entry(now_s, after.id, EntryKind.RELEASED, free_usd, lease.label))
+        if after.state is State.ENDED and before.state is not State.ENDED and left_usd > 0:
+            entries.append(Entry(now_s, after.id, EntryKind.RELEASED, left_usd, note="run ended"))
+        return entries
+
+    def _again_s(self, key: str) -> float:
+        tries = self._trouble.get(key, 0)
+        self._trouble[key] = tries + 1
+        return _TROUBLE_S[min(tries, len(_TROUBLE_S) - 1)]
+
+
+def _money_moves(before: Run, after: Run) -> bool:
+    closed = [lease.key for lease in after.leases if lease.state is LeaseState.CLOSED]
+    known = [lease.key for lease in before.leases if lease.state is LeaseState.CLOSED]
+    return closed != known or (after.state is State.ENDED) != (before.state is State.ENDED)
+
+
+def _lease_state(run: Run, key: str) -> LeaseState | None:
+    return next((lease.state for lease in run.leases if lease.key == key), None)
+
+
+def _sentence(error: GpuleaseError) -> str:
+    return f"{error.problem} ({error.hint})" if error.hint else error.problem

@@ -1,0 +1,178 @@
+"""What a job needs, from its data and its model: before any offer is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.errors import SpecError
+from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material, collect_s, disk_gib
+from orchestrator.runs.run import Launch
+from orchestrator.sizing.fit import Footprint, Training, footprint
+from orchestrator.sizing.hub import ModelFacts, read_folder, read_model
+from orchestrator.spec.data import DataReport, check_data
+from orchestrator.spec.job import Job
+from orchestrator.spec.model import HubModel, LocalModel
+from orchestrator.spec.programs import Program, load_program
+from orchestrator.spec.resources import Need
+
+_OWN_CODE_RESULT_BYTES = 1 << 30  # a guess that the plan shows
+_OWN_CODE_CUDA = "12.8"
+_GIB = 1024**3
+
+
+def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> Material:
+    """Read data and model facts, and size the job.
+
+    Raises: SpecError with every problem of the data, or an unknown model; MissingCredentials for a
+    gated one; ProviderDown without a hub.
+    """
+    if job.code is not None:
+        return _own_code(job, cache_dir, endpoint, token)
+    report = check_data(job)
+    if report.problems:
+        raise SpecError(report.problems)
+    assert job.task is not None and job.model is not None, "the spec says so"
+    program = load_program(job.task)
+    facts = model_facts(job, cache_dir=cache_dir, endpoint=endpoint, token=token)
+    if not facts.has_tokenizer:
+        raise SpecError([f"{facts.id} brings no tokenizer, and {job.task} needs one"])
+    footprint_ = _footprint(job, report, facts)
+    launch = _launch(job, program, facts, report, footprint_, endpoint)
+    need = _need(job, footprint_, program.cuda)
+    return Material(
+        job, launch, need, footprint_, _sizing(facts, footprint_), tuple(report.warnings)
+    )
+
+
+def model_facts(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> ModelFacts:
+    """Facts of the job's model, from the hub or a folder."""
+    if isinstance(job.model, LocalModel):
+        return read_folder(job.model.path)
+    assert isinstance(job.model, HubModel)
+    return read_model(
+        job.model.id, job.model.revision, cache_dir=cache_dir, token=token, endpoint=endpoint
+    )
+
+
+def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Material:
+    assert job.code is not None
+    facts = None
+    if job.model is not None:
+        facts = model_facts(job, cache_dir=cache_dir, endpoint=endpoint, token=token)
+    requirements = job.code.requirements
+    locks = {"cpu": requirements, "cuda": requirements} if requirements else {}
+    launch = Launch(
+        image=_image(job, DEFAULT_IMAGE),
+        disk_gib=disk_gib(None),
+        python="3.11",
+        cuda=_OWN_CODE_CUDA,
+        program="",
+        command=(job.code.command,),
+        requirements=locks,
+        result_bytes=_OWN_CODE_RESULT_BYTES,
+        collect_s=collect_s(100 << 20),
+    )
+    launch = _with_wishes(_with_model(launch, facts, job, endpoint), job)
+    warnings = ("the time of one's own code is not known: the forecast is up to max_duration",)
+    return Material(job, launch, _need(job, None, _OWN_CODE_CUDA), None, (), warnings)
+
+
+def _launch(
+    job: Job,
+    program: Program,
+    facts: ModelFacts,
+    report: DataReport,
+    need: Footprint,
+    endpoint: str,
+) -> Launch:
+    launch = Launch(
+        image=_image(job, program.image),
+        disk_gib=disk_gib(need),
+        python=program.python,
+        cuda=program.cuda,
+        program=program.task,
+        command=program.command,
+        requirements=dict(program.requirements),
+        columns={"text": report.text_column, "label": report.label_column},
+        result_bytes=need.result_bytes + 2 * need.checkpoint_bytes,
+        collect_s=collect_s(need.result_bytes + 2 * need.checkpoint_bytes),
+    )
+    return _with_wishes(_with_model(launch, facts, job, endpoint), job)
+
+
+def _with_model(launch: Launch, facts: ModelFacts | None, job: Job, endpoint: str) -> Launch:
+    if facts is None:
+        return launch
+    if isinstance(job.model, LocalModel):
+        return replace(launch, model_folder=str(job.model.path))
+    return replace(
+        launch, model_id=facts.id, model_revision=facts.revision, model_endpoint=endpoint
+    )
+
+
+def _with_wishes(launch: Launch, job: Job) -> Launch:
+    return replace(
+        launch,
+        allow_cpu=job.gpu.allow_cpu,
+        accept_unguarded=job.accept_unguarded,
+        hold_s=job.artifacts.hold_s,
+        checkpoint_every_s=job.checkpoints.every_s,
+    )
+
+
+def _image(job: Job, default: str) -> str:
+    return default if job.image == "auto" else job.image
+
+
+def _need(job: Job, need: Footprint | None, cuda: str) -> Need:
+    asked_gib = job.gpu.memory_gib or 0.0
+    sized_gib = need.gpu_memory_gib if need is not None else 0.0
+    return Need(
+        gpu_memory_gib=asked_gib or sized_gib,
+        gpu_names=tuple(job.gpu.names),
+        gpu_count=job.gpu.count,
+        allow_cpu=job.gpu.allow_cpu,
+        disk_gib=disk_gib(need),
+        cuda=cuda,
+        regions_allow=tuple(job.regions.allow),
+        regions_deny=tuple(job.regions.deny),
+        trust=job.trust,
+    )
+
+
+def _footprint(job: Job, report: DataReport, facts: ModelFacts) -> Footprint:
+    settings = job.train.to_settings()
+    rows = report.train_rows
+    training = Training(
+        train_rows=rows,
+        eval_rows=report.eval_rows,
+        mean_chars=report.size_bytes / max(1, rows + report.eval_rows),
+        epochs=_number(settings, "num_train_epochs", 3.0),
+        batch=int(_number(settings, "per_device_train_batch_size", 16)),
+        max_length=int(_number(settings, "max_length", 128)),
+        gradient_accumulation=int(_number(settings, "gradient_accumulation_steps", 1)),
+        max_steps=int(_number(settings, "max_steps", 0)) or None,
+        labels=max(2, len(report.labels)),
+    )
+    return footprint(
+        training,
+        parameters=facts.total_parameters,
+        shape=facts.shape,
+        download_bytes=facts.download_bytes,
+        data_bytes=report.size_bytes,
+    )
+
+
+def _number(settings: Mapping[str, object], name: str, default: float) -> float:
+    value = settings.get(name)
+    return float(value) if isinstance(value, int | float) and value > 0 else default
+
+
+def _sizing(facts: ModelFacts, need: Footprint) -> tuple[tuple[str, str], ...]:
+    parts = [("parameters", f"{facts.total_parameters / 1e6:.1f} M")]
+    parts += [(name, f"{size / _GIB:.2f} GiB") for name, size in need.parts]
+    parts.append(("GPU memory", f"{need.gpu_memory_gib:.1f} GiB"))
+    parts.append(("expected results", f"{need.result_bytes / 2**20:.0f} MiB"))
+    return tuple(parts)

@@ -1,0 +1,218 @@
+"""The plan: ranked offers with forecast, cap and guards. Pure; nothing has been spent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
+
+from orchestrator.budget.caps import terms
+from orchestrator.budget.price import CENT
+from orchestrator.errors import BudgetRefused, NoOffer
+from orchestrator.lifecycle.deadlines import START_BY_S
+from orchestrator.offers.gpus import card
+from orchestrator.offers.offer import Offer
+from orchestrator.offers.rank import Selection, select
+from orchestrator.providers.base import Capabilities, GuardWay
+from orchestrator.runs.run import Candidate, Launch
+from orchestrator.sizing.fit import Footprint, expected_hours
+from orchestrator.spec.job import Job
+from orchestrator.spec.resources import Need
+
+DEFAULT_IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
+HOME_BYTES_PER_S = 2e6  # until measured: a slow home line
+SUGGESTED = Decimal("1.25")
+_IMAGE_GIB = 25
+_BOOT_S = (20.0, 300.0)
+_OWN_CODE_HOURS = (0.02, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is known of a job before any offer is asked for."""
+
+    job: Job
+    launch: Launch
+    need: Need
+    footprint: Footprint | None  # None for one's own code
+    sizing: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Candidates in the order in which they are rented."""
+
+    material: Material
+    candidates: tuple[Candidate, ...]
+    refused: tuple[tuple[Offer, str], ...]
+    cap_usd: Decimal | None
+    suggested_usd: Decimal
+    worst_usd: Decimal
+    reserve_usd: Decimal
+    start_by_s: float
+    guards: tuple[str, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def make_plan(
+    material: Material,
+    offers: list[Offer],
+    capabilities: dict[str, Capabilities],
+    *,
+    now_s: float,
+    failures: list[str],
+) -> Plan:
+    """Rank what is for rent and fit it under the cap.
+
+    Raises: NoOffer with the cheapest relaxation; BudgetRefused when no offer fits under the cap.
+    """
+    chosen = select(
+        material.need, offers, lambda offer: forecast_usd(material, offer, capabilities)[1]
+    )
+    if not chosen.candidates:
+        raise _nothing_fits(chosen, failures)
+    cap_usd = material.job.budget.max_cost_usd
+    dearest = max(forecast_usd(material, o, capabilities)[1] for o in chosen.candidates[:3])
+    reserves = [_reserve_usd(material, o) for o in chosen.candidates[:3]]
+    suggested_usd = _suggest(dearest * SUGGESTED + max(reserves))
+    candidates: list[Candidate] = []
+    refused = list(chosen.refused)
+    worst_usd = reserve_usd = Decimal(0)
+    for offer in chosen.candidates:
+        try:
+            candidate, worst, reserve = _candidate(
+                material, offer, capabilities, cap_usd or suggested_usd
+            )
+        except BudgetRefused as error:
+            refused.append((offer, error.problem))
+            continue
+        if not candidates:
+            worst_usd, reserve_usd = worst, reserve
+        candidates.append(candidate)
+    if not candidates:
+        first = chosen.candidates[0]
+        why = next(reason for offer, reason in refused if offer is first)
+        raise BudgetRefused(
+            f"no offer fits under the cap: the best, {first.id}: {why}",
+            hint=f"set budget.max_cost to ${suggested_usd} or more, or lower artifacts.hold",
+        )
+    return Plan(
+        material=material,
+        candidates=tuple(candidates),
+        refused=tuple(refused),
+        cap_usd=cap_usd,
+        suggested_usd=suggested_usd if worst_usd else Decimal(0),
+        worst_usd=worst_usd,
+        reserve_usd=reserve_usd,
+        start_by_s=now_s + START_BY_S,
+        guards=guard_sentences(candidates[0], capabilities, material.launch),
+        warnings=(*material.warnings, *failures),
+    )
+
+
+def forecast_hours(material: Material, offer: Offer, bills: bool) -> tuple[float, float]:
+    """Hours from create to home, low and high."""
+    if material.footprint is None:
+        most = min(_OWN_CODE_HOURS[1], material.job.budget.max_duration_s / 3600)
+        return min(_OWN_CODE_HOURS[0], most), most
+    gpu = card(offer.gpu)
+    tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
+    low, high = expected_hours(material.footprint, tflops, environment=bills)
+    home_s = material.footprint.result_bytes / HOME_BYTES_PER_S
+    boot = _BOOT_S if bills else (0.0, 1.0)
+    return low + boot[0] / 3600, high + (boot[1] + home_s) / 3600
+
+
+def forecast_usd(
+    material: Material, offer: Offer, capabilities: dict[str, Capabilities]
+) -> tuple[Decimal, Decimal]:
+    """Dollars of the whole run on this offer, low and high."""
+    low, high = forecast_hours(material, offer, capabilities[offer.provider].bills)
+    rate = offer.price.usd_per_hour
+    return (rate * Decimal(str(low))).quantize(CENT), (rate * Decimal(str(high))).quantize(
+        CENT, ROUND_UP
+    )
+
+
+def collect_s(result_bytes: int) -> float:
+    """Seconds to bring results home over a line that was not measured yet."""
+    return max(30.0, result_bytes / HOME_BYTES_PER_S)
+
+
+def guard_sentences(
+    first: Candidate, capabilities: dict[str, Capabilities], launch: Launch
+) -> tuple[str, ...]:
+    """Which money guards hold on the machine that is rented first."""
+    offer = first.offer
+    if not capabilities[offer.provider].bills:
+        return ("this computer costs nothing; the job still ends at its max_duration",)
+    hold_usd = offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
+    sentences = [
+        "plan: the worst case is committed in the ledger before anything is rented",
+        "driver: checkpoints, collects and returns before the cap is passed",
+    ]
+    if capabilities[offer.provider].guard is GuardWay.START_COMMAND:
+        sentences.append(
+            f"machine: ends itself after {first.deadline_s / 3600:.1f} h at the latest, also when "
+            "this computer is off (plausible: no drill was made on this account)"
+        )
+    else:
+        sentences.append("machine: no guard if this computer is off")
+    sentences.append("account: every list of machines is searched for orphans of this home")
+    sentences.append(
+        f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "
+        f"(${hold_usd}), then are lost; set artifacts.hold"
+    )
+    return tuple(sentences)
+
+
+def disk_gib(footprint: Footprint | None) -> int:
+    """Container disk: image, environment, model, data and results."""
+    return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
+
+
+def _candidate(
+    material: Material, offer: Offer, capabilities: dict[str, Capabilities], cap_usd: Decimal
+) -> tuple[Candidate, Decimal, Decimal]:
+    facts = capabilities[offer.provider]
+    hours = forecast_hours(material, offer, facts.bills)
+    fitted = terms(
+        offer.price,
+        cap_usd=cap_usd,
+        max_duration_s=material.job.budget.max_duration_s,
+        hold_s=material.launch.hold_s,
+        collect_s=material.launch.collect_s,
+        increment_s=facts.billing_increment_s,
+    )
+    if fitted.capped and fitted.work_s < hours[0] * 3600:
+        raise BudgetRefused(
+            f"even the low end of the forecast ({hours[0] * 60:.0f} min) does not fit: the cap "
+            f"leaves {fitted.work_s / 60:.0f} min of work"
+        )
+    candidate = Candidate(
+        offer=offer,
+        hours=hours,
+        cost_usd=forecast_usd(material, offer, capabilities),
+        work_s=fitted.work_s,
+        deadline_s=fitted.deadline_s,
+        capped=fitted.capped,
+    )
+    return candidate, fitted.worst_usd, fitted.reserve_usd
+
+
+def _reserve_usd(material: Material, offer: Offer) -> Decimal:
+    launch = material.launch
+    return offer.price.for_seconds(launch.hold_s + launch.collect_s + launch.grace_s + 180.0)
+
+
+def _suggest(usd: Decimal) -> Decimal:
+    return max(CENT, Decimal(math.ceil(usd * 20)) / 20).quantize(CENT)
+
+
+def _nothing_fits(chosen: Selection, failures: list[str]) -> NoOffer:
+    if not chosen.refused:
+        return NoOffer("no provider has anything for rent" if not failures else "; ".join(failures))
+    offer, reason = chosen.refused[0]
+    words = f"none of {len(chosen.refused)} offers fits; for example {offer.id}: {reason}"
+    return NoOffer("; ".join([words, *failures]), hint=chosen.relaxation)

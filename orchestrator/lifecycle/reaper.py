@@ -1,0 +1,149 @@
+"""Every machine on every account: whose it is, and what may be returned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from threading import Event
+
+from orchestrator.clock import Clock
+from orchestrator.errors import GpuleaseError, MachineNotFound, StaleRun
+from orchestrator.lifecycle.accounts import Accounts, Snapshot
+from orchestrator.providers.base import Machine
+from orchestrator.runs.label import Label, parse_label
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.states import LeaseState
+from orchestrator.store.journal import Journal
+
+log = logging.getLogger(__name__)
+
+PAST_DEADLINE_S = 900.0
+_PROOF_TRIES = 60
+
+
+class Whose(StrEnum):
+    OURS = "ours"  # an open lease of this store
+    ORPHAN = "orphan"  # our home's label; the lease is closed, a tombstone, or unknown
+    ELSEWHERE = "elsewhere"  # another home's label
+    FOREIGN = "foreign"  # no label of ours: never touched
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One machine on an account."""
+
+    provider: str
+    machine: Machine
+    whose: Whose
+    label: Label | None
+    lease: Lease | None
+
+    def is_past_deadline(self, now_s: float) -> bool:
+        return self.label is not None and now_s > self.label.deadline_s + PAST_DEADLINE_S
+
+    def may_return(self, now_s: float, *, past_deadline: bool) -> bool:
+        """What `reap --delete` returns; foreign machines and other homes' never without reason."""
+        if past_deadline:
+            return self.is_past_deadline(now_s)
+        return self.whose is Whose.ORPHAN
+
+
+def classify(provider: str, machine: Machine, leases: list[Lease], home_id: str) -> Found:
+    """Whose a machine is. The cloud was listed before the store was read."""
+    label = parse_label(machine.label)
+    if label is None:
+        return Found(provider, machine, Whose.FOREIGN, None, None)
+    if label.home != home_id:
+        return Found(provider, machine, Whose.ELSEWHERE, label, None)
+    named = [one for one in leases if one.label == machine.label]
+    exact = [one for one in named if one.machine_id == machine.id]
+    lease = next(iter(exact or named), None)
+    is_open = any(one.is_open for one in exact) or any(
+        one.state is LeaseState.INTENDED for one in named
+    )
+    return Found(provider, machine, Whose.OURS if is_open else Whose.ORPHAN, label, lease)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaper:
+    """Looks at every account of this home."""
+
+    accounts: Accounts
+    journal: Journal
+    clock: Clock
+    home_id: str
+
+    def look(self, names: list[str]) -> tuple[list[Found], list[str]]:
+        """Every machine of these accounts, and one sentence per account that did not answer."""
+        found: list[Found] = []
+        failures: list[str] = []
+        for name in names:
+            try:
+                snapshot = self.accounts.snapshot(name)
+            except GpuleaseError as error:
+                failures.append(f"{name}: {error.problem}")
+                continue
+            leases = self.journal.leases()
+            found += [classify(name, one, leases, self.home_id) for one in snapshot.machines]
+        return found, failures
+
+    def return_known(self, name: str, snapshot: Snapshot) -> None:
+        """The automatic pass over one list: only machines whose lease says closed or tombstone."""
+        leases = self.journal.leases(LeaseState.TOMBSTONE, LeaseState.CLOSED)
+        known = {lease.label for lease in leases if lease.provider == name}
+        for machine in snapshot.machines:
+            if machine.label not in known:
+                continue
+            found = classify(name, machine, self.journal.leases(), self.home_id)
+            if found.whose is Whose.ORPHAN and found.lease is not None:
+                self._return(found, found.lease)
+
+    def end(self, found: Found, report: Callable[[str], None]) -> bool:
+        """Delete one machine until the provider says gone; false when that takes too long."""
+        provider = self.accounts.provider(found.provider)
+        misses = 0
+        for _ in range(_PROOF_TRIES):
+            try:
+                provider.get_machine(found.machine.id)
+                misses = 0
+                provider.delete_machine(found.machine.id)
+                report(f"{found.provider}: asked to end {found.machine.id}")
+            except MachineNotFound:
+                listed = self.accounts.snapshot(found.provider).by_id(found.machine.id)
+                misses = 0 if listed else misses + 1
+                if misses > (1 if provider.capabilities.one_miss_is_noise else 0):
+                    report(f"{found.provider}: {found.machine.id} is gone")
+                    return True
+            except GpuleaseError as error:
+                report(f"{found.provider}: {error.problem}")
+            self.clock.wait(_never(), max(2.0, provider.capabilities.list_lag_s / 2))
+        return False
+
+    def _return(self, found: Found, lease: Lease) -> None:
+        """Put a machine under an abandoned label back on its way, in the ledger too."""
+        if lease.state is LeaseState.CLOSED:
+            try:
+                self.accounts.provider(found.provider).delete_machine(found.machine.id)
+            except GpuleaseError as error:
+                log.warning("an orphan stays machine=%s: %s", found.machine.id, error.problem)
+            return
+        try:
+            run = self.journal.run(lease.run_id)
+            current = next(one for one in run.leases if one.key == lease.key)
+            held = current.move(
+                LeaseState.HELD,
+                machine_id=found.machine.id,
+                began_s=found.machine.created_at_s,
+            )
+            back = held.move(LeaseState.RETURNING, why_ended="it appeared under an abandoned label")
+            event = f"{found.machine.id} appeared under an abandoned label: it goes back"
+            after = run.with_lease(back).note(event)
+            self.journal.save(run, after, [], [event], self.clock.now_s())
+        except StaleRun:
+            log.info("the run of an orphan moved meanwhile; the next list tries again")
+
+
+def _never() -> Event:
+    return Event()

@@ -1,0 +1,129 @@
+"""COLLECTING: every artifact home and verified before the machine goes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchestrator.agent.protocol import (
+    EVENTS_FILE,
+    FETCHED_FILE,
+    MANIFEST_FILE,
+    METRICS_FILE,
+)
+from orchestrator.artifacts.manifest import Manifest, ManifestFile
+from orchestrator.errors import (
+    AgentFault,
+    ArtifactsError,
+    HomeDiskFull,
+    HostKeyMismatch,
+    RemoteError,
+)
+from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
+from orchestrator.lifecycle.leasing import finish
+from orchestrator.lifecycle.report import fold, to_metrics
+from orchestrator.lifecycle.steps.watch import machine_lost, over_cap, result_limit, verdict
+from orchestrator.lifecycle.world import Step, Wait, World
+from orchestrator.remote.shell import Shell
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import Outcome, Wish
+
+_EVENTS_BYTES = 1 << 20
+_METRICS_BYTES = 1 << 20
+_POLL_S = 0.2
+
+
+def collect(run: Run, world: World) -> Step:
+    """Go on with the pull for some seconds; give back once it is whole or cannot go on."""
+    lease = run.lease
+    assert lease is not None
+    if run.wish is Wish.CANCEL_NOW:
+        return _give_up(run, world, "cancelled at once")
+    if over_cap(run, lease, world):
+        return _give_up(run, world, "the cap leaves money only for the return")
+    try:
+        return _pull(run, world, lease, world.shell(run, lease))
+    except HomeDiskFull as error:
+        return Wait(
+            5.0, error.problem, run.note(f"{error.problem}: make room, it goes on by itself")
+        )
+    except HostKeyMismatch as error:
+        return Wait(10.0, error.problem, run.note(error.problem))
+    except (RemoteError, ArtifactsError) as error:
+        if isinstance(error, ArtifactsError | AgentFault):
+            return _give_up(run.note(error.problem), world, error.problem)
+        world.drop_shell(lease)
+        lost = machine_lost(replace(run, artifacts_missing=_missing(run, world)), world, lease)
+        return lost or Wait(SHELL_RETRY_S, f"no contact: {error.problem}", run)
+
+
+def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
+    now_s = world.clock.now_s()
+    if not run.manifest_ready:
+        run, _ = fold(run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), now_s)
+        world.log(run).fetch_some(shell)
+        if not run.manifest_ready:
+            if now_s - (run.exit_seen_s or now_s) > MANIFEST_S:
+                return _give_up(run, world, "the machine never listed its artifacts")
+            return Wait(_POLL_S, "the machine lists its artifacts", run)
+    store = world.home_store(run)
+    manifest = store.read_manifest(shell, MANIFEST_FILE, limit_bytes=result_limit(world, run))
+    wanted = replace(manifest, files=tuple(f for f in manifest.files if _kept(run, f.kind)))
+    progress = store.fetch_some(shell, wanted)
+    if not progress.finished:
+        left = f"{progress.left_files} files, {progress.left_bytes / 2**20:.1f} MiB"
+        return Wait(0.0, f"bringing artifacts home: {left} left", run)
+    while world.log(run).fetch_some(shell):
+        pass
+    run = replace(
+        run,
+        artifacts=_home(store.plan_pull(wanted), wanted),
+        artifacts_missing=progress.failed,
+        metrics=_metrics(run, world) or run.metrics,
+    )
+    if not progress.failed:
+        shell.write(FETCHED_FILE, b"")
+    outcome, failure = verdict(run)
+    return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
+
+
+def _kept(run: Run, kind: str) -> bool:
+    """`artifacts.keep` of the job; how it ended and its metrics always come home."""
+    wish = run.job.get("artifacts")
+    keep = wish.get("keep") if isinstance(wish, dict) else None
+    names = {"model": "model", "logs": "logs", "checkpoint": "checkpoints", "rest": "rest"}
+    return not isinstance(keep, list) or kind not in names or names[kind] in keep
+
+
+def _home(left: Iterable[ManifestFile], manifest: Manifest) -> tuple[tuple[str, int, str], ...]:
+    missing = {file.path for file in left}
+    return tuple(
+        (file.home_path, file.size_bytes, file.sha256)
+        for file in manifest.files
+        if file.path not in missing
+    )
+
+
+def _metrics(run: Run, world: World) -> dict[str, float | str]:
+    path = world.home_store(run).artifacts_dir / METRICS_FILE
+    try:
+        with path.open("rb") as file:
+            return to_metrics(json.loads(file.read(_METRICS_BYTES)))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def _missing(run: Run, world: World) -> tuple[str, ...]:
+    return run.artifacts_missing or ("artifacts that were not home when the machine ended",)
+
+
+def _give_up(run: Run, world: World, why: str) -> Step:
+    outcome, failure = verdict(run) if run.exit else (Outcome.FAILED, None)
+    run = replace(
+        run,
+        artifacts_missing=_missing(run, world),
+        metrics=_metrics(run, world) or run.metrics,
+    )
+    return finish(run, world, outcome, failure, why)

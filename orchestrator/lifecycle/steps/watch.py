@@ -1,0 +1,232 @@
+"""SETTING_UP and RUNNING: read what the agent says, keep the cap, bring checkpoints home."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from orchestrator.agent.protocol import AGENT, EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
+from orchestrator.artifacts.checkpoints import Checkpoint
+from orchestrator.budget.caps import GRACE_S, must_return, must_stop
+from orchestrator.budget.price import Price
+from orchestrator.errors import (
+    ArtifactsError,
+    HomeDiskFull,
+    HostKeyMismatch,
+    MachineNotFound,
+    RemoteError,
+)
+from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LONGEST_S, SHELL_RETRY_S
+from orchestrator.lifecycle.leasing import finish
+from orchestrator.lifecycle.report import fold, to_exit
+from orchestrator.lifecycle.world import Moved, Step, Wait, World
+from orchestrator.providers.base import MachineStatus
+from orchestrator.remote.shell import Shell
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Failure, Run
+from orchestrator.runs.states import Outcome, State, Wish
+
+_EVENTS_BYTES = 1 << 20
+_POLL_S = 0.5
+
+
+def watch(run: Run, world: World) -> Step:
+    """One look at the machine."""
+    lease = run.lease
+    assert lease is not None
+    if run.wish is Wish.CANCEL_NOW:
+        lost = replace(run, artifacts_missing=("everything after the last pull (cancel --now)",))
+        return finish(lost, world, Outcome.CANCELLED, None, "cancelled at once")
+    if over_cap(run, lease, world):
+        return finish(
+            replace(run, artifacts_missing=("what the cap left no money to fetch",)),
+            world,
+            Outcome.CAPPED,
+            _capped(run),
+            "the cap leaves money only for the return",
+        )
+    try:
+        shell = world.shell(run, lease)
+        after, said = fold(
+            run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), _now(world)
+        )
+        world.log(run).fetch_some(shell)
+        after = _ask_to_stop(after, world, lease, shell)
+        if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
+            after = _ask_the_agent(after, world, shell)
+        after = _pull_checkpoint(after, world, shell)
+    except HostKeyMismatch as error:
+        return Wait(10.0, error.problem, run.note(error.problem))
+    except HomeDiskFull as error:
+        return Wait(5.0, error.problem, run.note(error.problem))
+    except RemoteError as error:
+        world.drop_shell(lease)
+        return machine_lost(run, world, lease) or Wait(
+            SHELL_RETRY_S, f"no contact: {error.problem}; the job goes on", run
+        )
+    if after.exit:
+        moved = after.move(State.COLLECTING, _now(world), exit_seen_s=_now(world))
+        return Moved(moved, events=tuple(said))
+    if after.state is State.SETTING_UP and after.progress:
+        return Moved(after.move(State.RUNNING, _now(world)), after_s=_POLL_S, events=tuple(said))
+    longest_s = LONGEST_S[State.SETTING_UP] or 0.0
+    if after.state is State.SETTING_UP and _now(world) - after.state_since_s > longest_s:
+        failure = Failure("setup", "set-up took longer than an hour", "see gpulease logs")
+        return finish(after, world, Outcome.FAILED, failure, failure.problem)
+    if said:
+        return Moved(after, after_s=_POLL_S, events=tuple(said))
+    return Wait(_POLL_S, "", after)
+
+
+def over_cap(run: Run, lease: Lease, world: World) -> bool:
+    """Whether only the return still fits under the cap."""
+    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour)) if lease.bills else None
+    return price is not None and must_return(run.upper_usd(_now(world)), price, cap_usd=run.cap_usd)
+
+
+def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
+    """The run's way to its end when the machine is no longer there; None while it may be."""
+    capabilities = world.accounts.provider(lease.provider).capabilities
+    world.accounts.check_same(lease.account, lease.provider)
+    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
+    machine = found.by_id(lease.machine_id)
+    if machine is not None and machine.status is not MachineStatus.STOPPED:
+        return None
+    if machine is None and not _says_gone(world, lease, found.identity):
+        return None
+    now_s = _now(world)
+    if run.exit:
+        missing = run.artifacts_missing or ("what was not home when the machine ended",)
+        return finish(
+            replace(run, artifacts_missing=missing), world, *_verdict(run), "the machine ended"
+        )
+    run = replace(run, artifacts_missing=("everything after the last pull: the machine is gone",))
+    if now_s >= lease.stop_s:
+        return finish(run, world, *_out_of_time(run, lease), "the machine ended at its deadline")
+    failure = Failure("host_lost", "the machine vanished while the job ran", "submit again", 6)
+    return finish(run, world, Outcome.FAILED, failure, failure.problem)
+
+
+def verdict(run: Run) -> tuple[Outcome, Failure | None]:
+    """What the program's end means for the run."""
+    return _verdict(run)
+
+
+def _says_gone(world: World, lease: Lease, identity: str) -> bool:
+    assert lease.machine_id is not None
+    try:
+        world.accounts.provider(lease.provider).get_machine(lease.machine_id)
+    except MachineNotFound:
+        return world.accounts.proves_absence(lease.account, identity)
+    return False
+
+
+def _now(world: World) -> float:
+    return world.clock.now_s()
+
+
+def _ask_to_stop(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
+    """Ask the program for a checkpoint and its end, once, when the person or the money says so."""
+    if run.exit:
+        return run
+    reason = run.stop_reason
+    if not reason:
+        price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
+        upper_usd = run.upper_usd(_now(world))
+        collect_s = run.launch.collect_s
+        if run.wish is Wish.CANCEL:
+            reason = "cancelled"
+        elif lease.bills and must_stop(upper_usd, price, cap_usd=run.cap_usd, collect_s=collect_s):
+            reason = "cap"
+        elif _now(world) >= lease.stop_s:
+            reason = "cap" if _is_capped(run, lease) else "duration"
+        if not reason:
+            return run
+    if run.stop_asked_s is not None and _now(world) - run.stop_asked_s < GRACE_S:
+        return run
+    shell.write(STOP_FILE, encode({"reason": reason, "grace_s": run.launch.grace_s}))
+    return replace(run, stop_asked_s=_now(world), stop_reason=reason)
+
+
+def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
+    """A silent agent: alive, or ended without a word."""
+    reply = shell.run(f"python3 {AGENT} guard-status", timeout_s=30.0)
+    try:
+        status = json.loads(reply.stdout[:4096])
+    except ValueError:
+        status = {}
+    if isinstance(status, dict) and status.get("agent_alive") is True:
+        return replace(run, heard_s=_now(world))
+    try:
+        left = json.loads(shell.read(EXIT_FILE, 0, 65_536) or b"{}")
+    except ValueError:
+        left = {}
+    words: dict[str, object] = {"why": "finished", "message": "the agent ended without a word"}
+    record = to_exit(left if isinstance(left, dict) and left else words)
+    return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})
+
+
+def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:
+    """Bring the newest complete checkpoint home, a few seconds at a time."""
+    due = _now(world) - run.checkpoint_pulled_s >= run.launch.checkpoint_every_s * 0.5
+    if not run.checkpoint or run.checkpoint == run.checkpoint_home or not (due or run.exit):
+        return run
+    store = world.home_store(run)
+    try:
+        arrived = store.fetch_checkpoint(
+            shell, run.checkpoint, limit_bytes=result_limit(world, run)
+        )
+    except HomeDiskFull as error:
+        return run.note(error.problem)
+    except ArtifactsError:
+        return replace(run, checkpoint_home=run.checkpoint)  # it was replaced by a newer one
+    if not isinstance(arrived, Checkpoint):
+        return run
+    return replace(run, checkpoint_home=run.checkpoint, checkpoint_pulled_s=_now(world))
+
+
+def result_limit(world: World, run: Run) -> int:
+    """Most bytes that a machine may send: what home can hold, with room left for others."""
+    return max(0, int(world.home_store(run).free_bytes() * 0.9))
+
+
+def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
+    why, code = run.exit.get("why"), run.exit.get("exit_code")
+    message = str(run.exit.get("message", ""))[:500]
+    if run.stop_reason == "cancelled":
+        return Outcome.CANCELLED, None
+    if run.stop_reason or why == "deadline":
+        return _out_of_time(run, run.lease)
+    if why == "finished" and code == 0:
+        return Outcome.SUCCEEDED, None
+    if run.exit.get("out_of_memory"):
+        hint = "lower per_device_train_batch_size or max_length, or ask for more gpu.memory_gib"
+        return Outcome.FAILED, Failure("out_of_memory", f"out of memory; {message}", hint)
+    if run.exit.get("disk_full"):
+        return Outcome.FAILED, Failure("disk_full", f"the machine's disk is full; {message}")
+    if why == "setup":
+        phase = run.exit.get("phase", "set-up")
+        return Outcome.FAILED, Failure("setup", f"{phase} failed: {message}", "see gpulease logs")
+    if why == "no_gpu":
+        hint = "gpu: {allow_cpu: true} trains on the CPU"
+        return Outcome.FAILED, Failure("no_gpu", f"torch finds no GPU; {message}", hint)
+    ended = f"exit code {code}" if code is not None else f"signal {run.exit.get('signal')}"
+    problem = f"the program ended with {ended}" + (f": {message}" if message else "")
+    return Outcome.FAILED, Failure("job_failed", problem, "see gpulease logs")
+
+
+def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]:
+    if run.stop_reason == "cap" or (lease is not None and _is_capped(run, lease)):
+        return Outcome.CAPPED, _capped(run)
+    problem = f"the job used its max_duration of {run.max_duration_s / 3600:.2g} h"
+    return Outcome.EXPIRED, Failure("max_duration", problem, "raise budget.max_duration", 5)
+
+
+def _capped(run: Run) -> Failure:
+    problem = f"the cap of ${run.cap_usd:.2f} was reached"
+    return Failure("capped", problem, "the last checkpoint is home; raise budget.max_cost", 5)
+
+
+def _is_capped(run: Run, lease: Lease) -> bool:
+    """Whether the cap, and not max_duration, set the end of the work."""
+    return lease.stop_s - (lease.sent_s or lease.stop_s) < run.max_duration_s - 30.0

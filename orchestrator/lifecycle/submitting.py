@@ -1,0 +1,96 @@
+"""A plan becomes a run: run, lease with its label, and commitment in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from orchestrator.budget.ledger import Entry, EntryKind, Limits, Standing, check_limits
+from orchestrator.lifecycle.leasing import new_lease
+from orchestrator.lifecycle.plan import Plan
+from orchestrator.providers.base import Capabilities
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import State
+from orchestrator.spec.job import job_hash
+from orchestrator.store.journal import Journal
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def new_run_id() -> str:
+    """Eight base36 digits."""
+    return "".join(secrets.choice(_DIGITS) for _ in range(8))
+
+
+def month_start_s(now_s: float) -> float:
+    """The first second of this month, UTC."""
+    first = datetime.fromtimestamp(now_s, UTC).replace(
+        day=1, hour=0, minute=0, second=0, microsecond=0
+    )
+    return first.timestamp()
+
+
+def record(
+    journal: Journal,
+    plan: Plan,
+    *,
+    run_id: str,
+    home_id: str,
+    capabilities: Capabilities,
+    cap_usd: Decimal,
+    limits: Limits,
+    now_s: float,
+) -> Run:
+    """Write the run down; from here the process may die at any line.
+
+    Raises: BudgetRefused when a limit of the config file says no; StaleRun when an open run has
+    this name already.
+    """
+    job = plan.material.job
+    first = plan.candidates[0]
+    lease = new_lease(
+        home_id=home_id,
+        run_id=run_id,
+        n=0,
+        offer=first.offer,
+        account="",
+        capabilities=capabilities,
+        launch=plan.material.launch,
+        cap_usd=cap_usd,
+        max_duration_s=job.budget.max_duration_s,
+        spent_usd=Decimal(0),
+        now_s=now_s,
+    )
+    run = Run(
+        id=run_id,
+        name=job.name,
+        kind=job.kind,
+        job=job.to_document(),
+        job_hash=job_hash(job),
+        launch=plan.material.launch,
+        candidates=plan.candidates,
+        cap_usd=cap_usd,
+        max_duration_s=job.budget.max_duration_s,
+        created_s=now_s,
+        start_by_s=plan.start_by_s,
+        state_since_s=now_s,
+        state=State.PLANNED,
+        leases=(lease,),
+    )
+    if plan.warnings:
+        run = replace(run, notes=tuple(plan.warnings))
+    worst_usd = cap_usd if lease.bills else Decimal(0)
+    entries = [Entry(now_s, run_id, EntryKind.COMMITTED, worst_usd, lease.label)]
+
+    def check(standing: Standing) -> None:
+        if lease.bills:
+            check_limits(
+                limits,
+                standing,
+                worst_usd=worst_usd,
+                usd_per_hour=lease.offer.price.usd_per_hour,
+            )
+
+    return journal.add(run, entries if worst_usd else [], check, month_start_s(now_s))
