@@ -32,7 +32,7 @@ class Stock:
     free: int
     largest: int  # GPUs in the biggest machine
     data_centers: tuple[str, ...] = ()  # none: hosts anywhere
-    cuda_versions: tuple[str, ...] = ("12.8", "12.6", "12.4")
+    cuda_versions: tuple[str, ...] = ("13.0", "12.8", "12.6", "12.4")
 
 
 @dataclass(frozen=True, slots=True)

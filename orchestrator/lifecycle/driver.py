@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _THREADS = 8
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
+_FIRST_CLIENT_S = 2.0
 _MESSAGE_BYTES = 1 << 20
 _SOCKET_PATH_BYTES = 100  # sun_path holds 108
 
@@ -47,6 +48,7 @@ class Driver:
         self._folder = folder
         self._take_keys = take_keys
         self._wake = threading.Event()
+        self._met = threading.Event()
         self._due: dict[str, float] = {}
         self._busy: dict[str, Future[float | None]] = {}
         self._nudged: set[str] = set()
@@ -57,6 +59,7 @@ class Driver:
             if not mine:
                 return False
             with self._listening(), ThreadPoolExecutor(_THREADS, "drive") as pool:
+                self._met.wait(_FIRST_CLIENT_S)  # whoever started this hands over its keys
                 self._loop(pool)
         return True
 
@@ -139,6 +142,7 @@ class Driver:
             self._take_keys({str(name): str(value) for name, value in keys.items()})
         if isinstance(message.get("nudge"), str):
             self._nudged.add(message["nudge"])
+        self._met.set()
         self._wake.set()
 
 

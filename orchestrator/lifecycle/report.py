@@ -73,7 +73,7 @@ def to_metrics(record: object) -> dict[str, float | str]:
         if isinstance(value, str):
             metrics[printable(str(key))[:80]] = printable(value)[:200]
         elif _is_number(value):
-            metrics[printable(str(key))[:80]] = value
+            metrics[printable(str(key))[:80]] = float(value)
     return metrics
 
 
