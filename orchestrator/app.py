@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,10 +13,11 @@ from pathlib import Path
 from orchestrator.artifacts.log import LogFile
 from orchestrator.budget.ledger import Limits, accrued_usd, committed_usd
 from orchestrator.clock import to_iso
-from orchestrator.errors import HomeError, MissingCredentials, StaleRun, UsageError
+from orchestrator.errors import MissingCredentials, StaleRun, UsageError
+from orchestrator.lifecycle.calling import call_driver
 from orchestrator.lifecycle.cargo import keep_code, run_folder
 from orchestrator.lifecycle.catalog import ask_all
-from orchestrator.lifecycle.driver import Driver, tell_driver
+from orchestrator.lifecycle.driver import Driver
 from orchestrator.lifecycle.plan import Plan, make_plan
 from orchestrator.lifecycle.reaper import Found
 from orchestrator.lifecycle.submitting import month_start_s, new_run_id, record
@@ -30,11 +28,10 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
 from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
 from orchestrator.settings import PROVIDER_KEYS, Settings
+from orchestrator.sizing.hub import token_owner
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 from orchestrator.wiring import Parts
-
-_DRIVER_STARTS_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,13 +289,7 @@ class App:
         Raises: MissingCredentials when it is refused, UsageError for an unknown name.
         """
         if name == "huggingface":
-            from huggingface_hub import HfApi
-
-            try:
-                who = HfApi(endpoint=self._parts.settings.hf_endpoint, token=key).whoami()
-            except (OSError, ValueError) as error:
-                raise MissingCredentials("the hub refuses the token") from error
-            return str(who.get("name", "")), ""
+            return token_owner(key, self._parts.settings.hf_endpoint), ""
         if name not in provider_names():
             raise UsageError(f"{name} is no provider", hint=", ".join(provider_names()))
         provider = self._parts.build_provider(name, key)
@@ -341,38 +332,14 @@ class App:
 
     def ensure_driver(self, run_id: str) -> None:
         """Make sure that one driver of this home lives, and hand it this process's keys."""
-        keys = self._parts.environment_keys()
-        if tell_driver(self._home.folder, keys=keys, nudge=run_id):
-            return
-        self._start_driver()
-        never = threading.Event()
-        until_s = self._clock.elapsed_s() + _DRIVER_STARTS_S
-        while self._clock.elapsed_s() < until_s:
-            if tell_driver(self._home.folder, keys=keys, nudge=run_id):
-                return
-            if run_id and not self._run(run_id).is_open:
-                return
-            self._clock.wait(never, 0.1)
-        raise HomeError(
-            "the background driver does not start",
-            hint=f"see {self._home.folder / 'driver.log'}",
+        call_driver(
+            self._home.folder,
+            self._clock,
+            keys=self._parts.environment_keys(),
+            hidden={*PROVIDER_KEYS.values(), "HF_TOKEN"},
+            nudge=run_id,
+            is_over=lambda: bool(run_id) and not self._run(run_id).is_open,
         )
-
-    def _start_driver(self) -> None:
-        hidden = {*PROVIDER_KEYS.values(), "HF_TOKEN"}
-        environment = {k: v for k, v in os.environ.items() if k not in hidden}
-        environment.pop("GPULEASE_HOME", None)
-        command = [sys.executable, "-m", "orchestrator", "--home", str(self._home.folder), "driver"]
-        with (self._home.folder / "driver.log").open("ab") as log:
-            subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-                cwd=self._home.folder,
-            )
 
     def _run(self, run_id: str) -> Run:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -11,6 +10,7 @@ from orchestrator.budget.ledger import Entry, EntryKind, Limits, Standing, check
 from orchestrator.lifecycle.leasing import new_lease
 from orchestrator.lifecycle.plan import Plan
 from orchestrator.providers.base import Capabilities
+from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import State
 from orchestrator.spec.job import job_hash
@@ -63,7 +63,25 @@ def record(
         spent_usd=Decimal(0),
         now_s=now_s,
     )
-    run = Run(
+    run = _to_run(plan, run_id, lease, cap_usd, now_s)
+    worst_usd = cap_usd if lease.bills else Decimal(0)
+    entries = [Entry(now_s, run_id, EntryKind.COMMITTED, worst_usd, lease.label)]
+
+    def check(standing: Standing) -> None:
+        if lease.bills:
+            check_limits(
+                limits,
+                standing,
+                worst_usd=worst_usd,
+                usd_per_hour=lease.offer.price.usd_per_hour,
+            )
+
+    return journal.add(run, entries if worst_usd else [], check, month_start_s(now_s))
+
+
+def _to_run(plan: Plan, run_id: str, lease: Lease, cap_usd: Decimal, now_s: float) -> Run:
+    job = plan.material.job
+    return Run(
         id=run_id,
         name=job.name,
         kind=job.kind,
@@ -78,19 +96,5 @@ def record(
         state_since_s=now_s,
         state=State.PLANNED,
         leases=(lease,),
+        notes=tuple(plan.warnings),
     )
-    if plan.warnings:
-        run = replace(run, notes=tuple(plan.warnings))
-    worst_usd = cap_usd if lease.bills else Decimal(0)
-    entries = [Entry(now_s, run_id, EntryKind.COMMITTED, worst_usd, lease.label)]
-
-    def check(standing: Standing) -> None:
-        if lease.bills:
-            check_limits(
-                limits,
-                standing,
-                worst_usd=worst_usd,
-                usd_per_hour=lease.offer.price.usd_per_hour,
-            )
-
-    return journal.add(run, entries if worst_usd else [], check, month_start_s(now_s))

@@ -102,6 +102,23 @@ def read_model(
     return facts
 
 
+def token_owner(token: str, endpoint: str) -> str:
+    """Name of the hub account that a token belongs to.
+
+    Raises: MissingCredentials when the hub refuses it, ProviderDown without an answer.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        who = HfApi(endpoint=endpoint, token=token).whoami()
+    except HfHubHTTPError as error:
+        raise MissingCredentials("the hub refuses the token") from error
+    except OSError as error:
+        raise ProviderDown(f"{endpoint} does not answer") from error
+    return str(who.get("name", ""))
+
+
 def read_folder(folder: Path) -> ModelFacts:
     """The facts of a model folder of this computer.
 
