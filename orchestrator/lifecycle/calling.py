@@ -49,8 +49,9 @@ def _start(folder: Path, hidden: set[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     command = [sys.executable, "-m", "orchestrator", "--home", str(folder), "driver"]
     with (folder / "driver.log").open("ab") as log:
-        subprocess.Popen(
-            command,
+        subprocess.run(  # by a shell that ends at once: the driver is nobody's child
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+            check=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
