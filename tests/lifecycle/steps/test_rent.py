@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from orchestrator.errors import (
+    BadCredentials,
+    GpuleaseError,
+    NoCapacity,
+    OutcomeUnknown,
+    ProviderDown,
+    RateLimited,
+    RentedAnyway,
+)
+from orchestrator.lifecycle.world import INTENT_GOOD_S
+from orchestrator.runs.lease import TOMBSTONE_WATCH_S
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.steps.harness import CAPABILITIES, Stage
+from tests.runs.samples import NOW_S, RUN_ID
+
+
+def lost(stage: Stage) -> None:
+    """A run whose create was sent, and whose reply never came."""
+    stage.cloud.errors["create"] = [OutcomeUnknown("the connection broke")]
+    stage.begin()
+    stage.drive(2)
+    assert stage.run.state is State.LOOKING
+
+
+def test_the_intent_is_durable_before_the_provider_is_called(stage: Stage) -> None:
+    stage.begin()
+
+    stage.drive()
+
+    assert stage.run.state is State.RENTING
+    assert stage.first.intent
+    assert stage.first.sent_s == NOW_S
+    assert stage.cloud.said("create") == []
+
+
+def test_a_recorded_intent_is_sent_once_and_the_machine_is_held(stage: Stage) -> None:
+    stage.begin()
+
+    stage.drive(2)
+
+    assert stage.cloud.said("create") == ["label-0"]
+    assert stage.run.state is State.BOOTING
+    assert (stage.first.state, stage.first.machine_id) == (LeaseState.HELD, "m1")
+    assert stage.first.began_s == NOW_S
+
+
+def test_a_process_that_finds_an_intent_of_another_only_looks(stage: Stage) -> None:
+    stage.begin()
+    stage.drive()
+    stage.restart()
+
+    stage.drive(2)
+
+    assert stage.run.state is State.LOOKING
+    assert stage.cloud.said("create") == []
+    assert stage.cloud.said("list") == [""]
+
+
+def test_two_engines_that_both_drive_one_run_send_one_create(stage: Stage) -> None:
+    stage.begin()
+    stage.drive()
+    first = stage.engine
+    stage.restart()
+
+    first.drive(RUN_ID)
+    stage.drive(2)
+
+    assert stage.cloud.said("create") == ["label-0"]
+
+
+def test_a_machine_whose_reply_was_lost_is_adopted_by_its_label(stage: Stage) -> None:
+    stage.cloud.loses_reply = True
+    stage.begin()
+
+    stage.drive(2)
+    assert stage.run.state is State.LOOKING
+    stage.drive()
+
+    assert stage.run.state is State.BOOTING
+    assert stage.first.machine_id == "m1"
+    assert stage.cloud.said("create") == ["label-0"]
+
+
+def test_the_oldest_machine_of_a_label_is_adopted_and_a_second_goes_back(stage: Stage) -> None:
+    lost(stage)
+    stage.cloud.add("label-0", id="late", created_at_s=NOW_S + 2)
+    stage.cloud.add("label-0", id="early", created_at_s=NOW_S)
+
+    stage.drive()
+
+    extra, current = stage.run.leases
+    assert (extra.machine_id, extra.state) == ("late", LeaseState.RETURNING)
+    assert (current.machine_id, current.state) == ("early", LeaseState.HELD)
+
+
+def test_nothing_found_after_the_settling_time_is_a_tombstone_and_a_new_label(
+    stage: Stage,
+) -> None:
+    lost(stage)
+    stage.drive()
+
+    stage.after(CAPABILITIES.settle_s - 1)
+    assert stage.run.state is State.LOOKING
+    stage.after(1)
+
+    old, new = stage.run.leases
+    assert old.state is LeaseState.TOMBSTONE
+    assert old.watch_until_s == stage.clock.now_s() + TOMBSTONE_WATCH_S
+    assert (new.state, new.offer.id) == (LeaseState.INTENDED, "RTX 4090 x2")
+    assert new.label != old.label
+    assert stage.cloud.said("create") == ["label-0"]
+
+
+def test_time_asleep_does_not_count_as_looking(stage: Stage) -> None:
+    lost(stage)
+    stage.drive()
+    stage.clock.advance(3600, asleep=True)
+
+    stage.drive()
+
+    assert stage.run.state is State.LOOKING
+
+
+def test_a_list_of_another_account_does_not_prove_that_nothing_was_rented(stage: Stage) -> None:
+    stage.cloud.account = "user:u1,key:one"
+    lost(stage)
+    stage.cloud.account = "key:two"
+
+    stage.drive()
+    stage.after(CAPABILITIES.settle_s * 10)
+
+    assert stage.run.state is State.LOOKING
+    assert "another account" in stage.run.waiting
+
+
+def test_a_plan_that_grew_old_rents_nothing(stage: Stage) -> None:
+    stage.begin()
+    stage.clock.advance(901)
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.outcome) == (State.ENDED, Outcome.EXPIRED)
+    assert stage.first.state is LeaseState.TOMBSTONE
+    assert stage.cloud.calls == []
+
+
+def test_a_run_cancelled_before_renting_rents_nothing(stage: Stage) -> None:
+    stage.begin()
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.outcome) == (State.ENDED, Outcome.CANCELLED)
+    assert stage.cloud.calls == []
+
+
+def test_an_intent_that_grew_old_unsent_is_replaced_under_a_new_label(stage: Stage) -> None:
+    stage.begin()
+    stage.drive()
+
+    stage.clock.advance(INTENT_GOOD_S + 1, asleep=True)
+    stage.drive()
+
+    assert stage.cloud.said("create") == []
+    old, new = stage.run.leases
+    assert old.state is LeaseState.TOMBSTONE
+    assert (new.offer, new.label != old.label) == (old.offer, True)
+    stage.drive(2)
+    assert stage.cloud.said("create") == [new.label]
+
+
+def test_a_machine_dearer_than_its_offer_goes_back_and_the_next_is_tried(stage: Stage) -> None:
+    stage.begin()
+    stage.cloud.usd_per_hour = Decimal("0.64")
+
+    stage.drive(2)
+
+    old, new = stage.run.leases
+    assert (old.state, old.machine_id) == (LeaseState.RETURNING, "m1")
+    assert "not the $0.600/h" in old.why_ended
+    assert new.offer.id == "RTX 4090 x2"
+    stage.drive()
+    assert stage.cloud.said("delete") == ["m1"]
+
+
+def test_a_sold_out_offer_leads_to_the_next(stage: Stage) -> None:
+    stage.cloud.errors["create"] = [NoCapacity("sold out")]
+    stage.begin()
+
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    old, new = stage.run.leases
+    assert old.state is LeaseState.TOMBSTONE
+    assert stage.cloud.said("create") == [old.label, new.label]
+
+
+def test_a_refused_key_ends_the_run_with_nothing_rented(stage: Stage) -> None:
+    stage.cloud.errors["create"] = [BadCredentials("the key was refused")]
+    stage.begin()
+
+    stage.drive(2)
+
+    assert (stage.run.state, stage.run.outcome) == (State.ENDED, Outcome.REFUSED)
+    assert stage.run.failure is not None
+    assert stage.run.failure.exit_code == 4
+    assert stage.first.state is LeaseState.TOMBSTONE
+
+
+def test_an_error_that_names_a_machine_gives_it_back(stage: Stage) -> None:
+    stage.cloud.add("label-0")
+    stage.cloud.errors["create"] = [RentedAnyway("it has no address", machine_id="m1")]
+    stage.begin()
+
+    stage.drive(2)
+
+    old, new = stage.run.leases
+    assert (old.state, old.machine_id) == (LeaseState.RETURNING, "m1")
+    assert new.state is LeaseState.INTENDED
+
+
+@pytest.mark.parametrize(
+    "error", [ProviderDown("502"), RateLimited("slow down"), ValueError("no JSON")], ids=repr
+)
+def test_an_answer_that_proves_nothing_is_looked_into(stage: Stage, error: Exception) -> None:
+    stage.cloud.errors["create"] = [error]
+    stage.begin()
+
+    stage.drive(2)
+
+    assert stage.run.state is State.LOOKING
+    assert stage.first.state is LeaseState.INTENDED
+
+
+def test_a_key_that_cannot_be_kept_rents_nothing(stage: Stage) -> None:
+    stage.crate.refusal = GpuleaseError("the disk is full")
+    stage.begin()
+
+    stage.drive(2)
+
+    assert stage.run.outcome is Outcome.REFUSED
+    assert stage.cloud.said("create") == []
