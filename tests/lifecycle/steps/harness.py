@@ -53,6 +53,7 @@ class Cloud:
     console: str = ""
     loses_reply: bool = False
     ignores_delete: bool = False
+    lingers_s: float = 0.0  # in the list, longer than `list_lag_s` promises
     errors: dict[str, list[Exception]] = field(default_factory=dict)  # call → its next errors
     bill: list[Charge] = field(default_factory=list)
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -100,7 +101,7 @@ class Cloud:
 
     def list_machines(self) -> list[Machine]:
         self._call("list", "")
-        lag_s, now_s = self.capabilities.list_lag_s, self.clock.now_s()
+        lag_s, now_s = self.capabilities.list_lag_s + self.lingers_s, self.clock.now_s()
         return [m for m in self.machines.values() if self.gone_s.get(m.id, now_s) + lag_s > now_s]
 
     def delete_machine(self, machine_id: str) -> None:
@@ -227,18 +228,13 @@ class Stage:
         made = replace(run(leases=(lease(),)), **changes)  # type: ignore[arg-type]
         self.journal.add(made, [], lambda standing: None, 0.0)
 
-    def begin_held(self, state: State, *, lease_changes: dict[str, object], **run: object) -> None:
-        """Record a run whose machine `m1` is rented."""
+    def begin_held(self, state: State, changes: dict[str, object], **run: object) -> None:
+        """Record a run whose machine `m1` is rented; `changes` are of its lease."""
         machine = self.cloud.add("label-0")
-        held: dict[str, object] = {
-            "state": LeaseState.HELD,
-            "machine_id": machine.id,
-            "sent_s": NOW_S,
-            "began_s": NOW_S,
-            "usd_per_hour": Decimal("0.60"),
-        }
-        held.update(lease_changes)
-        self.begin(**{"state": state, "leases": (lease(**held),), "heard_s": NOW_S, **run})
+        held = lease(state=LeaseState.HELD, machine_id=machine.id, sent_s=NOW_S, began_s=NOW_S)
+        held = replace(held, usd_per_hour=machine.usd_per_hour)
+        held = replace(held, **changes)  # type: ignore[arg-type]
+        self.begin(**{"state": state, "leases": (held,), "heard_s": NOW_S, **run})
 
     @property
     def run(self) -> Run:

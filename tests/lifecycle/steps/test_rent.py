@@ -79,7 +79,7 @@ def test_a_machine_whose_reply_was_lost_is_adopted_by_its_label(stage: Stage) ->
     stage.begin()
 
     stage.drive(2)
-    assert stage.run.state is State.LOOKING
+    assert stage.first.state is LeaseState.INTENDED
     stage.drive()
 
     assert stage.run.state is State.BOOTING

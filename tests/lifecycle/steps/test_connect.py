@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.lifecycle.deadlines import LOGIN_S
+from orchestrator.providers.base import MachineStatus
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.steps.harness import ADDRESS, CAPABILITIES, HOST_KEY, Stage
+from tests.runs.samples import RUN_ID
+
+PINNED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "B" * 43
+
+
+def booting(stage: Stage, **changes: object) -> None:
+    stage.begin_held(State.BOOTING, changes)
+
+
+def is_given_up(stage: Stage, why: str) -> bool:
+    """Whether the machine goes back and the next offer is tried."""
+    old, new = stage.run.leases
+    assert why in old.why_ended
+    return old.state is LeaseState.RETURNING and new.offer.id == "RTX 4090 x2"
+
+
+def test_the_host_key_of_the_boot_log_is_pinned_before_the_login(stage: Stage) -> None:
+    stage.cloud.console = f"booting\n{PINNED} root@box\nready\n"
+    booting(stage)
+
+    stage.drive()
+
+    assert stage.run.state is State.SHIPPING
+    assert (stage.first.host_key, stage.first.host_key_by) == (PINNED, "boot log")
+    assert (stage.first.ssh_host, stage.first.ssh_port) == ("192.0.2.1", 2222)
+
+
+def test_without_a_key_in_the_boot_log_the_first_one_seen_is_pinned(stage: Stage) -> None:
+    booting(stage)
+
+    stage.drive(2)
+    assert stage.run.state is State.BOOTING
+    stage.drive()
+
+    assert stage.run.state is State.SHIPPING
+    assert (stage.first.host_key, stage.first.host_key_by) == (HOST_KEY, "first use")
+
+
+def test_no_address_and_no_sshd_yet_is_no_failure(stage: Stage) -> None:
+    stage.cloud.address = None
+    booting(stage)
+    stage.after(30)
+    assert stage.run.waiting == "the machine boots"
+
+    stage.box.fault = Unreachable("refused")
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], address=ADDRESS)
+    stage.after(2)
+    stage.after(2)
+    stage.after(2)
+    assert "sshd does not answer yet" in stage.run.waiting
+    stage.box.fault = None
+    stage.after(1)
+
+    assert stage.run.state is State.SHIPPING
+
+
+def test_another_host_key_than_the_pinned_one_gives_the_machine_up(stage: Stage) -> None:
+    stage.cloud.console = PINNED
+    stage.box.fault = HostKeyMismatch("another host key than the pinned one")
+    booting(stage)
+
+    stage.drive()
+
+    assert is_given_up(stage, "another host key")
+
+
+def test_a_machine_that_never_boots_is_given_up_with_its_boot_log(stage: Stage) -> None:
+    stage.cloud.address = None
+    stage.cloud.console = "kernel panic\n"
+    booting(stage)
+    stage.after(CAPABILITIES.boot_deadline_s)
+    assert stage.run.state is State.BOOTING
+
+    stage.after(1)
+
+    assert is_given_up(stage, "nobody could log in within 8 min")
+    assert (stage.home / "boot-m1.log").read_text() == "kernel panic\n"
+
+
+def test_a_machine_with_an_address_gets_some_time_more(stage: Stage) -> None:
+    stage.box.fault = Unreachable("refused")
+    booting(stage, ssh_host="192.0.2.1", host_key=PINNED)
+
+    stage.after(CAPABILITIES.boot_deadline_s + LOGIN_S)
+    assert stage.run.state is State.BOOTING
+    stage.after(1)
+
+    assert is_given_up(stage, "nobody could log in within 12 min")
+
+
+def test_a_machine_that_the_provider_calls_failed_is_given_up(stage: Stage) -> None:
+    booting(stage)
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], status=MachineStatus.FAILED)
+
+    stage.drive()
+
+    assert is_given_up(stage, "the provider says that it is failed")
+    stage.drive()
+    assert stage.cloud.said("delete") == ["m1"]
+
+
+def test_a_machine_not_listed_yet_is_waited_for(stage: Stage) -> None:
+    booting(stage)
+    machine = stage.cloud.machines.pop("m1")
+
+    stage.drive()
+    assert stage.run.state is State.BOOTING
+    stage.cloud.machines["m1"] = machine
+    stage.after(2)
+    stage.drive(2)
+
+    assert stage.run.state is State.SHIPPING
+
+
+def test_a_machine_that_vanished_is_given_up_after_the_lists_lag(stage: Stage) -> None:
+    booting(stage)
+    stage.cloud.machines.clear()
+
+    stage.drive()
+    stage.after(CAPABILITIES.list_lag_s - 1)
+    assert stage.run.state is State.BOOTING
+    stage.after(1)
+
+    assert is_given_up(stage, "the machine vanished while it booted")
+
+
+def test_a_cancelled_run_gives_its_booting_machine_back(stage: Stage) -> None:
+    booting(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.CANCELLED)
+    assert stage.first.state is LeaseState.RETURNING

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from orchestrator.errors import ProviderDown
+from orchestrator.providers.base import Charge
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, Outcome, State
+from tests.lifecycle.steps.harness import CAPABILITIES, Stage
+from tests.runs.samples import NOW_S
+
+LAG_S = CAPABILITIES.list_lag_s
+
+
+def returning(stage: Stage, **changes: object) -> None:
+    """A run that only waits for its machine to be proven gone."""
+    lease = {"state": LeaseState.RETURNING, **changes}
+    stage.begin_held(State.RETURNING, lease, outcome=Outcome.SUCCEEDED)
+
+
+def is_over(run: Run) -> bool:
+    return run.state is State.ENDED
+
+
+def test_an_accepted_delete_does_not_close_the_lease(stage: Stage) -> None:
+    stage.cloud.ignores_delete = True
+    returning(stage)
+
+    stage.drive()
+    stage.after(1)
+
+    assert stage.cloud.said("delete") == ["m1"]
+    assert stage.first.delete_accepted_s == NOW_S
+    assert (stage.first.state, stage.run.state) == (LeaseState.RETURNING, State.RETURNING)
+
+
+def test_a_machine_that_lives_on_is_asked_to_end_again_and_again(stage: Stage) -> None:
+    stage.cloud.ignores_delete = True
+    returning(stage)
+
+    stage.drive()
+    stage.after(4)
+    assert len(stage.cloud.said("delete")) == 1
+    stage.after(1)
+    assert len(stage.cloud.said("delete")) == 2
+    stage.after(600)
+    assert len(stage.cloud.said("delete")) == 3
+    assert stage.first.delete_tries == 3
+
+
+def test_gone_needs_the_id_and_a_list_that_is_old_enough_to_know(stage: Stage) -> None:
+    returning(stage)
+
+    stage.drive()
+    stage.after(1)
+    stage.after(LAG_S - 1)
+    assert stage.first.state is LeaseState.RETURNING
+    assert stage.cloud.said("list") == []
+    stage.after(1)
+
+    assert (stage.first.state, stage.first.returned_by) == (LeaseState.CLOSED, "provider")
+    assert stage.first.gone_s == NOW_S + LAG_S + 1
+    assert "m1 is proven gone" in stage.events()
+
+
+def test_the_run_ends_once_its_machine_is_proven_gone(stage: Stage) -> None:
+    returning(stage)
+
+    ended = stage.until(is_over)
+
+    assert ended.outcome is Outcome.SUCCEEDED
+    assert not ended.is_open
+    assert [entry.usd for entry in stage.journal.entries()] == [stage.first.upper_usd(0)]
+
+
+def test_time_asleep_is_no_time_for_a_list_to_catch_up(stage: Stage) -> None:
+    returning(stage)
+    stage.drive()
+    stage.after(1)
+
+    stage.clock.advance(3600, asleep=True)
+    stage.drive()
+
+    assert stage.first.state is LeaseState.RETURNING
+
+
+def test_one_miss_is_noise_where_the_provider_says_so(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, one_miss_is_noise=True)
+    returning(stage)
+    stage.drive()
+    stage.after(1)
+
+    stage.after(LAG_S)
+    assert (stage.first.misses, stage.first.state) == (1, LeaseState.RETURNING)
+    stage.after(1)
+    stage.after(4)
+    assert stage.first.state is LeaseState.RETURNING
+    stage.after(1)
+
+    assert (stage.first.misses, stage.first.state) == (2, LeaseState.CLOSED)
+
+
+def test_a_machine_that_is_back_after_one_miss_starts_the_proof_anew(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, one_miss_is_noise=True)
+    returning(stage)
+    stage.drive()
+    stage.after(1)
+    stage.after(LAG_S)
+    assert stage.first.misses == 1
+
+    del stage.cloud.gone_s["m1"]
+    stage.after(1)
+
+    assert (stage.first.misses, stage.first.unknown_s) == (0, None)
+    assert len(stage.cloud.said("delete")) == 2
+
+
+def test_a_machine_that_is_still_listed_is_not_gone(stage: Stage) -> None:
+    returning(stage)
+    stage.drive()
+    stage.after(1)
+    stage.cloud.lingers_s = 60.0
+
+    stage.after(LAG_S)
+
+    assert stage.run.waiting == "still listed"
+    assert stage.first.state is LeaseState.RETURNING
+    assert stage.until(is_over).returning == ()
+    assert (stage.first.gone_s or 0.0) > NOW_S + LAG_S + 60
+
+
+def test_another_accounts_key_proves_nothing(stage: Stage) -> None:
+    returning(stage)
+    stage.cloud.account = "user:u2"
+    stage.cloud.end("m1")
+
+    stage.after(LAG_S)
+    stage.after(3600)
+
+    assert stage.first.state is LeaseState.RETURNING
+    assert "another account" in "".join(stage.run.notes)
+
+
+def test_a_key_that_may_be_another_accounts_proves_nothing(stage: Stage) -> None:
+    returning(stage, account="user:u1,key:one")
+    stage.cloud.account = "key:two"
+    stage.cloud.end("m1")
+
+    stage.after(LAG_S)
+    stage.after(3600)
+    assert stage.first.state is LeaseState.RETURNING
+    assert stage.run.waiting == "the key that rented is needed"
+
+    stage.cloud.account = "user:u1,key:two"
+    assert stage.until(is_over).outcome is Outcome.SUCCEEDED
+
+
+def test_a_provider_that_is_down_is_asked_until_it_is_back(stage: Stage) -> None:
+    stage.cloud.errors = {"get": [ProviderDown("502")] * 4, "delete": [ProviderDown("503")]}
+    returning(stage)
+
+    ended = stage.until(is_over)
+
+    assert ended.leases[0].state is LeaseState.CLOSED
+    assert stage.cloud.said("delete") == ["m1", "m1"]
+
+
+def test_a_fresh_process_goes_on_with_the_return(stage: Stage) -> None:
+    returning(stage)
+    stage.drive()
+    stage.restart()
+
+    stage.until(is_over)
+
+    assert stage.cloud.said("delete") == ["m1"]
+
+
+def test_a_machine_that_ended_itself_is_bounded_by_the_bill(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, billing_lag_s=1800.0)
+    stage.cloud.bill = [
+        Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50")),
+        Charge("other", NOW_S, NOW_S + 3600, Decimal(9)),
+    ]
+    returning(stage)
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.returned_by == "machine"
+    assert stage.first.unknown_s == stage.first.deadline_s
+    assert stage.first.billed_usd == Decimal("0.50")
+    assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("1.10")
+
+
+def test_without_a_bill_a_machine_that_ended_itself_counts_until_it_was_missed(
+    stage: Stage,
+) -> None:
+    returning(stage)
+    stage.cloud.end("m1")
+    stage.clock.advance(36_000, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.bound_usd is None
+    assert stage.first.upper_usd(0) >= Decimal("6.00")
+    assert stage.first.cost_usd(0) == Decimal("1.20")
