@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from orchestrator.clock import FakeClock
+from orchestrator.errors import ProviderDown
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.reaper import PAST_DEADLINE_S, Reaper, Whose, classify
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.states import LeaseState, State
+from orchestrator.store.journal import Journal
+from tests.lifecycle.clouds import SmallCloud, label, machine
+from tests.runs.samples import NOW_S, lease, run
+
+
+def reaper(cloud: SmallCloud, journal: Journal) -> Reaper:
+    clock = FakeClock(NOW_S)
+    return Reaper(Accounts(lambda _: cloud, clock), journal, clock, "homeid")
+
+
+def add(journal: Journal, *leases: Lease, state: State = State.ENDED) -> None:
+    journal.add(run(state=state, leases=leases), [], lambda _: None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("leases", "whose"),
+    [
+        ([lease(label(), state=LeaseState.HELD, machine_id="m1")], Whose.OURS),
+        ([lease(label(), state=LeaseState.INTENDED)], Whose.OURS),
+        ([lease(label(), state=LeaseState.HELD, machine_id="other")], Whose.ORPHAN),
+        ([lease(label(), state=LeaseState.CLOSED, machine_id="m1")], Whose.ORPHAN),
+        ([lease(label(), state=LeaseState.TOMBSTONE)], Whose.ORPHAN),
+        ([], Whose.ORPHAN),
+    ],
+)
+def test_under_our_label_only_an_open_lease_makes_a_machine_ours(
+    leases: list[Lease], whose: Whose
+) -> None:
+    assert classify("runpod", machine(label=label()), leases, "homeid").whose is whose
+
+
+def test_another_home_and_a_stranger_are_told_apart() -> None:
+    other = classify("runpod", machine(label=label("others")), [], "homeid")
+    stranger = classify("runpod", machine(label="my-notebook"), [], "homeid")
+
+    assert (other.whose, stranger.whose) == (Whose.ELSEWHERE, Whose.FOREIGN)
+
+
+@pytest.mark.parametrize("name", [None, "my-notebook", "gl1-nearly"])
+@pytest.mark.parametrize("past_deadline", [True, False])
+def test_a_foreign_machine_is_never_returned(name: str | None, past_deadline: bool) -> None:
+    found = classify("runpod", machine(label=name), [], "homeid")
+
+    assert not found.may_return(NOW_S + 1e9, past_deadline=past_deadline)
+
+
+def test_another_homes_machine_is_returned_only_15_minutes_after_its_deadline() -> None:
+    found = classify("runpod", machine(label=label("others", deadline_s=NOW_S)), [], "homeid")
+
+    assert PAST_DEADLINE_S == 15 * 60
+    assert not found.may_return(NOW_S + 900, past_deadline=True)
+    assert found.may_return(NOW_S + 901, past_deadline=True)
+    assert not found.may_return(NOW_S + 901, past_deadline=False)
+
+
+def test_an_account_that_fails_is_told_and_does_not_end_the_look(journal: Journal) -> None:
+    down, up = SmallCloud(), SmallCloud([machine(label=label())])
+    down.fault = ProviderDown("no answer")
+    clouds = {"down": down, "up": up}
+    looking = replace(
+        reaper(up, journal), accounts=Accounts(lambda name: clouds[name], FakeClock())
+    )
+
+    found, failures = looking.look(["down", "up"])
+
+    assert [(one.provider, one.whose) for one in found] == [("up", Whose.ORPHAN)]
+    assert failures == ["down: no answer"]
+
+
+def test_a_machine_is_ended_until_the_provider_says_gone(journal: Journal) -> None:
+    cloud = SmallCloud([machine(label=label())])
+    ending = reaper(cloud, journal)
+    told: list[str] = []
+
+    gone = ending.end(ending.look(["runpod"])[0][0], told.append)
+
+    assert gone and cloud.machines == {}
+    assert told == ["runpod: asked to end m1", "runpod: m1 is gone"]
+
+
+def test_silence_of_the_provider_is_no_proof(journal: Journal) -> None:
+    cloud = SmallCloud([machine(label=label())])
+    ending = reaper(cloud, journal)
+    found = ending.look(["runpod"])[0][0]
+    cloud.fault = ProviderDown("no answer")
+
+    assert not ending.end(found, lambda _: None)
+
+
+def test_a_machine_under_a_tombstone_goes_on_its_way_back(journal: Journal) -> None:
+    add(journal, lease(label(), state=LeaseState.TOMBSTONE, sent_s=NOW_S))
+    cloud = SmallCloud([machine(label=label())])
+    passing = reaper(cloud, journal)
+
+    passing.return_known("runpod", passing.accounts.snapshot("runpod"))
+
+    after = journal.run("runid123")
+    assert [(one.state, one.machine_id) for one in after.leases] == [(LeaseState.RETURNING, "m1")]
+    assert after.is_open and "abandoned label" in after.notes[0]
+    assert after.upper_usd(NOW_S + 3600) == Decimal("0.60")
+
+
+def test_a_second_machine_under_a_closed_lease_is_deleted(journal: Journal) -> None:
+    add(journal, lease(label(), state=LeaseState.CLOSED, machine_id="m1"))
+    cloud = SmallCloud([machine("m2", label())])
+    passing = reaper(cloud, journal)
+
+    passing.return_known("runpod", passing.accounts.snapshot("runpod"))
+
+    assert cloud.deleted == ["m2"]
+
+
+def test_the_automatic_pass_leaves_everything_else_alone(journal: Journal) -> None:
+    add(journal, lease(label(), state=LeaseState.HELD, machine_id="m1"), state=State.BOOTING)
+    unknown = label(deadline_s=NOW_S + 60)
+    cloud = SmallCloud(
+        [
+            machine("m1", label()),
+            machine("m2", unknown),
+            machine("m3", label("others")),
+            machine("m4", "my-notebook"),
+        ]
+    )
+    passing = reaper(cloud, journal)
+
+    passing.return_known("runpod", passing.accounts.snapshot("runpod"))
+
+    assert cloud.deleted == []
