@@ -30,7 +30,7 @@ def test_stock_is_for_the_asked_count_cloud_cuda_and_country(api: Api) -> None:
     assert availability("L4", count="8") == "LOW"
     assert availability("L4", count="9") == "NONE"
     assert availability("L4", cloud="COMMUNITY") == "NONE"
-    assert availability("L4", minCudaVersion="13") == "NONE"
+    assert availability("L4", minCudaVersion="14") == "NONE"
     asked = AVAILABLE | {"countryCodes": "RO"}
     centers = api.get("/catalog/gpus/NVIDIA%20L4", params=asked).json()["dataCenters"]
     assert [center["id"] for center in centers] == ["EU-RO-1"]

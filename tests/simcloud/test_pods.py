@@ -101,7 +101,7 @@ def test_a_list_that_lags_misses_the_new_and_shows_the_ended(
         ({"cpu": {"id": "cpu5c", "vcpuCount": 2}}, 400, "exactly one"),
         ({"gpu": {"id": "NVIDIA L4"}}, 400, NO_CAPACITY),
         ({"gpu": {"id": "NVIDIA L4", "count": 9}}, 400, NO_CAPACITY),
-        ({"gpu": {"id": "NVIDIA L4", "count": 1, "minCudaVersion": "13.0"}}, 400, NO_CAPACITY),
+        ({"gpu": {"id": "NVIDIA L4", "count": 1, "minCudaVersion": "13.9"}}, 400, NO_CAPACITY),
         ({"gpu": {"id": "NVIDIA L4", "count": 1, "minCudaVersion": "12"}}, 422, "major.minor"),
         ({"gpu": {"id": "NVIDIA Z9", "count": 1}}, 400, "unknown gpu"),
         ({"cloud": "COMMUNITY"}, 400, NO_CAPACITY),
