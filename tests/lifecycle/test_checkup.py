@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.clock import FakeClock
+from orchestrator.errors import BadCredentials, MissingCredentials, SpecError
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.checkup import Finding, check_computer, check_job
+from orchestrator.lifecycle.driver import driver_lock
+from orchestrator.lifecycle.plan import Material
+from orchestrator.spec.job import Job
+from orchestrator.store.home import open_home
+from tests.lifecycle.clouds import SmallCloud, machine
+from tests.lifecycle.jobs import material, own_code, tickets, tickets_with_two_slips
+
+
+def of(findings: list[Finding], what: str) -> list[tuple[bool | None, str]]:
+    return [(ok, found) for name, ok, found, _ in findings if name == what]
+
+
+def computer(home: Path, clouds: dict[str, SmallCloud]) -> list[Finding]:
+    clock = FakeClock()
+    accounts = Accounts(lambda name: clouds[name], clock)
+    return check_computer(open_home(home), accounts, list(clouds), clock)
+
+
+def test_a_good_job_shows_its_rows_and_labels(tmp_path: Path) -> None:
+    findings = check_job(tickets(tmp_path), material)
+
+    assert of(findings, "spec") == [(True, "finetune tickets")]
+    assert of(findings, "data")[-1][1].startswith("6 rows to train on, 6 to evaluate on")
+    assert of(findings, "labels") == [(True, "2: a 3, b 3")]
+    assert all(ok is not False for _, ok, _, _ in findings)
+
+
+def test_bad_data_is_told_in_full_and_the_model_is_not_asked_for(tmp_path: Path) -> None:
+    def never(job: Job) -> Material:
+        raise AssertionError("not asked for")
+
+    job = tickets(tmp_path)
+    (tmp_path / "train.jsonl").write_text(tickets_with_two_slips())
+
+    problems = [found for ok, found in of(check_job(job, never), "data") if ok is False]
+
+    assert len(problems) >= 2
+    assert any("train.jsonl:7" in problem for problem in problems)
+
+
+def test_own_code_shows_what_would_be_sent(tmp_path: Path) -> None:
+    [(ok, size)] = of(check_job(own_code(tmp_path), material), "code")
+
+    assert ok and size.startswith("1 files") and "train.py" in size
+
+
+def test_what_is_wrong_with_a_model_is_a_finding_with_its_hint(tmp_path: Path) -> None:
+    def unknown(job: Job) -> Material:
+        raise SpecError(["no such model", "no such revision"], hint="look at the hub")
+
+    def gated(job: Job) -> Material:
+        raise MissingCredentials("the model is gated", hint="gpulease login huggingface")
+
+    job = tickets(tmp_path)
+
+    assert of(check_job(job, unknown), "model") == [
+        (False, "no such model"),
+        (False, "no such revision"),
+    ]
+    assert check_job(job, gated)[-1] == (
+        "model",
+        False,
+        "the model is gated",
+        "gpulease login huggingface",
+    )
+
+
+def test_a_computer_without_keys_is_told_how_to_log_in(tmp_path: Path) -> None:
+    findings = computer(tmp_path / "home", {})
+
+    assert findings[-1] == ("keys", None, "no provider has a key", "gpulease login runpod")
+    assert of(findings, "home")[0][0] is True
+
+
+def test_accounts_show_what_burns_and_a_refused_key_is_one_finding(tmp_path: Path) -> None:
+    burning, refused = SmallCloud([machine("m1"), machine("m2")]), SmallCloud()
+    refused.fault = BadCredentials("the key is refused")
+
+    findings = computer(tmp_path / "home", {"burning": burning, "refused": refused})
+
+    assert of(findings, "burning") == [(True, "2 machines, $1.20/h")]
+    assert of(findings, "refused") == [(False, "the key is refused")]
+
+
+def test_a_living_driver_is_seen(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert of(computer(home, {}), "driver") == [(True, "not needed now")]
+
+    with driver_lock(home):
+        assert of(computer(home, {}), "driver") == [(True, "lives")]
+
+
+def test_a_copied_home_is_a_finding(tmp_path: Path) -> None:
+    open_home(tmp_path / "home", computer="another computer")
+
+    assert of(computer(tmp_path / "home", {}), "home")[0][0] is False

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.simcloud.hub import HubServer, serve_hub
+from infra.simcloud.hub_models import MINILM_ID, HostedModel, minilm_folder
+from orchestrator.errors import SpecError
+from orchestrator.lifecycle.material import prepare
+from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
+from orchestrator.spec.job import Job
+from orchestrator.spec.load import load_job
+from orchestrator.spec.packaged import packaged
+from tests.lifecycle.jobs import own_code, tickets, tickets_with_two_slips
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    server = serve_hub(models=[HostedModel(MINILM_ID, minilm_folder())])
+    yield server
+    server.close()
+
+
+def prepared(job: Job, hub: HubServer, tmp_path: Path) -> Material:
+    return prepare(job, cache_dir=tmp_path / "cache", endpoint=hub.url, token=None)
+
+
+def test_the_quickstart_is_sized_from_its_data_and_its_model(
+    hub: HubServer, tmp_path: Path
+) -> None:
+    made = prepared(load_job(packaged("jobs") / "quickstart" / "job.yaml"), hub, tmp_path)
+
+    launch = made.launch
+    assert launch.columns == {"text": "text", "label": "label"}
+    assert (launch.model_id, launch.model_revision) == (MINILM_ID, hub.commit(MINILM_ID))
+    assert launch.model_endpoint == hub.url and launch.allow_cpu
+    assert launch.program == "text-classification" and set(launch.requirements) == {"cpu", "cuda"}
+    assert made.footprint is not None and made.footprint.steps == 90
+    assert made.footprint.result_bytes > 80 << 20 and launch.result_bytes > 80 << 20
+    assert ("parameters", "22.7 M") in made.sizing
+    assert 0 < made.need.gpu_memory_gib < 8 and made.need.cuda == launch.cuda
+
+
+def test_every_problem_of_the_data_is_told_before_the_hub_is_asked(tmp_path: Path) -> None:
+    job = tickets(tmp_path)
+    (tmp_path / "train.jsonl").write_text(tickets_with_two_slips())
+
+    with pytest.raises(SpecError) as caught:
+        prepare(job, cache_dir=tmp_path, endpoint="http://127.0.0.1:9", token=None)
+
+    assert len(caught.value.problems) >= 2
+
+
+def test_an_unknown_model_is_a_mistake_of_the_job(hub: HubServer, tmp_path: Path) -> None:
+    tickets(tmp_path)
+    path = tmp_path / "job.yaml"
+    path.write_text(path.read_text().replace("all-MiniLM-L6-v2", "no-such-model"))
+
+    with pytest.raises(SpecError, match="no-such-model"):
+        prepared(load_job(path), hub, tmp_path)
+
+
+def test_a_model_folder_travels_instead_of_a_download(hub: HubServer, tmp_path: Path) -> None:
+    tickets(tmp_path)
+    path = tmp_path / "job.yaml"
+    model = f"model: {minilm_folder()}"
+    path.write_text(path.read_text().replace(f"model: {MINILM_ID}", model))
+
+    launch = prepared(load_job(path), hub, tmp_path).launch
+
+    assert (launch.model_folder, launch.model_id) == (str(minilm_folder()), "")
+
+
+def test_wishes_of_the_job_reach_the_launch_and_the_need(hub: HubServer, tmp_path: Path) -> None:
+    more = "artifacts: {hold: 5m}\ncheckpoints: {every: 3m}\nimage: org/own:1\ntrust: secure\n"
+
+    made = prepared(tickets(tmp_path, more), hub, tmp_path)
+
+    assert (made.launch.hold_s, made.launch.checkpoint_every_s) == (300.0, 180.0)
+    assert (made.launch.image, made.need.trust) == ("org/own:1", "secure")
+
+
+def test_own_code_is_not_sized_and_the_plan_says_so(hub: HubServer, tmp_path: Path) -> None:
+    made = prepared(own_code(tmp_path), hub, tmp_path)
+
+    assert made.footprint is None and made.sizing == ()
+    assert made.launch.image == DEFAULT_IMAGE and made.launch.command == ("python train.py",)
+    assert made.launch.requirements == {} and "not known" in made.warnings[0]
