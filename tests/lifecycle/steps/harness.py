@@ -263,6 +263,9 @@ class Stage:
             self.clock.advance(max(seconds or 0.0, 0.01))
         return self.run
 
+    def state(self) -> State:
+        return self.run.state
+
     def events(self) -> str:
         return "\n".join(text for _, text in self.journal.events(RUN_ID))
 

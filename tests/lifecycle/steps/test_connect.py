@@ -29,7 +29,7 @@ def test_the_host_key_of_the_boot_log_is_pinned_before_the_login(stage: Stage) -
 
     stage.drive()
 
-    assert stage.run.state is State.SHIPPING
+    assert stage.state() is State.SHIPPING
     assert (stage.first.host_key, stage.first.host_key_by) == (PINNED, "boot log")
     assert (stage.first.ssh_host, stage.first.ssh_port) == ("192.0.2.1", 2222)
 
@@ -38,10 +38,10 @@ def test_without_a_key_in_the_boot_log_the_first_one_seen_is_pinned(stage: Stage
     booting(stage)
 
     stage.drive(2)
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
     stage.drive()
 
-    assert stage.run.state is State.SHIPPING
+    assert stage.state() is State.SHIPPING
     assert (stage.first.host_key, stage.first.host_key_by) == (HOST_KEY, "first use")
 
 
@@ -60,7 +60,7 @@ def test_no_address_and_no_sshd_yet_is_no_failure(stage: Stage) -> None:
     stage.box.fault = None
     stage.after(1)
 
-    assert stage.run.state is State.SHIPPING
+    assert stage.state() is State.SHIPPING
 
 
 def test_another_host_key_than_the_pinned_one_gives_the_machine_up(stage: Stage) -> None:
@@ -78,7 +78,7 @@ def test_a_machine_that_never_boots_is_given_up_with_its_boot_log(stage: Stage) 
     stage.cloud.console = "kernel panic\n"
     booting(stage)
     stage.after(CAPABILITIES.boot_deadline_s)
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
 
     stage.after(1)
 
@@ -91,7 +91,7 @@ def test_a_machine_with_an_address_gets_some_time_more(stage: Stage) -> None:
     booting(stage, ssh_host="192.0.2.1", host_key=PINNED)
 
     stage.after(CAPABILITIES.boot_deadline_s + LOGIN_S)
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
     stage.after(1)
 
     assert is_given_up(stage, "nobody could log in within 12 min")
@@ -113,12 +113,12 @@ def test_a_machine_not_listed_yet_is_waited_for(stage: Stage) -> None:
     machine = stage.cloud.machines.pop("m1")
 
     stage.drive()
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
     stage.cloud.machines["m1"] = machine
     stage.after(2)
     stage.drive(2)
 
-    assert stage.run.state is State.SHIPPING
+    assert stage.state() is State.SHIPPING
 
 
 def test_a_machine_that_vanished_is_given_up_after_the_lists_lag(stage: Stage) -> None:
@@ -127,7 +127,7 @@ def test_a_machine_that_vanished_is_given_up_after_the_lists_lag(stage: Stage) -
 
     stage.drive()
     stage.after(CAPABILITIES.list_lag_s - 1)
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
     stage.after(1)
 
     assert is_given_up(stage, "the machine vanished while it booted")

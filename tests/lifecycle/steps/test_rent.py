@@ -25,7 +25,7 @@ def lost(stage: Stage) -> None:
     stage.cloud.errors["create"] = [OutcomeUnknown("the connection broke")]
     stage.begin()
     stage.drive(2)
-    assert stage.run.state is State.LOOKING
+    assert stage.state() is State.LOOKING
 
 
 def test_the_intent_is_durable_before_the_provider_is_called(stage: Stage) -> None:
@@ -33,7 +33,7 @@ def test_the_intent_is_durable_before_the_provider_is_called(stage: Stage) -> No
 
     stage.drive()
 
-    assert stage.run.state is State.RENTING
+    assert stage.state() is State.RENTING
     assert stage.first.intent
     assert stage.first.sent_s == NOW_S
     assert stage.cloud.said("create") == []
@@ -45,7 +45,7 @@ def test_a_recorded_intent_is_sent_once_and_the_machine_is_held(stage: Stage) ->
     stage.drive(2)
 
     assert stage.cloud.said("create") == ["label-0"]
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
     assert (stage.first.state, stage.first.machine_id) == (LeaseState.HELD, "m1")
     assert stage.first.began_s == NOW_S
 
@@ -57,7 +57,7 @@ def test_a_process_that_finds_an_intent_of_another_only_looks(stage: Stage) -> N
 
     stage.drive(2)
 
-    assert stage.run.state is State.LOOKING
+    assert stage.state() is State.LOOKING
     assert stage.cloud.said("create") == []
     assert stage.cloud.said("list") == [""]
 
@@ -82,7 +82,7 @@ def test_a_machine_whose_reply_was_lost_is_adopted_by_its_label(stage: Stage) ->
     assert stage.first.state is LeaseState.INTENDED
     stage.drive()
 
-    assert stage.run.state is State.BOOTING
+    assert stage.state() is State.BOOTING
     assert stage.first.machine_id == "m1"
     assert stage.cloud.said("create") == ["label-0"]
 
@@ -106,7 +106,7 @@ def test_nothing_found_after_the_settling_time_is_a_tombstone_and_a_new_label(
     stage.drive()
 
     stage.after(CAPABILITIES.settle_s - 1)
-    assert stage.run.state is State.LOOKING
+    assert stage.state() is State.LOOKING
     stage.after(1)
 
     old, new = stage.run.leases
@@ -124,7 +124,7 @@ def test_time_asleep_does_not_count_as_looking(stage: Stage) -> None:
 
     stage.drive()
 
-    assert stage.run.state is State.LOOKING
+    assert stage.state() is State.LOOKING
 
 
 def test_a_list_of_another_account_does_not_prove_that_nothing_was_rented(stage: Stage) -> None:
@@ -135,7 +135,7 @@ def test_a_list_of_another_account_does_not_prove_that_nothing_was_rented(stage:
     stage.drive()
     stage.after(CAPABILITIES.settle_s * 10)
 
-    assert stage.run.state is State.LOOKING
+    assert stage.state() is State.LOOKING
     assert "another account" in stage.run.waiting
 
 
@@ -233,7 +233,7 @@ def test_an_answer_that_proves_nothing_is_looked_into(stage: Stage, error: Excep
 
     stage.drive(2)
 
-    assert stage.run.state is State.LOOKING
+    assert stage.state() is State.LOOKING
     assert stage.first.state is LeaseState.INTENDED
 
 

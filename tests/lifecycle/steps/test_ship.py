@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.agent.protocol import GUARD_FILE
+from orchestrator.errors import AgentFault, RemoteError, SpecError, Unreachable
+from orchestrator.providers.base import Capabilities, GuardWay
+from orchestrator.remote.shell import Reply
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.steps.harness import Stage, armed
+from tests.runs.samples import RUN_ID, launch
+
+ONE_GPU = Reply(0, b"NVIDIA GeForce RTX 4090, 24564 MiB, 570.86\n", b"")
+NO_GPU = Reply(127, b"", b"nvidia-smi: not found\n")
+ALLOW_CPU = replace(launch(), allow_cpu=True)
+START = "python3 agent.pyz start"
+
+
+def shipping(stage: Stage, **changes: object) -> None:
+    """A machine with a GPU and an armed guard, to which nothing was sent."""
+    stage.box.files = armed()
+    stage.box.replies = {"nvidia-smi": ONE_GPU}
+    stage.begin_held(State.SHIPPING, {}, **changes)
+
+
+def assert_unfit(stage: Stage, why: str) -> None:
+    old, new = stage.run.leases
+    assert why in old.why_ended
+    assert (old.state, new.offer.id) == (LeaseState.RETURNING, "RTX 4090 x2")
+    assert stage.crate.shipped == []
+
+
+def test_a_fit_machine_gets_everything_and_the_agent_is_started(stage: Stage) -> None:
+    shipping(stage)
+
+    stage.drive()
+
+    assert stage.state() is State.SETTING_UP
+    assert (stage.run.device, stage.first.guard) == ("cuda", "plausible")
+    assert stage.first.did_work
+    assert stage.crate.shipped == ["label-0"]
+    assert stage.box.commands[-1] == START
+
+
+def test_a_machine_without_its_gpu_is_unfit(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.replies = {"nvidia-smi": NO_GPU}
+
+    stage.drive()
+
+    assert_unfit(stage, "no working GPU")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "cuda", "device"),
+    [(ONE_GPU, 0, "cuda"), (ONE_GPU, 1, "cpu"), (NO_GPU, 1, "cpu")],
+    ids=["a working GPU", "a GPU without CUDA", "no GPU"],
+)
+def test_a_job_that_may_use_the_cpu_gets_what_works(
+    stage: Stage, gpu: Reply, cuda: int, device: str
+) -> None:
+    shipping(stage, launch=ALLOW_CPU)
+    stage.box.replies = {"nvidia-smi": gpu, "libcuda": Reply(cuda, b"", b"")}
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.device) == (State.SETTING_UP, device)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"not json", b"[]", armed("another label")[GUARD_FILE], b'{"label": "label-0"}'],
+    ids=["absent", "no JSON", "no object", "of another machine", "not ready"],
+)
+def test_a_machine_without_its_guard_is_unfit(stage: Stage, record: bytes) -> None:
+    shipping(stage)
+    stage.box.files[GUARD_FILE] = record
+
+    stage.drive()
+
+    assert_unfit(stage, "its guard is not armed")
+
+
+def test_a_job_that_accepts_it_runs_unguarded(stage: Stage) -> None:
+    shipping(stage, launch=replace(launch(), accept_unguarded=True))
+    stage.box.files.clear()
+
+    stage.drive()
+
+    assert (stage.run.state, stage.first.guard) == (State.SETTING_UP, "absent")
+
+
+def test_a_machine_that_costs_nothing_needs_no_guard(stage: Stage) -> None:
+    stage.cloud.capabilities = Capabilities(guard=GuardWay.AGENT, bills=False)
+    shipping(stage)
+    stage.box.files.clear()
+
+    stage.drive()
+
+    assert (stage.run.state, stage.first.guard) == (State.SETTING_UP, "not needed")
+
+
+def test_what_was_shipped_before_a_crash_is_not_shipped_again(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.say(event="phase", phase="setup", state="started")
+    stage.restart()
+
+    stage.drive()
+
+    assert stage.state() is State.SETTING_UP
+    assert (stage.crate.shipped, stage.box.commands) == ([], [])
+
+
+def test_a_connection_that_breaks_is_opened_again(stage: Stage) -> None:
+    shipping(stage)
+    stage.crate.fault = Unreachable("reset")
+    stage.drive()
+    assert stage.run.waiting == "the connection broke: reset"
+
+    stage.crate.fault = None
+    stage.after(2)
+
+    assert stage.state() is State.SETTING_UP
+    assert stage.crate.shipped == ["label-0"]
+
+
+def test_shipping_has_an_end(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.fault = Unreachable("reset")
+
+    stage.after(3600)
+    assert stage.state() is State.SHIPPING
+    stage.after(1)
+
+    assert "shipping took too long" in stage.first.why_ended
+    assert stage.first.state is LeaseState.RETURNING
+
+
+def test_an_agent_that_does_not_start_makes_the_machine_unfit(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.replies[START] = Reply(2, b"", b"run.json is not valid\n")
+
+    stage.drive()
+
+    old, _ = stage.run.leases
+    assert old.why_ended == "the agent did not start: run.json is not valid"
+    assert not old.did_work
+
+
+@pytest.mark.parametrize("error", [AgentFault("nonsense"), RemoteError("nonsense")], ids=repr)
+def test_a_machine_that_answers_nonsense_is_unfit(stage: Stage, error: RemoteError) -> None:
+    shipping(stage)
+    stage.crate.fault = error
+
+    stage.drive()
+
+    assert_unfit(stage, "nonsense")
+
+
+def test_files_that_cannot_be_sent_refuse_the_run(stage: Stage) -> None:
+    shipping(stage)
+    stage.crate.fault = SpecError(["train.jsonl is gone"])
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.REFUSED)
+    assert stage.run.failure is not None
+    assert stage.run.failure.problem == "train.jsonl is gone"
+
+
+def test_a_cancelled_run_ships_nothing(stage: Stage) -> None:
+    shipping(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+
+    stage.drive()
+
+    assert stage.run.outcome is Outcome.CANCELLED
+    assert stage.crate.shipped == []

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from orchestrator.agent.protocol import EXIT_FILE, STOP_FILE
+from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
+from orchestrator.remote.shell import Reply
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
+from tests.runs.samples import NOW_S, RUN_ID
+
+ALIVE = Reply(0, b'{"agent_alive": true}', b"")
+SILENT = Reply(0, b'{"agent_alive": false}', b"")
+
+
+def running(stage: Stage, state: State = State.RUNNING, **changes: object) -> None:
+    """A machine whose agent lives."""
+    stage.box.replies = {"guard-status": ALIVE}
+    stage.begin_held(state, {"did_work": True}, **changes)
+
+
+def stop_asked(stage: Stage) -> str:
+    asked = json.loads(stage.box.files.get(STOP_FILE, b"{}"))
+    return str(asked.get("reason", ""))
+
+
+def test_the_programs_start_makes_the_run_running(stage: Stage) -> None:
+    running(stage, State.SETTING_UP)
+    stage.box.say(event="phase", phase="setup", state="started")
+    stage.drive()
+    assert stage.state() is State.SETTING_UP
+
+    stage.box.say(event="phase", phase="program", state="started")
+    stage.drive()
+
+    assert stage.state() is State.RUNNING
+
+
+def test_progress_and_log_come_home(stage: Stage) -> None:
+    running(stage)
+    stage.box.files["log.txt"] = b"epoch 1\n"
+    stage.box.say(event="progress", step=4, steps=10, loss=0.5)
+
+    stage.drive()
+
+    assert stage.run.progress == {"step": 4.0, "steps": 10.0, "loss": 0.5}
+    assert (stage.home / "log.txt").read_bytes() == b"epoch 1\n"
+
+
+def test_events_are_read_once(stage: Stage) -> None:
+    running(stage)
+    stage.box.say(event="message", text="hello")
+    stage.drive(2)
+    stage.restart()
+    stage.drive()
+
+    assert stage.events().count("hello") == 1
+
+
+def test_the_programs_end_leads_to_collecting(stage: Stage) -> None:
+    running(stage)
+    stage.box.say(event="exited", why="finished", exit_code=0, ended_at=NOW_S)
+
+    stage.drive()
+
+    assert stage.state() is State.COLLECTING
+    assert stage.run.exit["exit_code"] == 0
+
+
+def test_lost_contact_ends_nothing_while_the_machine_lives(stage: Stage) -> None:
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+
+    for _ in range(20):
+        stage.after(60)
+    assert stage.state() is State.RUNNING
+    assert stage.run.waiting == "no contact: no route; the job goes on"
+    stage.box.fault = None
+    stage.box.say(event="progress", step=9)
+    stage.after(60)
+
+    assert (stage.run.progress["step"], stage.run.outcome) == (9.0, None)
+
+
+def test_a_machine_that_is_gone_is_host_lost_and_says_what_is_missing(stage: Stage) -> None:
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+    stage.after(CAPABILITIES.list_lag_s - 1)
+    assert stage.state() is State.RUNNING
+
+    stage.after(2)
+
+    assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.FAILED)
+    assert stage.run.failure is not None
+    assert (stage.run.failure.code, stage.run.failure.exit_code) == ("host_lost", 6)
+    assert stage.run.artifacts_missing == ("everything after the last pull: the machine is gone",)
+
+
+def test_a_list_of_another_account_loses_no_machine(stage: Stage) -> None:
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.machines.clear()
+    stage.cloud.account = "user:u2"
+
+    stage.after(60)
+
+    assert stage.state() is State.RUNNING
+
+
+def test_a_machine_gone_at_its_deadline_used_up_its_time(stage: Stage) -> None:
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+
+    stage.after(7200)
+
+    assert stage.run.outcome is Outcome.EXPIRED
+
+
+def test_cancel_asks_the_program_to_stop_once(stage: Stage) -> None:
+    running(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+
+    for _ in range(5):
+        stage.after(5)
+
+    assert stop_asked(stage) == "cancelled"
+    assert stage.box.written == [STOP_FILE]
+    assert stage.state() is State.RUNNING
+
+
+def test_cancel_now_returns_the_machine_at_once(stage: Stage) -> None:
+    running(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL_NOW)
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.CANCELLED)
+    assert stage.first.state is LeaseState.RETURNING
+    assert stage.run.artifacts_missing
+
+
+def test_the_cap_asks_the_program_to_stop_in_time_to_collect(stage: Stage) -> None:
+    running(stage, cap_usd=Decimal("0.50"))
+
+    stage.after(2600)
+    assert stop_asked(stage) == ""
+    stage.after(100)
+
+    assert (stop_asked(stage), stage.run.stop_reason) == ("cap", "cap")
+    assert stage.state() is State.RUNNING
+
+
+def test_the_cap_returns_the_machine_before_it_is_passed(stage: Stage) -> None:
+    running(stage, cap_usd=Decimal("0.50"))
+    stage.box.fault = Unreachable("no route")
+
+    stage.after(2820)
+
+    assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.CAPPED)
+    over = stage.until(lambda run: run.state is State.ENDED)
+    assert over.upper_usd(stage.clock.now_s()) <= over.cap_usd
+
+
+@pytest.mark.parametrize(("max_duration_s", "reason"), [(3600.0, "duration"), (36_000.0, "cap")])
+def test_the_end_of_the_work_is_asked_for_in_its_own_name(
+    stage: Stage, max_duration_s: float, reason: str
+) -> None:
+    running(stage, max_duration_s=max_duration_s)
+
+    stage.after(3600)
+
+    assert stop_asked(stage) == reason
+
+
+def test_a_silent_agent_that_lives_is_left_alone(stage: Stage) -> None:
+    running(stage)
+
+    stage.after(AGENT_SILENT_S + 1)
+
+    assert (stage.run.state, stage.run.heard_s) == (State.RUNNING, stage.clock.now_s())
+
+
+@pytest.mark.parametrize(
+    ("left", "message"),
+    [(b"", "the agent ended without a word"), (b'{"exit_code": 3, "message": "x"}', "x")],
+)
+def test_an_agent_that_died_ends_the_work(stage: Stage, left: bytes, message: str) -> None:
+    running(stage)
+    stage.box.replies = {"guard-status": SILENT}
+    stage.box.files[EXIT_FILE] = left
+
+    stage.after(AGENT_SILENT_S + 1)
+
+    assert stage.state() is State.COLLECTING
+    assert stage.run.exit["message"] == message
+
+
+def test_a_set_up_that_lasts_an_hour_has_failed(stage: Stage) -> None:
+    running(stage, State.SETTING_UP, max_duration_s=36_000.0)
+
+    stage.after(3601)
+
+    assert stage.run.outcome is Outcome.FAILED
+    assert stage.run.failure is not None
+    assert stage.run.failure.code == "setup"
+
+
+def test_somebody_else_at_the_address_ends_nothing(stage: Stage) -> None:
+    running(stage)
+    stage.box.fault = HostKeyMismatch("another host key")
+
+    stage.drive()
+
+    assert stage.state() is State.RUNNING
+    assert stage.run.notes == ("another host key",)
+
+
+def test_a_checkpoint_comes_home_while_the_job_runs(stage: Stage) -> None:
+    running(stage)
+    weights = b"weights"
+    document = {"step": 40, "files": [listed("weights", weights)]}
+    stage.box.files["checkpoints/step-40/weights"] = weights
+    stage.box.files["checkpoints/step-40/complete.json"] = json.dumps(document).encode()
+    stage.box.say(event="checkpoint", step=40, path="checkpoints/step-40")
+
+    stage.drive()
+
+    assert stage.run.checkpoint_home == "checkpoints/step-40"
+    assert (stage.home / "checkpoints/step-40/weights").read_bytes() == weights
