@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.agent.protocol import FETCHED_FILE, MANIFEST_FILE
+from orchestrator.errors import Unreachable
+from orchestrator.lifecycle.deadlines import MANIFEST_S
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
+from tests.runs.samples import NOW_S, RUN_ID
+
+RESULTS = {
+    "exit.json": (b"{}", "exit"),
+    "metrics.json": (b'{"eval_accuracy": 0.9}', "metrics"),
+    "output/model/config.json": (b'{"a": 1}', "model"),
+    "checkpoints/step-4/weights": (b"weights", "checkpoint"),
+}
+
+
+def collecting(stage: Stage, *, exit_code: int = 0, **changes: object) -> None:
+    """A machine whose program has ended."""
+    ended = {"why": "finished", "exit_code": exit_code, "ended_at": NOW_S}
+    ready = {"exit": ended, "exit_seen_s": NOW_S, **changes}
+    stage.begin_held(State.COLLECTING, {"did_work": True}, **ready)
+
+
+def list_results(stage: Stage, *more: dict[str, object]) -> None:
+    """The agent's manifest over RESULTS, and `more` that it claims."""
+    files = [listed(path, data, kind) for path, (data, kind) in RESULTS.items()]
+    stage.box.files.update({path: data for path, (data, _) in RESULTS.items()})
+    stage.box.files[MANIFEST_FILE] = json.dumps({"files": [*files, *more]}).encode()
+    stage.box.say(event="ready", manifest=True)
+
+
+def is_returning(stage: Stage) -> bool:
+    return stage.run.state is State.RETURNING and stage.first.state is LeaseState.RETURNING
+
+
+def test_everything_is_home_before_the_machine_goes_back(stage: Stage) -> None:
+    collecting(stage)
+    list_results(stage)
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert (stage.run.outcome, stage.run.failure) == (Outcome.SUCCEEDED, None)
+    assert sorted(path for path, _, _ in stage.run.artifacts) == [
+        "checkpoints/step-4/weights",
+        "exit.json",
+        "metrics.json",
+        "model/config.json",
+    ]
+    assert (stage.home / "artifacts/model/config.json").read_bytes() == b'{"a": 1}'
+    assert stage.run.metrics == {"eval_accuracy": 0.9}
+    assert stage.run.artifacts_missing == ()
+    assert stage.box.written == [FETCHED_FILE]
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "code"),
+    [
+        ({"exit_code": 3}, Outcome.FAILED, "job_failed"),
+        ({"stop_reason": "cancelled"}, Outcome.CANCELLED, None),
+        ({"stop_reason": "cap"}, Outcome.CAPPED, "capped"),
+        ({"stop_reason": "duration"}, Outcome.EXPIRED, "max_duration"),
+        ({"exit": {"why": "setup"}}, Outcome.FAILED, "setup"),
+        ({"exit": {"why": "no_gpu"}}, Outcome.FAILED, "no_gpu"),
+        ({"exit": {"out_of_memory": True}}, Outcome.FAILED, "out_of_memory"),
+        ({"exit": {"disk_full": True}}, Outcome.FAILED, "disk_full"),
+    ],
+    ids=str,
+)
+def test_how_the_program_ended_is_the_runs_outcome(
+    stage: Stage, changes: dict[str, object], outcome: Outcome, code: str | None
+) -> None:
+    collecting(stage, **changes)  # type: ignore[arg-type]
+    list_results(stage)
+
+    stage.drive()
+
+    assert stage.run.outcome is outcome
+    assert (stage.run.failure.code if stage.run.failure else None) == code
+    assert len(stage.run.artifacts) == len(RESULTS)
+
+
+def test_an_exit_code_is_said(stage: Stage) -> None:
+    collecting(stage, exit_code=3)
+    list_results(stage)
+
+    stage.drive()
+
+    assert stage.run.failure is not None
+    assert "exit code 3" in stage.run.failure.problem
+
+
+def test_what_the_job_does_not_keep_stays_away(stage: Stage) -> None:
+    collecting(stage, job={"kind": "finetune", "artifacts": {"keep": ["model"]}})
+    list_results(stage)
+
+    stage.drive()
+
+    homes = {path for path, _, _ in stage.run.artifacts}
+    assert homes == {"exit.json", "metrics.json", "model/config.json"}
+
+
+def test_a_path_that_leaves_the_folder_is_refused_and_the_rest_comes_home(
+    stage: Stage, tmp_path: Path
+) -> None:
+    collecting(stage)
+    list_results(stage, listed("../escaped", b"owned"))
+    stage.box.files["../escaped"] = b"owned"
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert len(stage.run.artifacts) == len(RESULTS)
+    assert len(stage.run.artifacts_missing) == 1
+    assert "escaped" in stage.run.artifacts_missing[0]
+    assert list(tmp_path.rglob("escaped")) == []
+    assert FETCHED_FILE not in stage.box.written
+
+
+def test_a_file_that_is_not_what_the_list_says_is_missing(stage: Stage) -> None:
+    collecting(stage)
+    list_results(stage)
+    stage.box.files["output/model/config.json"] = b'{"a": 2}'
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert not (stage.home / "artifacts/model/config.json").exists()
+    assert any("config.json" in missing for missing in stage.run.artifacts_missing)
+    assert FETCHED_FILE not in stage.box.written
+
+
+@pytest.mark.parametrize("document", [b"", b"not json", b'{"files": 3}', b"[" * 100_000], ids=len)
+def test_a_manifest_that_is_none_gives_the_machine_back(stage: Stage, document: bytes) -> None:
+    collecting(stage)
+    stage.box.files[MANIFEST_FILE] = document
+    stage.box.say(event="ready", manifest=True)
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert stage.run.artifacts_missing
+    assert stage.run.notes
+
+
+def test_a_manifest_that_never_comes_is_waited_for_only_so_long(stage: Stage) -> None:
+    collecting(stage)
+
+    stage.after(MANIFEST_S)
+    assert stage.state() is State.COLLECTING
+    stage.after(1)
+
+    assert is_returning(stage)
+    assert "never listed its artifacts" in stage.events()
+    assert stage.run.artifacts_missing
+
+
+def test_a_broken_connection_is_opened_again(stage: Stage) -> None:
+    collecting(stage)
+    list_results(stage)
+    stage.box.fault = Unreachable("reset")
+    stage.after(60)
+    assert stage.state() is State.COLLECTING
+
+    stage.box.fault = None
+    stage.after(2)
+
+    assert stage.run.outcome is Outcome.SUCCEEDED
+
+
+def test_a_machine_that_ends_meanwhile_leaves_the_verdict_and_names_the_loss(
+    stage: Stage,
+) -> None:
+    collecting(stage)
+    stage.box.fault = Unreachable("reset")
+    stage.cloud.end("m1")
+
+    stage.after(CAPABILITIES.list_lag_s + 1)
+
+    assert is_returning(stage)
+    assert stage.run.outcome is Outcome.SUCCEEDED
+    assert stage.run.artifacts_missing
+
+
+def test_the_cap_wins_over_the_artifacts(stage: Stage) -> None:
+    collecting(stage, cap_usd=Decimal("0.50"))
+    stage.box.fault = Unreachable("reset")
+
+    stage.after(2820)
+
+    assert is_returning(stage)
+    assert stage.run.artifacts_missing
+
+
+def test_cancel_now_leaves_the_artifacts(stage: Stage) -> None:
+    collecting(stage)
+    list_results(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL_NOW)
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert stage.run.artifacts == ()
+    assert stage.run.artifacts_missing
