@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.budget.price import Price
+from orchestrator.errors import BudgetRefused, NoOffer
+from orchestrator.lifecycle.plan import Material, Plan, collect_s, make_plan
+from orchestrator.offers.offer import Offer
+from orchestrator.sizing.fit import Footprint
+from orchestrator.spec.job import Job
+from tests.lifecycle.clouds import FREE, GUARDED
+from tests.lifecycle.jobs import material, own_code
+from tests.runs.samples import NOW_S, offer
+
+CAPABILITIES = {"runpod": GUARDED, "local": FREE}
+WORK = Footprint(
+    parts=(),
+    gpu_memory_gib=10.0,
+    disk_gib=15,
+    download_bytes=1 << 30,
+    result_bytes=1 << 28,
+    checkpoint_bytes=1 << 28,
+    training_flops=1e18,
+    steps=1000,
+)
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return own_code(tmp_path_factory.mktemp("job"))
+
+
+def with_cap(job: Job, usd: str | None) -> Job:
+    cap_usd = Decimal(usd) if usd is not None else None
+    budget = job.budget.model_copy(update={"max_cost_usd": cap_usd})
+    return job.model_copy(update={"budget": budget})
+
+
+def plan(made: Material, *offers: Offer, failures: tuple[str, ...] = ()) -> Plan:
+    return make_plan(made, list(offers), CAPABILITIES, now_s=NOW_S, failures=list(failures))
+
+
+def ids(made: Plan) -> list[str]:
+    return [one.offer.id for one in made.candidates]
+
+
+def test_a_dearer_card_that_is_faster_enough_goes_first(job: Job) -> None:
+    slow = replace(offer("slow", usd_per_hour="0.50"), gpu="RTX A5000")
+    fast = replace(offer("fast", usd_per_hour="0.60"), gpu="RTX 4090")
+
+    made = plan(replace(material(job), footprint=WORK), slow, fast)
+
+    assert ids(made) == ["fast", "slow"]
+    assert made.candidates[0].cost_usd[1] < made.candidates[1].cost_usd[1]
+
+
+def test_a_machine_that_costs_nothing_goes_first(job: Job) -> None:
+    here = replace(offer("here", usd_per_hour="0"), provider="local")
+
+    made = plan(material(job), offer("rented"), here)
+
+    assert ids(made) == ["here", "rented"]
+    assert made.worst_usd == 0 and made.suggested_usd == 0
+    assert made.guards[0].startswith("this computer costs nothing")
+
+
+def test_a_cap_that_pays_for_no_offer_is_refused_with_one_that_does(job: Job) -> None:
+    with pytest.raises(BudgetRefused, match="no offer fits under the cap") as caught:
+        plan(material(with_cap(job, "0.05")), offer())
+
+    suggested = caught.value.hint.split("$")[1].split()[0]
+    assert ids(plan(material(with_cap(job, suggested)), offer())) == ["RTX 4090 x1"]
+
+
+def test_an_offer_over_the_cap_is_refused_and_the_others_stay(job: Job) -> None:
+    made = plan(material(with_cap(job, "1.00")), offer("cheap"), offer("dear", usd_per_hour="60"))
+
+    assert ids(made) == ["cheap"]
+    assert [(one.id, "does not pay" in why) for one, why in made.refused] == [("dear", True)]
+
+
+def test_a_cap_below_the_low_end_of_the_forecast_is_refused(job: Job) -> None:
+    long = replace(WORK, training_flops=1e22)
+
+    with pytest.raises(BudgetRefused, match="low end of the forecast"):
+        plan(replace(material(with_cap(job, "0.80")), footprint=long), offer())
+
+
+def test_without_a_fitting_offer_the_cheapest_relaxation_is_told(job: Job) -> None:
+    with pytest.raises(NoOffer, match="none of 2 offers fits") as caught:
+        plan(
+            material(job),
+            replace(offer("untrusted", usd_per_hour="0.30"), trust="any"),
+            replace(offer("small", usd_per_hour="0.40"), gpu_memory_gib=4),
+        )
+
+    assert "`trust: any` would allow RTX 4090 on runpod at $0.30/h" in caught.value.hint
+
+
+def test_without_any_offer_the_providers_that_failed_are_told(job: Job) -> None:
+    with pytest.raises(NoOffer, match="runpod: no answer"):
+        plan(material(job), failures=("runpod: no answer",))
+
+
+def test_a_provider_that_failed_is_a_warning_beside_the_others(job: Job) -> None:
+    made = plan(material(job, warnings=("of the data",)), offer(), failures=("vast: no answer",))
+
+    assert made.warnings == ("of the data", "vast: no answer")
+
+
+def test_an_unguarded_machine_is_told_in_the_plan(job: Job) -> None:
+    guarded = plan(material(job), offer())
+
+    assert any("machine: ends itself after" in sentence for sentence in guarded.guards)
+    assert any("results wait 30 min ($0.30)" in sentence for sentence in guarded.guards)
+    assert guarded.start_by_s == NOW_S + 900
+
+
+@given(
+    cap_cents=st.integers(1, 5000),
+    rate_cents=st.integers(1, 500),
+    hold_s=st.sampled_from([0.0, 300.0, 7200.0]),
+)
+def test_the_worst_case_is_never_above_the_cap(
+    job: Job, cap_cents: int, rate_cents: int, hold_s: float
+) -> None:
+    cap_usd = Decimal(cap_cents) / 100
+    made = material(with_cap(job, str(cap_usd)))
+    made = replace(made, launch=replace(made.launch, hold_s=hold_s))
+    rented = replace(offer(), price=Price(Decimal(rate_cents) / 100))
+
+    try:
+        fitted = plan(made, rented)
+    except BudgetRefused:
+        return
+
+    assert 0 < fitted.worst_usd <= cap_usd
+    first = fitted.candidates[0]
+    assert rented.price.for_seconds(first.deadline_s) <= cap_usd
+    assert fitted.reserve_usd <= fitted.worst_usd
+
+
+def test_without_a_cap_the_suggested_one_holds_the_worst_case(job: Job) -> None:
+    made = plan(material(with_cap(job, None)), offer())
+
+    assert made.cap_usd is None
+    assert 0 < made.worst_usd <= made.suggested_usd
+
+
+def test_collecting_is_given_time_for_a_slow_line() -> None:
+    assert collect_s(0) == 30.0
+    assert collect_s(2_000_000_000) == 1000.0
