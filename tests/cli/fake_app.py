@@ -8,11 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
+from orchestrator.app import App, SubmitOptions
 from orchestrator.errors import UsageError
 from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
-from orchestrator.app import App, SubmitOptions
 
 LABEL = "gl1-abc123-runid123-01-tgg5c0-tgg84c"
 OFFER: OfferView = {
