@@ -113,7 +113,7 @@ def test_a_provider_that_failed_is_a_warning_beside_the_others(job: Job) -> None
     assert made.warnings == ("of the data", "vast: no answer")
 
 
-def test_an_unguarded_machine_is_told_in_the_plan(job: Job) -> None:
+def test_the_plan_tells_which_guards_hold_and_what_waiting_costs(job: Job) -> None:
     guarded = plan(material(job), offer())
 
     assert any("machine: ends itself after" in sentence for sentence in guarded.guards)
