@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def log_levels() -> Iterator[None]:
+    """`-v` sets up the logging of the whole process: put it back."""
+    ours = logging.getLogger("orchestrator")
+    level, handlers = ours.level, list(logging.root.handlers)
+    yield
+    ours.setLevel(level)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.fixture
 def app() -> FakeApp:
     return FakeApp()
 
 
 @pytest.fixture
 def gpulease(
-    home: Path, app: FakeApp, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    home: Path,
+    log_levels: None,
+    app: FakeApp,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Gpulease:
     """Run `gpulease ARGUMENTS`; there is no terminal, stdin holds `stdin`."""
 
