@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 from orchestrator.agent.manifest import list_files
@@ -67,6 +68,8 @@ def test_a_bottomless_folder_has_an_end(tmp_path: Path) -> None:
     os.close(here)
 
     files, notes = list_files(tmp_path)
+    # Deeper than pytest's own sweep of old folders can go.
+    subprocess.run(["rm", "-rf", tmp_path / "output"], check=True)
 
     assert files == []
     assert len(notes) == 1

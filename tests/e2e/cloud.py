@@ -1,0 +1,78 @@
+"""A simulated cloud in a process of its own, with real sshd machines, and its control server."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra.demo import read_exports
+from tests.conventions.source import PROJECT
+
+
+class Cloud:
+    """Everything is real but the provider; `env` leads a command to it."""
+
+    def __init__(self, state: Path, environment: Mapping[str, str], *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state), *options],
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line == "ready\n":
+                break
+        self.env = read_exports((state / "env").read_text())
+        self._control = httpx.Client(base_url=self.env["SIMCLOUD_URL"], trust_env=False, timeout=30)
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.send_signal(signal.SIGTERM)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait(30)
+
+    def machines(self, home_id: str = "") -> list[dict[str, Any]]:
+        """Every machine that was ever rented (from one home), oldest first."""
+        return [one for one in self._ask("GET", "/machines") if f"-{home_id}" in one["label"]]
+
+    def living(self, home_id: str = "") -> list[dict[str, Any]]:
+        return [one for one in self.machines(home_id) if one["ended_at"] is None]
+
+    def billed_usd(self, home_id: str = "") -> Decimal:
+        return sum((Decimal(one["billed_usd"]) for one in self.machines(home_id)), Decimal(0))
+
+    def calls(self, method: str = "") -> list[dict[str, Any]]:
+        """What was asked of the provider's API, oldest first."""
+        return [one for one in self._ask("GET", "/calls") if one["method"] == (method or "GET")]
+
+    def fault(self, fault: str, *, operation: str = "", **options: object) -> None:
+        """Script a fault: see infra/simcloud/faults.py; `key_revoked` and `key_restored` too."""
+        body = {"provider": "runpod", "operation": operation, "fault": fault, **options}
+        self._ask("POST", "/faults", body)
+
+    def clear_faults(self) -> None:
+        self._ask("DELETE", "/faults")
+
+    def machine_fault(self, machine_id: str, fault: str) -> None:
+        """host_lost, network_cut, network_restored, disk_full or gpu_dead, now."""
+        self._ask("POST", f"/machines/{machine_id}/fault", {"fault": fault})
+
+    def advance(self, seconds: float) -> None:
+        """Let time go by for the bill, the machines, and every command and driver."""
+        self._ask("POST", "/clock", {"advance_s": seconds})
+
+    def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+        reply = self._control.request(method, path, json=body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.demo import bare_environment
+from infra.pip_to_uv import uv_environment
+from tests.e2e.cloud import Cloud
+from tests.e2e.person import Person
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The caller's environment without keys and homes; packages come from where pip's come."""
+    base = bare_environment(os.environ)
+    return base | uv_environment(base)
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cloud]:
+    """One simulated cloud for every test that does not end it."""
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"), environment, "--boot-s", "0.5")
+    yield cloud
+    cloud.close()
+
+
+@pytest.fixture
+def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
+    """The cloud, in which nothing goes wrong unless the test says so."""
+    yield shared_cloud
+    shared_cloud.clear_faults()
+
+
+@pytest.fixture
+def new_person(
+    tmp_path: Path, cloud: Cloud, environment: dict[str, str]
+) -> Iterator[Callable[[str], Person]]:
+    """Somebody with a home of their own; whatever they left running ends with the test."""
+    people: list[Person] = []
+
+    def make(name: str = "ada") -> Person:
+        people.append(Person(tmp_path / name, environment | cloud.env))
+        return people[-1]
+
+    yield make
+    for person in people:
+        person.kills_driver()
+
+
+@pytest.fixture
+def person(new_person: Callable[[str], Person]) -> Person:
+    return new_person("ada")

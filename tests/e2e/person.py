@@ -1,0 +1,141 @@
+"""Somebody who types `gpulease …` in a terminal, with a home and a folder of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.store.home import open_home
+
+COMMAND = (sys.executable, "-m", "orchestrator")
+ENDS_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        """The one object on stdout."""
+        answer = json.loads(self.out)
+        assert isinstance(answer, dict)
+        return answer
+
+
+class Person:
+    """`place` holds their home, their config file and the folder in which they work."""
+
+    def __init__(self, place: Path, environment: Mapping[str, str]) -> None:
+        self.home = place / "home"
+        self.desk = place / "desk"
+        self.desk.mkdir(parents=True, exist_ok=True)
+        config = place / "config.toml"
+        config.touch(mode=0o600)
+        self.config = config
+        self.env = {
+            **environment,
+            "GPULEASE_HOME": str(self.home),
+            "GPULEASE_CONFIG": str(config),
+            "COLUMNS": "100",
+        }
+
+    @property
+    def home_id(self) -> str:
+        """As it stands in the labels of this home's machines."""
+        return open_home(self.home).id
+
+    def writes(self, name: str, text: str) -> Path:
+        """A file on the desk."""
+        path = self.desk / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def types(self, *arguments: str, stdin: str = "", limit_s: float = ENDS_S) -> Ended:
+        """Run `gpulease ARGUMENTS` to its end; there is no terminal."""
+        with self.starts(*arguments) as process:
+            try:
+                out, err = process.communicate(stdin, limit_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise AssertionError(
+                    f"it did not end:\n{out}\n{err}\n{self.driver_log()}"
+                ) from None
+        return Ended(process.returncode, out, err)
+
+    @contextmanager
+    def starts(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Begin `gpulease ARGUMENTS`; it is ended with the block at the latest."""
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=self.desk,
+            env=self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def view(self, run: str = "last") -> dict[str, Any]:
+        """The run as `gpulease show --json` gives it, whatever its exit code."""
+        return self.types("show", run, "--json").json()
+
+    def waits(
+        self, is_so: Callable[[dict[str, Any]], object], limit_s: float = ENDS_S
+    ) -> dict[str, Any]:
+        """Look at the last run until it is so."""
+        give_up_at = time.monotonic() + limit_s
+        while True:
+            view = self.view()
+            if is_so(view):
+                return view
+            assert time.monotonic() < give_up_at, (
+                f"it never came to be: {view}\n{self.driver_log()}"
+            )
+            time.sleep(0.1)
+
+    def driver_ids(self) -> list[int]:
+        """Processes that drive this home."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                    if b"driver" in words and str(self.home).encode() in words:
+                        found.append(int(entry.name))
+        return found
+
+    def kills_driver(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        for number in self.driver_ids():
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        give_up_at = time.monotonic() + 10
+        while self.driver_ids():
+            assert time.monotonic() < give_up_at, "the driver does not die"
+            time.sleep(0.01)
+
+    def driver_log(self) -> str:
+        path = self.home / "driver.log"
+        return path.read_text() if path.exists() else "(no driver ever started)"
