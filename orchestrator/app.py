@@ -327,6 +327,7 @@ class App:
             self._clock,
             self._home.folder,
             self._parts.keys.take,
+            self._parts.reaper.watch_abandoned,
         )
         driver.serve()
 

@@ -32,7 +32,7 @@ _SOCKET_PATH_BYTES = 100  # sun_path holds 108
 
 
 class Driver:
-    """Drives every open run of a home until none is left."""
+    """Drives every open run of a home until none is left, nor an abandoned label to watch."""
 
     def __init__(
         self,
@@ -41,12 +41,22 @@ class Driver:
         clock: Clock,
         folder: Path,
         take_keys: Callable[[dict[str, str]], None],
+        look_after: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """Nothing starts yet.
+
+        Args:
+            look_after: what is left to watch when no run is open: looks, and gives the seconds
+                until the next look, None when there is nothing to watch.
+        """
         self._journal = journal
         self._engine = engine
         self._clock = clock
         self._folder = folder
         self._take_keys = take_keys
+        self._look_after = look_after
+        self._look_s = 0.0
+        self._watching = False
         self._wake = threading.Event()
         self._met = threading.Event()
         self._due: dict[str, float] = {}
@@ -78,6 +88,8 @@ class Driver:
                     self._busy[run_id] = future
                     future.add_done_callback(lambda _: self._wake.set())
             if open_ids or self._busy:
+                idle_since_s, self._look_s = None, 0.0
+            elif self._watches(now_s):
                 idle_since_s = None
             elif idle_since_s is None:
                 idle_since_s = now_s
@@ -88,6 +100,13 @@ class Driver:
                 default=now_s + _LOOK_S,
             )
             self._clock.wait(self._wake, max(0.01, min(_LOOK_S, soonest_s - now_s)))
+
+    def _watches(self, now_s: float) -> bool:
+        if now_s >= self._look_s:
+            again_s = self._look_after()
+            self._watching = again_s is not None
+            self._look_s = now_s + (again_s or 2 * _LINGER_S)
+        return self._watching
 
     def _reap(self) -> None:
         for run_id, future in list(self._busy.items()):

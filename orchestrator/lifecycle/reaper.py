@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 PAST_DEADLINE_S = 900.0
 _PROOF_TRIES = 60
+_LOOK_AGAIN_S = 60.0
 
 
 class Whose(StrEnum):
@@ -99,6 +100,21 @@ class Reaper:
             found = classify(name, machine, self.journal.leases(), self.home_id)
             if found.whose is Whose.ORPHAN and found.lease is not None:
                 self._return(found, found.lease)
+
+    def watch_abandoned(self) -> float | None:
+        """List the accounts on which a machine may still appear under an abandoned label.
+
+        Returns: seconds until the next look, None when no label is watched any more.
+        """
+        now_s = self.clock.now_s()
+        abandoned = self.journal.leases(LeaseState.TOMBSTONE)
+        names = {lease.provider for lease in abandoned if lease.watch_until_s > now_s}
+        for name in sorted(names):
+            try:
+                self.return_known(name, self.accounts.snapshot(name))
+            except GpuleaseError as error:
+                log.warning("an abandoned label is not watched now: %s", error.problem)
+        return _LOOK_AGAIN_S if names else None
 
     def end(self, found: Found, report: Callable[[str], None]) -> bool:
         """Delete one machine until the provider says gone; false when that takes too long."""

@@ -54,6 +54,8 @@ def parse_label(text: str | None) -> Label | None:
 
 
 def _to_base36(number: int, width: int) -> str:
+    if number < 0:
+        raise ValueError(f"{number} is negative")
     digits = ""
     while number:
         number, rest = divmod(number, 36)

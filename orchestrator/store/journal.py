@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, insert, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from orchestrator.budget.ledger import Entry, EntryKind, Standing, accrued_usd, committed_usd
 from orchestrator.errors import HomeError, StaleRun
@@ -116,7 +116,7 @@ class Journal:
         `check` sees where the home stands inside the same transaction.
         Raises: whatever `check` raises; StaleRun when an open run has this name already.
         """
-        with self._writing() as connection:
+        with self._writing(taken="the name or id was taken meanwhile") as connection:
             named = select(tables.runs.c.id).where(
                 tables.runs.c.name == run.name, tables.runs.c.is_open
             )
@@ -241,11 +241,12 @@ class Journal:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except OperationalError as error:
+        except DatabaseError as error:
             raise HomeError(f"the store cannot be read: {error.orig}") from error
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _writing(self, *, taken: str = "") -> Iterator[Connection]:
+        """One transaction. Raises: HomeError; StaleRun where `taken` says what may clash."""
         try:
             with self._lock, self._engine.connect() as connection:
                 begin_write(connection)
@@ -255,9 +256,9 @@ class Journal:
                     _finish(connection, "ROLLBACK")
                     raise
                 _finish(connection, "COMMIT")
-        except IntegrityError as error:
-            raise StaleRun(f"another process was first: {error.orig}") from error
-        except OperationalError as error:
+        except DatabaseError as error:
+            if taken and isinstance(error, IntegrityError):
+                raise StaleRun(f"{taken}: {error.orig}") from error
             raise HomeError(
                 f"the store cannot be written: {error.orig}", hint="is the disk full?"
             ) from error

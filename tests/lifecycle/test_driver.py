@@ -140,3 +140,15 @@ def test_a_short_folder_that_others_can_read_is_not_used(
 
     with pytest.raises(HomeError, match="belongs to somebody else"):
         socket_path(home)
+
+
+def test_a_driver_stays_while_an_abandoned_label_is_watched(journal: Journal, folder: Path) -> None:
+    looks = [60.0, 60.0, None]
+    clock = FakeClock(NOW_S)
+    engine = Engine(journal, world_of(SmallCloud(), clock))
+    driver = Driver(journal, engine, clock, folder, lambda _: None, lambda: looks.pop(0))
+
+    assert driver.serve()
+
+    assert looks == []
+    assert clock.now_s() >= NOW_S + 120

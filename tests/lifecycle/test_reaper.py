@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from threading import Event
 
 import pytest
 
@@ -111,6 +112,25 @@ def test_a_machine_under_a_tombstone_goes_on_its_way_back(journal: Journal) -> N
     assert [(one.state, one.machine_id) for one in after.leases] == [(LeaseState.RETURNING, "m1")]
     assert after.is_open and "abandoned label" in after.notes[0]
     assert after.upper_usd(NOW_S + 3600) == Decimal("0.60")
+
+
+def test_an_abandoned_label_is_watched_for_an_hour(journal: Journal) -> None:
+    lost = lease(label(), state=LeaseState.TOMBSTONE, sent_s=NOW_S, watch_until_s=NOW_S + 3600)
+    add(journal, lost)
+    cloud = SmallCloud()
+    watching = reaper(cloud, journal)
+    assert watching.watch_abandoned() == 60.0
+    cloud.fault = ProviderDown("no answer")
+    assert watching.watch_abandoned() == 60.0
+    cloud.fault = None
+
+    cloud.machines["late"] = machine("late", label())
+    watching.clock.wait(Event(), 60.0)
+    watching.watch_abandoned()
+
+    assert journal.run("runid123").leases[0].state is LeaseState.RETURNING
+    watching.clock.wait(Event(), 3600.0)
+    assert watching.watch_abandoned() is None
 
 
 def test_a_second_machine_under_a_closed_lease_is_deleted(journal: Journal) -> None:

@@ -60,3 +60,8 @@ def test_labels_of_one_run_sort_by_their_number() -> None:
 def test_a_number_that_does_not_fit_is_refused_and_not_cut() -> None:
     with pytest.raises(ValueError, match="longer than 2"):
         str(Label("homeid", "runid123", 36**2, 1, 2))
+
+
+def test_a_time_before_1970_is_refused() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        str(Label("homeid", "runid123", 0, -1, 1))

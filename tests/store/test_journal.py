@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from orchestrator.budget.ledger import Entry, EntryKind, Limits, Standing, check_limits
-from orchestrator.errors import BudgetRefused, StaleRun
+from orchestrator.errors import BudgetRefused, HomeError, StaleRun
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, State, Wish
@@ -227,3 +228,19 @@ def test_a_remembered_value_is_replaced(journal: Journal) -> None:
     journal.set_meta("seen", "2")
 
     assert journal.get_meta("seen") == "2"
+
+
+def test_a_spoilt_store_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "gpulease.db"
+    journal = Journal(f"sqlite:///{path}")
+    journal.set_meta("seen", "1")
+    journal.close()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 8000)
+
+    with pytest.raises(HomeError, match="the store cannot be read"):
+        journal.runs()
+    with pytest.raises(HomeError, match="the store cannot be written"):
+        journal.set_meta("seen", "2")
+    journal.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+from orchestrator.budget.price import CENT
 from orchestrator.errors import MachineNotFound, ProviderError
 from orchestrator.lifecycle.world import World
 from orchestrator.providers.base import Charges, Provider
@@ -12,7 +13,8 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState
 
-_ASK_AGAIN_S = (2.0, 5.0, 10.0, 30.0, 60.0)
+_ASK_AGAIN_S = (5.0, 10.0, 30.0, 60.0)
+_CHARGED_S = 300.0  # RunPod facts §5.2: what runs is charged every five minutes
 _SECOND_MISS_S = 5.0  # RunPod facts §9: two full reads at least 5 s apart
 
 
@@ -44,7 +46,7 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
 def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run, float, str]:
     assert lease.machine_id is not None
     now_s = world.clock.now_s()
-    again_s = _ASK_AGAIN_S[min(lease.delete_tries, len(_ASK_AGAIN_S) - 1)]
+    again_s = _ASK_AGAIN_S[min(max(lease.delete_tries - 1, 0), len(_ASK_AGAIN_S) - 1)]
     if lease.delete_asked_s is not None and 0 <= now_s - lease.delete_asked_s < again_s:
         return run.with_lease(lease), 1.0, "asked to end it; waiting until it is gone"
     asked = replace(lease, delete_tries=lease.delete_tries + 1, delete_asked_s=now_s)
@@ -103,8 +105,8 @@ def _ended_guess(run: Run, lease: Lease, now_s: float) -> float:
 def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     """What the provider's own records prove, for a machine that ended while nobody watched.
 
-    Everything until `billing_lag_s` ago is in them; what is not yet there is at most twice that
-    time at the full rate.
+    Everything until `billing_lag_s` ago is in them. A machine with no record in the last minutes
+    of that time had ended before; else at most twice that time is missing, at the full rate.
     """
     if not isinstance(provider, Charges) or lease.sent_s is None:
         return lease
@@ -112,16 +114,15 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
         charges = provider.charges(lease.sent_s - 3600.0, now_s)
     except ProviderError:
         return lease
-    billed_usd = sum(
-        (charge.usd for charge in charges if charge.machine_id == lease.machine_id), Decimal(0)
-    )
-    if not billed_usd:
+    ours = [charge for charge in charges if charge.machine_id == lease.machine_id]
+    if not ours:
         return lease
-    lag_s = 2 * provider.capabilities.billing_lag_s
+    billed_usd = sum((charge.usd for charge in ours), Decimal(0))
+    lag_s = provider.capabilities.billing_lag_s
+    if max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S:
+        return replace(lease, bound_usd=billed_usd + CENT, billed_usd=billed_usd)
     hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
-    bound_usd = billed_usd + hour_usd * int(lag_s) / 3600
-    recent = (lease.unknown_s or now_s) > now_s - lag_s
-    return replace(lease, bound_usd=bound_usd, billed_usd=None if recent else billed_usd)
+    return replace(lease, bound_usd=billed_usd + hour_usd * int(2 * lag_s) / 3600)
 
 
 def _miss_key(lease: Lease) -> str:

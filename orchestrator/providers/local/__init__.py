@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -266,9 +267,11 @@ def _remove(folder: Path) -> None:
         except PermissionError:
             _make_writable(folder)
             shutil.rmtree(folder)
+        except RecursionError:  # a job may make folders deeper than Python goes
+            subprocess.run(["rm", "-rf", "--", folder], check=True, capture_output=True)
     except FileNotFoundError:
         return
-    except OSError as error:
+    except (OSError, subprocess.CalledProcessError) as error:
         raise ProviderDown(f"cannot remove {folder}: {error}") from error
 
 

@@ -191,7 +191,7 @@ def test_a_machine_that_ended_itself_is_bounded_by_the_bill(stage: Stage) -> Non
     assert stage.first.returned_by == "machine"
     assert stage.first.unknown_s == stage.first.deadline_s
     assert stage.first.billed_usd == Decimal("0.50")
-    assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("1.10")
+    assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
 
 
 def test_without_a_bill_a_machine_that_ended_itself_counts_until_it_was_missed(

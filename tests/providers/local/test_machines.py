@@ -186,6 +186,22 @@ def test_deleting_removes_the_folder_and_only_it(local: Local, tmp_path: Path) -
     assert [machine.id for machine in local.list_machines()] == [OTHER]
 
 
+def test_a_folder_deeper_than_python_goes_is_removed(local: Local, tmp_path: Path) -> None:
+    local.create_machine(request(offer_of(local)))
+    folder = tmp_path / "gpulease" / LABEL
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(2000):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+    local.delete_machine(LABEL)
+
+    assert not folder.exists()
+
+
 def test_a_link_in_place_of_a_machine_is_neither_listed_nor_followed(
     local: Local, tmp_path: Path
 ) -> None:
