@@ -33,6 +33,7 @@ from orchestrator.runs.states import Outcome, Wish
 _EVENTS_BYTES = 1 << 20
 _METRICS_BYTES = 1 << 20
 _POLL_S = 0.2
+_ALWAYS_KEPT = ("exit", "metrics")
 
 
 def collect(run: Run, world: World) -> Step:
@@ -93,8 +94,7 @@ def _kept(run: Run, kind: str) -> bool:
     """`artifacts.keep` of the job; how it ended and its metrics always come home."""
     wish = run.job.get("artifacts")
     keep = wish.get("keep") if isinstance(wish, dict) else None
-    names = {"model": "model", "logs": "logs", "checkpoint": "checkpoints", "rest": "rest"}
-    return not isinstance(keep, list) or kind not in names or names[kind] in keep
+    return kind in _ALWAYS_KEPT or not isinstance(keep, list) or kind in keep
 
 
 def _home(left: Iterable[ManifestFile], manifest: Manifest) -> tuple[tuple[str, int, str], ...]:

@@ -10,6 +10,7 @@ from orchestrator.agent.protocol import FETCHED_FILE, MANIFEST_FILE
 from orchestrator.errors import Unreachable
 from orchestrator.lifecycle.deadlines import MANIFEST_S
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from orchestrator.spec.job import KEEPABLE
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
 from tests.runs.samples import NOW_S, RUN_ID
 
@@ -105,6 +106,15 @@ def test_what_the_job_does_not_keep_stays_away(stage: Stage) -> None:
 
     homes = {path for path, _, _ in stage.run.artifacts}
     assert homes == {"exit.json", "metrics.json", "model/config.json"}
+
+
+def test_the_last_checkpoint_comes_home_unless_the_job_does_not_keep_it(stage: Stage) -> None:
+    collecting(stage, job={"kind": "finetune", "artifacts": {"keep": list(KEEPABLE)}})
+    list_results(stage)
+
+    stage.drive()
+
+    assert "checkpoints/step-4/weights" in {path for path, _, _ in stage.run.artifacts}
 
 
 def test_a_path_that_leaves_the_folder_is_refused_and_the_rest_comes_home(
