@@ -22,6 +22,7 @@ from .log import Log, last_words
 from .manifest import list_files
 from .processes import Children
 from .records import Events, Record, Reserve, is_disk_full
+from .restart import Restarts
 from .runfile import Model, RunFile
 from .runner import Ended, Runner
 from .setup import Setup, SetupFailed, Stopped
@@ -165,17 +166,10 @@ class Job:
             runner.abort.set()
 
     def _program(self) -> Ending:
-        tools, command = self._tools, self._run.command
-        argv = _shell(command) if isinstance(command, str) else command
-        before = oom_kills()
+        tools = self._tools
         with self._phase("program"):
             self._started_s = tools.clock.now_s()
-            code = self._work / protocol.CODE_DIR
-            try:
-                ended = tools.runner.run(argv, cwd=code, env=self._program_env, graceful=True)
-            except OSError as error:
-                tools.log.note(f"{argv[0]}: {error.strerror}")
-                ended = Ended(_NOT_FOUND, None)
+            ended, starved = self._run_program()
         why = tools.wish.why or protocol.WHY_FINISHED
         tail = tools.log.tail()
         failed = not ended.ok and not ended.killed
@@ -189,8 +183,32 @@ class Job:
             ended.exit_code,
             ended.signal,
             out_of_memory=failed
-            and (oom_kills() > before or any(words in tail for words in _OUT_OF_GPU_MEMORY)),
+            and (starved or any(words in tail for words in _OUT_OF_GPU_MEMORY)),
         )
+
+    def _run_program(self) -> tuple[Ended, bool]:
+        """Run the program; once killed, again from its newest checkpoint while it gets further.
+
+        Returns: how its last life ended, and whether the kernel killed something meanwhile.
+        """
+        tools, command = self._tools, self._run.command
+        argv = _shell(command) if isinstance(command, str) else command
+        restarts = Restarts(self._work, by_shell=isinstance(command, str))
+        code = self._work / protocol.CODE_DIR
+        while True:
+            before = oom_kills()
+            try:
+                ended = tools.runner.run(argv, cwd=code, env=self._program_env, graceful=True)
+            except OSError as error:
+                tools.log.note(f"{argv[0]}: {error.strerror}")
+                return Ended(_NOT_FOUND, None), False
+            checkpoint = None if tools.wish.is_asked() else restarts.after(ended)
+            if checkpoint is None:
+                return ended, oom_kills() > before
+            tools.checkpoints.look()
+            tools.log.note(f"{_said(ended)}; started again from {checkpoint.path}")
+            number = restarts.signal_of(ended)
+            tools.events.add("restarted", signal=number, step=checkpoint.step)
 
     def _finish(self, ending: Ending) -> None:
         tools = self._tools

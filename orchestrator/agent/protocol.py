@@ -112,6 +112,8 @@ CHECKPOINT_COMPLETE = "complete.json"
 #                                                          (agent, when complete.json appears)
 #   host       {"cpu_percent", "ram_used_bytes", "disk_free_bytes",
 #               "gpus": [{"util", "memory_used_bytes"}]}
+#   restarted  {"signal", "step"}       (the program was killed, and goes on from its newest
+#                                        checkpoint, once for each that is new)
 #   message    {"text"}                                            (shown to the person)
 #   exited     the EXIT RECORD's fields
 #   ready      {"manifest": true}                                  (manifest.json is complete)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from dataclasses import replace
 from typing import TypeGuard
 
@@ -108,6 +109,13 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         if isinstance(path, str) and isinstance(step, int):
             said.append(f"checkpoint at step {step}")
             return replace(run, checkpoint=printable(path)[:200])
+    if name == "restarted":
+        text = (
+            f"the program was killed by {_signal_name(event.get('signal'))}, and went on from its "
+            f"checkpoint at step {_step(event.get('step'))}"
+        )
+        said.append(text)
+        return run.note(text)
     if name == "exited" and not run.exit:
         record = to_exit(event)
         said.append(f"the program ended: {record.get('exit_code', record['why'])}")
@@ -121,3 +129,14 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         if event.get("phase") == "program" and event.get("state") == "started":
             return replace(run, progress={"step": 0.0, **run.progress})
     return run
+
+
+def _signal_name(number: object) -> str:
+    try:
+        return signal.Signals(number).name if isinstance(number, int) else "a signal"
+    except ValueError:
+        return "a signal"
+
+
+def _step(step: object) -> str:
+    return f"{step:.0f}" if _is_number(step) else "?"

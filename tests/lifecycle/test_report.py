@@ -18,8 +18,12 @@ from orchestrator.lifecycle.report import (
 from orchestrator.runs.run import Run
 from tests.runs.samples import NOW_S, run
 
-names = st.sampled_from(["progress", "checkpoint", "exited", "ready", "message", "phase", "?"])
-keys = st.sampled_from(["step", "path", "metrics", "text", "phase", "state", "why", "exit_code"])
+names = st.sampled_from(
+    ["progress", "checkpoint", "restarted", "exited", "ready", "message", "phase", "?"]
+)
+keys = st.sampled_from(
+    ["step", "path", "metrics", "text", "phase", "state", "signal", "why", "exit_code"]
+)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -111,6 +115,16 @@ def test_a_checkpoint_is_remembered_and_said() -> None:
 
     assert (after.checkpoint, said) == ("checkpoint-5", ["checkpoint at step 5"])
     assert folded(line("checkpoint", path=["x"], step=5)).checkpoint == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "by"), [(9, "SIGKILL"), (9999, "a signal"), ("\x1b[2J", "a signal")]
+)
+def test_a_restart_is_noted_for_the_receipt(number: object, by: str) -> None:
+    after, said = fold(run(), line("restarted", signal=number, step=40), NOW_S)
+
+    assert said == [f"the program was killed by {by}, and went on from its checkpoint at step 40"]
+    assert after.notes[-1:] == tuple(said)
 
 
 def test_the_first_exit_counts() -> None:
