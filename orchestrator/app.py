@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.artifacts.log import LogFile
 from orchestrator.budget.ledger import Limits, accrued_usd, committed_usd
 from orchestrator.clock import to_iso
-from orchestrator.errors import MissingCredentials, StaleRun, UsageError
+from orchestrator.errors import MissingCredentials, NoOffer, StaleRun, UsageError
 from orchestrator.lifecycle.calling import call_driver
 from orchestrator.lifecycle.cargo import keep_code, run_folder
 from orchestrator.lifecycle.catalog import ask_all
@@ -70,7 +70,8 @@ class App:
     def plan(self, job: Job) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
-        Raises: NoOffer, MissingCredentials, BudgetRefused, ProviderError.
+        Without an offer that fits, the plan says why not and what would help.
+        Raises: NoOffer when nothing is for rent, MissingCredentials, BudgetRefused, ProviderError.
         """
         material = self._parts.prepare(job)
         names = list(job.providers) or self._parts.usable()
@@ -93,7 +94,8 @@ class App:
             now_s=self._clock.now_s(),
             failures=[f"{name}: {error.problem}" for name, error in failures.items()],
         )
-        self._parts.check_balance(plan)
+        if plan.candidates:
+            self._parts.check_balance(plan)
         self._plans[job.name] = plan
         return to_plan_view(plan, self._parts.artifact_sentences(plan))
 
@@ -117,6 +119,8 @@ class App:
                 made = replace(made, material=replace(made.material, job=job))
         if options.detach and not options.ephemeral_keys:
             self._parts.check_kept(made)
+        if not made.candidates:
+            raise NoOffer("nothing that is for rent now fits this job", hint=made.relaxation)
         cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
         run_id = new_run_id()
         keep_code(self._home.folder, run_id, job)

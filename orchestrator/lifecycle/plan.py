@@ -25,6 +25,11 @@ SUGGESTED = Decimal("1.25")
 _IMAGE_GIB = 25
 _BOOT_S = (20.0, 300.0)
 _OWN_CODE_HOURS = (0.02, 1.0)
+_GUARD_GRADES = {
+    GuardWay.START_COMMAND: "plausible",
+    GuardWay.AGENT: "not needed",
+    GuardWay.NONE: "absent",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Plan:
     start_by_s: float
     guards: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=())
+    relaxation: str = ""  # when no offer fits: the cheapest thing to give up
 
 
 def make_plan(
@@ -63,15 +69,15 @@ def make_plan(
     now_s: float,
     failures: list[str],
 ) -> Plan:
-    """Rank what is for rent and fit it under the cap.
+    """Rank what is for rent and fit it under the cap; no candidates when nothing fits the need.
 
-    Raises: NoOffer with the cheapest relaxation; BudgetRefused when no offer fits under the cap.
+    Raises: NoOffer when nothing is for rent; BudgetRefused when no offer fits under the cap.
     """
     chosen = select(
         material.need, offers, lambda offer: forecast_usd(material, offer, capabilities)[1]
     )
     if not chosen.candidates:
-        raise _nothing_fits(chosen, failures)
+        return _nothing_fits(material, chosen, failures, now_s)
     cap_usd = material.job.budget.max_cost_usd
     dearest = max(forecast_usd(material, o, capabilities)[1] for o in chosen.candidates[:3])
     reserves = [_reserve_usd(material, o) for o in chosen.candidates[:3]]
@@ -107,7 +113,7 @@ def make_plan(
         reserve_usd=reserve_usd,
         start_by_s=now_s + START_BY_S,
         guards=guard_sentences(candidates[0], capabilities, material.launch),
-        warnings=(*material.warnings, *failures),
+        warnings=(*material.warnings, *_too_long(material.job, candidates[0]), *failures),
     )
 
 
@@ -197,6 +203,7 @@ def _candidate(
         work_s=fitted.work_s,
         deadline_s=fitted.deadline_s,
         capped=fitted.capped,
+        guard=_GUARD_GRADES[facts.guard],
     )
     return candidate, fitted.worst_usd, fitted.reserve_usd
 
@@ -210,9 +217,33 @@ def _suggest(usd: Decimal) -> Decimal:
     return max(CENT, Decimal(math.ceil(usd * 20)) / 20).quantize(CENT)
 
 
-def _nothing_fits(chosen: Selection, failures: list[str]) -> NoOffer:
+def _too_long(job: Job, first: Candidate) -> list[str]:
+    """What to mind when the work may not end within max_duration."""
+    low_h, high_h = first.hours
+    limit_h = job.budget.max_duration_s / 3600
+    if first.capped or high_h <= limit_h:
+        return []
+    how = "even the low end" if low_h > limit_h else "the high end"
+    hours = low_h if low_h > limit_h else high_h
+    return [
+        f"{how} of the forecast ({hours:.1f} h) is longer than budget.max_duration "
+        f"({limit_h:.2g} h): the job would be stopped with its last checkpoint"
+    ]
+
+
+def _nothing_fits(material: Material, chosen: Selection, failures: list[str], now_s: float) -> Plan:
     if not chosen.refused:
-        return NoOffer("no provider has anything for rent" if not failures else "; ".join(failures))
-    offer, reason = chosen.refused[0]
-    words = f"none of {len(chosen.refused)} offers fits; for example {offer.id}: {reason}"
-    return NoOffer("; ".join([words, *failures]), hint=chosen.relaxation)
+        raise NoOffer("no provider has anything for rent" if not failures else "; ".join(failures))
+    return Plan(
+        material=material,
+        candidates=(),
+        refused=tuple(chosen.refused),
+        cap_usd=material.job.budget.max_cost_usd,
+        suggested_usd=Decimal(0),
+        worst_usd=Decimal(0),
+        reserve_usd=Decimal(0),
+        start_by_s=now_s + START_BY_S,
+        guards=(),
+        warnings=(*material.warnings, *failures),
+        relaxation=chosen.relaxation,
+    )

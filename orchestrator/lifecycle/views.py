@@ -84,7 +84,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
 def to_plan_view(plan: Plan, artifacts: list[str]) -> PlanView:
     """What `plan` prints, and `submit` asks about."""
     need = plan.material.need
-    first = plan.candidates[0]
+    deadline_s = plan.candidates[0].deadline_s if plan.candidates else 0.0
     return {
         "schema": 1,
         "name": plan.material.job.name,
@@ -109,10 +109,10 @@ def to_plan_view(plan: Plan, artifacts: list[str]) -> PlanView:
             }
             for offer, reason in plan.refused
         ],
-        "relaxation": "",
+        "relaxation": plan.relaxation,
         "cap_usd": dollars(plan.cap_usd) if plan.cap_usd is not None else None,
         "suggested_cap_usd": dollars(plan.suggested_usd),
-        "deadline_hours": round(first.deadline_s / 3600, 3),
+        "deadline_hours": round(deadline_s / 3600, 3),
         "reserve_usd": dollars(plan.reserve_usd),
         "worst_usd": dollars(plan.worst_usd),
         "guards": list(plan.guards),
@@ -141,6 +141,7 @@ def to_offer_view(offer: Offer, candidate: Candidate | None = None) -> OfferView
             "hours": [round(hours, 4) for hours in candidate.hours],
         }
         view["deadline_hours"] = round(candidate.deadline_s / 3600, 3)
+        view["guard"] = candidate.guard
     return view
 
 

@@ -32,6 +32,7 @@ class Candidate:
     work_s: float  # of the terms under the cap
     deadline_s: float  # from create
     capped: bool
+    guard: str = ""  # plausible | absent | not needed
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,14 +92,27 @@ def test_a_cap_below_the_low_end_of_the_forecast_is_refused(job: Job) -> None:
 
 
 def test_without_a_fitting_offer_the_cheapest_relaxation_is_told(job: Job) -> None:
-    with pytest.raises(NoOffer, match="none of 2 offers fits") as caught:
-        plan(
-            material(job),
-            replace(offer("untrusted", usd_per_hour="0.30"), trust="any"),
-            replace(offer("small", usd_per_hour="0.40"), gpu_memory_gib=4),
-        )
+    made = plan(
+        material(job),
+        replace(offer("untrusted", usd_per_hour="0.30"), trust="any"),
+        replace(offer("small", usd_per_hour="0.40"), gpu_memory_gib=4),
+    )
 
-    assert "`trust: any` would allow RTX 4090 on runpod at $0.30/h" in caught.value.hint
+    assert made.candidates == ()
+    assert [one.id for one, _ in made.refused] == ["untrusted", "small"]
+    assert made.relaxation == "`trust: any` would allow RTX 4090 on runpod at $0.30/h"
+
+
+def test_a_forecast_beyond_max_duration_is_told(job: Job) -> None:
+    budget = job.budget.model_copy(update={"max_duration_s": 3600.0})
+    hour = job.model_copy(update={"budget": budget})
+    huge = replace(WORK, training_flops=1e22)
+
+    made = plan(replace(material(with_cap(hour, "500")), footprint=huge), offer())
+
+    (warning,) = made.warnings
+    assert warning.startswith("even the low end of the forecast")
+    assert "budget.max_duration (1 h)" in warning
 
 
 def test_without_any_offer_the_providers_that_failed_are_told(job: Job) -> None:

@@ -73,7 +73,8 @@ def test_a_plan_has_every_key_of_the_published_shape(tmp_path: Path) -> None:
     assert [one["id"] for one in shown["offers"]] == ["RTX 4090 x1"]
     assert [one["usd_per_hour"] for one in shown["refused"]] == ["60.00"]
     assert Decimal(shown["worst_usd"]) <= Decimal(shown["cap_usd"] or "0")
-    assert set(shown["offers"][0]) == set(OfferView.__annotations__) - {"guard"}
+    assert set(shown["offers"][0]) == set(OfferView.__annotations__)
+    assert shown["offers"][0]["guard"] == "plausible"
 
 
 def test_an_offer_without_a_plan_has_no_forecast() -> None:
