@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,39 @@ class Cloud:
     def advance(self, seconds: float) -> None:
         """Let time go by for the bill, the machines, and every command and driver."""
         self._ask("POST", "/clock", {"advance_s": seconds})
+
+    @contextmanager
+    def hurrying(self, step_s: float = 5.0) -> Iterator[None]:
+        """Let half a minute or so go by in each second, where a story only waits for proofs."""
+        done = threading.Event()
+
+        def hurry() -> None:
+            while not done.wait(0.2):
+                self.advance(step_s)
+
+        thread = threading.Thread(target=hurry)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def waits_for(self, machine_id: str, *, ended_by: str, step_s: float = 0.0) -> dict[str, Any]:
+        """The machine's record once it has ended; `step_s` goes by between two looks."""
+        give_up_at = time.monotonic() + 60
+        while True:
+            (machine,) = (one for one in self.machines() if one["id"] == machine_id)
+            if machine["ended_at"] is not None:
+                assert machine["ended_by"] == ended_by, machine
+                return machine
+            assert time.monotonic() < give_up_at, f"it goes on: {machine}"
+            self.advance(step_s)
+            time.sleep(0.25)
+
+    def says_go(self, run_id: str) -> None:
+        """Programs that wait for a word (jobs.WAITS) go on."""
+        Path(self.env["GPULEASE_CLOCK"]).with_name(run_id).touch()
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         reply = self._control.request(method, path, json=body)

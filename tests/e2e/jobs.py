@@ -20,6 +20,14 @@ out = pathlib.Path(os.environ["GPULEASE_OUTPUT"])
 (out / "result.txt").write_text("forty-two\\n")
 """
 
+# Ends when the test says so: cloud.says_go(run_id).
+WAITS = """\
+import os, pathlib, time
+word = pathlib.Path(os.environ["GPULEASE_CLOCK"]).with_name(os.environ["GPULEASE_RUN"])
+while not word.exists():
+    time.sleep(0.05)
+"""
+
 
 def own_code(
     person: Person,

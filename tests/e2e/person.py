@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,28 @@ class Person:
         """The run as `gpulease show --json` gives it, whatever its exit code."""
         return self.types("show", run, "--json").json()
 
+    def submits(self, job: str, *options: str) -> str:
+        """`gpulease submit --detach`; gives the run's id."""
+        ended = self.types(
+            "submit", job, "--yes", "--detach", "--ephemeral-keys", "--json", *options
+        )
+        assert ended.code == 0, ended.err + self.driver_log()
+        return str(ended.json()["run"])
+
+    def state(self) -> str:
+        """State of the newest run, straight from the store: it costs a millisecond."""
+        store = f"file:{self.home / 'gpulease.sqlite'}?mode=ro"
+        with closing(sqlite3.connect(store, uri=True, timeout=10)) as connection:
+            query = "SELECT state FROM runs ORDER BY created_s DESC LIMIT 1"
+            return str(connection.execute(query).fetchone()[0])
+
+    def waits_for_state(self, state: str, limit_s: float = ENDS_S) -> None:
+        """Look at the store until the newest run is in this state."""
+        give_up_at = time.monotonic() + limit_s
+        while (now := self.state()) != state:
+            assert time.monotonic() < give_up_at, f"{now}, never {state}\n{self.driver_log()}"
+            time.sleep(0.005)
+
     def waits(
         self, is_so: Callable[[dict[str, Any]], object], limit_s: float = ENDS_S
     ) -> dict[str, Any]:
@@ -135,6 +158,15 @@ class Person:
         while self.driver_ids():
             assert time.monotonic() < give_up_at, "the driver does not die"
             time.sleep(0.01)
+
+    def puts_to_sleep(self) -> None:
+        """What a closed laptop does to the driver."""
+        for number in self.driver_ids():
+            os.kill(number, signal.SIGSTOP)
+
+    def wakes_up(self) -> None:
+        for number in self.driver_ids():
+            os.kill(number, signal.SIGCONT)
 
     def driver_log(self) -> str:
         path = self.home / "driver.log"
