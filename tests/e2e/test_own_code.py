@@ -2,25 +2,101 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+import json
+import zipfile
 from pathlib import Path
 
+from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import Person
 
+GREETS = """\
+import json, os, pathlib
+import greeting, six
+words = greeting.hello(os.environ["WHOM"])
+print(words)
+out = pathlib.Path(os.environ["GPULEASE_OUTPUT"])
+(out / "said.txt").write_text(f"{words} (six {six.__version__})")
+pathlib.Path(os.environ["GPULEASE_METRICS"]).write_text(json.dumps({"length": len(words)}))
+"""
 
-def test_own_code_is_run_and_its_result_comes_home(person: Person, cloud: Cloud) -> None:
-    job = own_code(person)
+
+def write_wheel(folder: Path) -> str:
+    """A wheel of one module, made by hand; its file name."""
+    name = "greeting-1.0-py3-none-any.whl"
+    info = "greeting-1.0.dist-info"
+    members = {
+        "greeting.py": 'def hello(whom):\n    return f"Hello, {whom}!"\n',
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    record = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"])
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / name, "w") as wheel:
+        for member, text in {**members, f"{info}/RECORD": record}.items():
+            wheel.writestr(member, text)
+    return name
+
+
+def test_own_code_with_its_requirements_is_run_and_its_result_comes_home(
+    person: Person, cloud: Cloud, tmp_path: Path
+) -> None:
+    wheel = write_wheel(person.desk / "trainer/wheels")
+    person.writes("trainer/needs.txt", f"./wheels/{wheel}\nsix==1.17.0\n")
+    job = own_code(person, GREETS, requirements="needs.txt", more="env: {WHOM: Ada}\n")
 
     ended = person.types("submit", job, "--yes", "--json")
 
     assert ended.code == 0, ended.err + person.driver_log()
     receipt = ended.json()
-    assert receipt["outcome"] == "succeeded"
-    assert receipt["returned"]["proven"] is True
-    assert Path(receipt["artifacts_dir"], "result.txt").read_text() == "forty-two\n"
-    (machine,) = cloud.machines(person.home_id)
-    assert machine["ended_by"] == "api"
-    assert abs(Decimal(receipt["cost_usd"]) - Decimal(machine["billed_usd"])) <= Decimal("0.01")
-    assert Decimal(receipt["spent_upper_usd"]) >= Decimal(machine["billed_usd"])
+    assert (receipt["outcome"], receipt["error"]) == ("succeeded", None)
+    assert receipt["metrics"] == {"length": 11.0}
+    assert receipt["device"] == "cpu"
+    assert {one["path"] for one in receipt["artifacts"]} >= {"said.txt", "metrics.json", "log.txt"}
+    result = Path(receipt["artifacts_dir"], "said.txt")
+    assert result.read_text() == "Hello, Ada! (six 1.17.0)"
+    books_agree(receipt, person, cloud)
+
+    assert person.types("receipt", "mine", "--json").json() == receipt
+    page = person.types("receipt", receipt["run"][:4])
+    assert page.code == 0
+    assert "proven gone" in page.out
+    assert "trained on the CPU" in page.out
+    assert "Hello, Ada!" in person.types("logs", "last").out
+    lines = [json.loads(line) for line in person.types("logs", "last", "--json").out.splitlines()]
+    assert [line["line"] for line in lines if "Hello" in line["line"]] == ["Hello, Ada!"]
+    assert lines[-1]["offset"] == Path(receipt["log"]).stat().st_size
+    pulled = person.types("pull", "mine", "--to", str(tmp_path / "copy"), "--json")
+    assert pulled.code == 0
+    assert (tmp_path / "copy/said.txt").read_bytes() == result.read_bytes()
+    assert person.types("ps", "--json").json()["runs"] == []
+    (known,) = person.types("ps", "--all", "--json").json()["runs"]
+    assert known == receipt
+    machines = person.types("machines", "--json").json()
+    assert (machines["machines"], machines["failures"]) == ([], [])
+    assert person.types("reap", "--delete", "--json").json()["machines"] == []
+    assert "has no machine" in person.types("ssh", "mine").err
+
+
+def test_code_that_fails_gives_its_own_exit_code_and_what_it_had_written(
+    person: Person, cloud: Cloud
+) -> None:
+    job = own_code(
+        person,
+        "import os, pathlib, sys\n"
+        "(pathlib.Path(os.environ['GPULEASE_OUTPUT']) / 'half.txt').write_text('half')\n"
+        "sys.exit('the data is empty')\n",
+    )
+
+    ended = person.types("submit", job, "--yes", "--json")
+
+    assert ended.code == 1
+    receipt = ended.json()
+    assert receipt["outcome"] == "failed"
+    assert receipt["error"]["code"] == "job_failed"
+    assert "the data is empty" in receipt["error"]["problem"]
+    assert Path(receipt["artifacts_dir"], "half.txt").read_text() == "half"
+    assert person.types("receipt", "last").code == 1
+    books_agree(receipt, person, cloud)
