@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.spec.job import Data, FinetuneJob
-from orchestrator.spec.nearest import did_you_mean, quoted
+from orchestrator.spec.nearest import did_you_mean, nearest, quoted
 from orchestrator.spec.paths import shown
 from orchestrator.spec.rows import BadRow, DataFile, Row
 
@@ -185,9 +185,10 @@ class _Check:
             if column:
                 text = f"no column {quoted(column)} among {among}{did_you_mean(column, names)}"
             else:
-                guesses = (did_you_mean(word, names) for word in known[what])
-                guess = next(filter(None, guesses), "")
-                text = f"no {what} column among {among}{guess}; write data.columns.{what}"
+                free = [name for name in names if name not in (self._text, self._label)]
+                guess = next(filter(None, (nearest(word, free) for word in known[what])), None)
+                meant = f"if it is {quoted(guess)}" if guess else "if it has another name"
+                text = f"no {what} column among {among}; {meant}, set data.columns.{what}"
             self._problem(split, line, text)
         return found
 

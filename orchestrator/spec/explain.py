@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.spec.document import Keys
-from orchestrator.spec.nearest import did_you_mean, printable, quoted
+from orchestrator.spec.nearest import nearest, printable, quoted
 from orchestrator.spec.section import keys_of
 from orchestrator.spec.train import OTHER_NAMES
 
@@ -42,13 +42,26 @@ class Mistake:
 
     keys: Keys
     text: str
+    meant: str = ""  # the key that a misspelt one stands for
 
 
 def explain(error: ValidationError, root: type[BaseModel]) -> Iterator[Mistake]:
     """Every finding of `error` in words."""
     for details in error.errors(include_url=False):
         keys = tuple(key for key in details["loc"] if key != "[key]")
-        yield Mistake(keys, _words(details, keys, root))
+        meant = _meant(keys, root) if details["type"] == "extra_forbidden" else ""
+        yield Mistake(keys, _words(details, keys, root), meant)
+
+
+def missing(keys: Keys) -> Mistake:
+    """A key that must be there."""
+    return Mistake(keys, f"`{printable(dotted(keys))}` is missing")
+
+
+def without_echoes(mistakes: list[Mistake]) -> list[Mistake]:
+    """One sentence per mistake: a misspelt key is not missing as well."""
+    meant = [missing((*mistake.keys[:-1], mistake.meant)) for mistake in mistakes if mistake.meant]
+    return [mistake for mistake in dict.fromkeys(mistakes) if mistake not in meant]
 
 
 def dotted(keys: Keys) -> str:
@@ -64,7 +77,7 @@ def _words(details: ErrorDetails, keys: Keys, root: type[BaseModel]) -> str:
     kind, name = details["type"], printable(dotted(keys))
     bounds: Mapping[str, object] = details.get("ctx", {})
     if kind == "missing":
-        return f"`{name}` is missing"
+        return missing(keys).text
     if kind == "extra_forbidden":
         return _unknown_key(keys, root)
     if kind in _EXPECTED:
@@ -97,12 +110,16 @@ def _unknown_key(keys: Keys, root: type[BaseModel]) -> str:
     text = f"unknown key {quoted(key)}"
     if OTHER_NAMES.get(key) in known:
         return f"{text}; it is called `{OTHER_NAMES[key]}` here"
-    if guess := did_you_mean(key, known):
-        return text + guess
+    if meant := _meant(keys, root):
+        return f"{text}; did you mean {quoted(meant)}?"
     homes = [dotted(home) for home in _homes(OTHER_NAMES.get(key, key), root, ())]
     if homes:
         return f"{text} here; it belongs at `{homes[0]}`"
     return f"{text}; known here: {', '.join(known)}"
+
+
+def _meant(keys: Keys, root: type[BaseModel]) -> str:
+    return nearest(str(keys[-1]), keys_of(_section_at(keys[:-1], root))) or ""
 
 
 def _section_at(keys: Keys, root: type[BaseModel]) -> type[BaseModel]:

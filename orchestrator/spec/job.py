@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -13,6 +15,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -20,10 +23,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import SpecError
-from orchestrator.spec.explain import Mistake, explain
+from orchestrator.spec.document import Keys, Place
+from orchestrator.spec.explain import Mistake, explain, without_echoes
 from orchestrator.spec.limits import Budget, Hold, Interval
 from orchestrator.spec.model import Model
-from orchestrator.spec.nearest import quoted
+from orchestrator.spec.nearest import printable, quoted
 from orchestrator.spec.paths import File, Folder, Surroundings, resolve, surroundings
 from orchestrator.spec.rules import broken_rules
 from orchestrator.spec.section import (
@@ -93,6 +97,20 @@ def _read_gpu(raw: object) -> object:
     if isinstance(raw, dict | Gpu):
         return raw
     raise wrong("must be `auto`, or a mapping such as {name: RTX 4090, memory_gib: 24}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that a job was read from. All are equal: a job is what it says, not where."""
+
+    path: str = field(default="", compare=False)  # as it was typed; "" for a recorded job
+    place: Callable[[Keys], Place] | None = field(default=None, compare=False)
+
+    @property
+    def check_hint(self) -> str:
+        """What to do once the file is corrected."""
+        path = shlex.quote(printable(self.path))
+        return f"`gpulease check {path}` looks again, and spends nothing" if self.path else ""
 
 
 class Gpu(Section):
@@ -189,6 +207,16 @@ class FinetuneJob(Section):
     artifacts: Artifacts = Artifacts()
     accept_unguarded: bool = False
     allow_untrusted_secrets: bool = False
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
+    @property
+    def check_hint(self) -> str:
+        """What to do once the file is corrected; empty for a recorded job."""
+        return self._origin.check_hint
+
+    def at(self, *keys: str) -> str:
+        """Where `keys` was written, `job.yaml:3: `, to stand before a mistake in it."""
+        return f"{self._origin.place(keys)}: " if self._origin.place else ""
 
     @property
     def is_own_code(self) -> bool:
@@ -207,7 +235,11 @@ Job: TypeAlias = FinetuneJob
 
 
 def read_job(
-    written: Mapping[str, object], folder: Path, *, files_must_exist: bool = False
+    written: Mapping[str, object],
+    folder: Path,
+    *,
+    files_must_exist: bool = False,
+    origin: Origin | None = None,
 ) -> Job | list[Mistake]:
     """The job that `written` means, or every mistake in it."""
     mistakes = _unknown_kind(written)
@@ -221,11 +253,12 @@ def read_job(
         mistakes += explain(error, FinetuneJob)
     else:
         if not mistakes:
+            job._origin = origin or Origin()
             return job
     if any(mistake.keys == ("task",) for mistake in mistakes):
         # Settings are those of the task: with a wrong task nothing can be said of them.
         mistakes = [mistake for mistake in mistakes if mistake.keys[:1] != ("train",)]
-    return list(dict.fromkeys(mistakes))
+    return without_echoes(mistakes)
 
 
 def _unknown_kind(written: Mapping[str, object]) -> list[Mistake]:

@@ -17,7 +17,7 @@ from orchestrator.spec.document import (
     read_document,
 )
 from orchestrator.spec.explain import Mistake, dotted
-from orchestrator.spec.job import FinetuneJob, Job, read_job
+from orchestrator.spec.job import FinetuneJob, Job, Origin, read_job
 
 _STDIN = "stdin"
 _HINT = "`gpulease init` writes a job to start from"
@@ -41,7 +41,7 @@ def load_job(path: str | Path, *, sets: Iterable[str] = (), stdin_text: str | No
         document = read_document(content, source)
     except Unreadable as error:
         raise SpecError([str(error.problem)], hint=_HINT) from error
-    return _to_job(document, folder, sets)
+    return _to_job(document, folder, sets, Origin(str(path), document.place))
 
 
 def json_schema() -> dict[str, object]:
@@ -67,7 +67,7 @@ def _read_file(path: Path) -> bytes:
         raise SpecError([f"{path}: cannot be read: {reason}"], hint=_HINT) from error
 
 
-def _to_job(document: Document, folder: Path, sets: Iterable[str]) -> Job:
+def _to_job(document: Document, folder: Path, sets: Iterable[str], origin: Origin) -> Job:
     problems = list(document.problems)
     value = document.value
     if not isinstance(value, dict):
@@ -82,13 +82,13 @@ def _to_job(document: Document, folder: Path, sets: Iterable[str]) -> Job:
     if "folder" in value:  # ours, and not the file's to say
         del value["folder"]
         mistakes.append(Mistake(("folder",), "unknown key `folder`"))
-    job = read_job(value, folder, files_must_exist=True)
+    job = read_job(value, folder, files_must_exist=True, origin=origin)
     if isinstance(job, list):
         mistakes += job
     problems += [Problem(document.place(mistake.keys), mistake.text) for mistake in mistakes]
     if problems or isinstance(job, list):
         problems.sort(key=lambda problem: (problem.place.line == 0, problem.place.line))
-        raise SpecError([str(problem) for problem in problems])
+        raise SpecError([str(problem) for problem in problems], hint=origin.check_hint)
     return job
 
 

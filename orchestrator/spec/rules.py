@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
-from orchestrator.spec.explain import Mistake
+from orchestrator.spec.explain import Mistake, missing
 
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 _FOR_OUR_PROGRAMS = ("model", "task", "data")
@@ -23,12 +23,12 @@ def broken_rules(written: Mapping[str, object]) -> Iterator[Mistake]:
 
 
 def _our_program(written: Mapping[str, object], present: set[str]) -> Iterator[Mistake]:
-    missing = [key for key in _FOR_OUR_PROGRAMS if key not in present]
-    if len(missing) == len(_FOR_OUR_PROGRAMS):
+    absent = [key for key in _FOR_OUR_PROGRAMS if key not in present]
+    if len(absent) == len(_FOR_OUR_PROGRAMS):
         yield Mistake((), "nothing to run: write `model`, `task` and `data`, or `code`")
         return
-    for key in missing:
-        yield Mistake((key,), f"`{key}` is missing")
+    for key in absent:
+        yield missing((key,))
     data = _mapping(written.get("data"))
     for split in ("train", "eval"):
         path = data.get(split)

@@ -107,10 +107,18 @@ def test_unrecognised_columns_are_named_with_a_guess(check: Check) -> None:
     report = check(lines({"txt": "one", "lable": "a"}), GOOD_EVAL)
 
     assert report.problems[:2] == [
-        "train.jsonl:1: no text column among `txt`, `lable`; did you mean `txt`?; "
-        "write data.columns.text",
-        "train.jsonl:1: no label column among `txt`, `lable`; did you mean `lable`?; "
-        "write data.columns.label",
+        "train.jsonl:1: no text column among `txt`, `lable`; if it is `txt`, set data.columns.text",
+        "train.jsonl:1: no label column among `txt`, `lable`; if it is `lable`, "
+        "set data.columns.label",
+    ]
+
+
+def test_a_column_that_has_a_part_already_is_no_guess_for_another(check: Check) -> None:
+    rows = lines({"text": "one"}, {"text": "two"})
+
+    assert check(rows, rows.replace("one", "x")).problems == [
+        f"{name}:1: no label column among `text`; if it has another name, set data.columns.label"
+        for name in ("train.jsonl", "eval.jsonl")
     ]
 
 

@@ -15,6 +15,21 @@ def test_a_misspelt_key_gets_the_nearest_name(problems: Callable[..., list[str]]
     ]
 
 
+def test_a_misspelt_key_is_not_missing_as_well(
+    problems: Callable[..., list[str]], our_job: str, own_code: str
+) -> None:
+    assert problems(base=our_job.replace("task:", "taks:")) == [
+        "job.yaml:4: unknown key `taks`; did you mean `task`?"
+    ]
+    assert problems(base=own_code.replace("command:", "comand:")) == [
+        "job.yaml:3: unknown key `comand`; did you mean `command`?"
+    ]
+    assert problems("datas: 1\n", base=our_job.replace("task:", "taks:")) == [
+        "job.yaml:4: unknown key `taks`; did you mean `task`?",
+        "job.yaml:7: unknown key `datas`; did you mean `data`?",
+    ]
+
+
 def test_a_key_like_no_other_gets_the_list(problems: Callable[..., list[str]]) -> None:
     assert problems("regions: {zzz: 1}\n") == [
         "job.yaml:7: unknown key `zzz`; known here: allow, deny"

@@ -36,6 +36,25 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file(
     assert caught.value.exit_code == 2
 
 
+def test_mistakes_come_with_what_to_do_once_they_are_corrected(load: Callable[..., Job]) -> None:
+    with pytest.raises(SpecError) as caught:
+        load("buget: 3\n")
+
+    assert re.fullmatch(
+        r"`gpulease check .*job.yaml` looks again, and spends nothing", caught.value.hint
+    )
+
+
+def test_a_job_knows_where_each_key_was_written(load: Callable[..., Job], folder: Path) -> None:
+    job = load(sets=("gpu.memory_gib=24",))
+
+    assert job.at("model") == f"{folder / 'job.yaml'}:3: "
+    assert job.at("gpu", "memory_gib") == "--set gpu.memory_gib: "
+    assert job.at("train") == f"{folder / 'job.yaml'}:1: "
+    recorded = job_from_document(job.to_document())
+    assert recorded == job and (recorded.at("model"), recorded.check_hint) == ("", "")
+
+
 def test_a_job_may_come_from_standard_input(
     folder: Path, our_job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
