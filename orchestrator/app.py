@@ -27,7 +27,7 @@ from orchestrator.providers.registry import provider_names
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
 from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
-from orchestrator.settings import PROVIDER_KEYS, Settings
+from orchestrator.settings import Settings
 from orchestrator.sizing.hub import token_owner
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
@@ -94,6 +94,7 @@ class App:
             now_s=self._clock.now_s(),
             failures=[f"{name}: {error.problem}" for name, error in failures.items()],
         )
+        self._parts.check_secrets(plan)
         if plan.candidates:
             self._parts.check_balance(plan)
         self._plans[job.name] = plan
@@ -341,7 +342,7 @@ class App:
             self._home.folder,
             self._clock,
             keys=self._parts.environment_keys(),
-            hidden={*PROVIDER_KEYS.values(), "HF_TOKEN"},
+            hidden=self._parts.key_names(),
             nudge=run_id,
             is_over=lambda: bool(run_id) and not self._run(run_id).is_open,
         )

@@ -12,7 +12,7 @@ from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
-from orchestrator.lifecycle.material import prepare
+from orchestrator.lifecycle.material import HUB_TOKEN, prepare
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.world import Opened, World
@@ -28,6 +28,7 @@ from orchestrator.store.home import open_home
 from orchestrator.store.journal import Journal
 
 _LOGIN_S = 10.0
+_KNOCK_S = 2.0
 _SPARE_BYTES = 1 << 30
 
 
@@ -61,6 +62,7 @@ class Parts:
             open_shell=self._open_shell,
             cargo=self.cargo,
             wish_of=self._wish_of,
+            answers=self._answers,
         )
 
     @cached_property
@@ -79,10 +81,16 @@ class Parts:
             if name in PROVIDER_KEYS and self.keys.get(PROVIDER_KEYS[name]) is not None
         ]
 
+    def key_names(self) -> set[str]:
+        """Every credential that a driver may need: of providers, the hub, and the open runs."""
+        open_runs = self.journal.runs(only_open=True)
+        asked = {name for run in open_runs for name in run.launch.secrets}
+        return {*PROVIDER_KEYS.values(), HUB_TOKEN, *asked}
+
     def environment_keys(self) -> dict[str, str]:
         """Credentials that only this process's environment has: what a driver must be handed."""
         handed: dict[str, str] = {}
-        for name in (*PROVIDER_KEYS.values(), "HF_TOKEN"):
+        for name in self.key_names():
             found = self.settings.credential(name)
             if found is not None and found.source == "environment":
                 handed[name] = found.value.get_secret_value()
@@ -107,8 +115,17 @@ class Parts:
             job,
             cache_dir=self.home.folder / "cache",
             endpoint=self.settings.hf_endpoint,
-            token=self.keys.get("HF_TOKEN"),
+            token=self.keys.get(HUB_TOKEN),
         )
+
+    def check_secrets(self, plan: Plan) -> None:
+        """Refuse a job whose secrets have no value. Raises: MissingCredentials."""
+        for name in plan.material.launch.secrets:
+            if self.keys.get(name) is None:
+                raise MissingCredentials(
+                    f"the job needs the secret {name}, and there is no value for it",
+                    hint=f"gpulease login {_login(name)}, or set it in the environment",
+                )
 
     def check_balance(self, plan: Plan) -> None:
         """Refuse a plan that the account cannot pay. Raises: BudgetRefused."""
@@ -143,14 +160,15 @@ class Parts:
 
     def check_kept(self, plan: Plan) -> None:
         """Refuse to detach with a key that dies with this terminal. Raises: MissingCredentials."""
-        for candidate in plan.candidates:
-            name = PROVIDER_KEYS.get(candidate.offer.provider)
-            found = self.settings.credential(name) if name else None
+        providers = dict.fromkeys(candidate.offer.provider for candidate in plan.candidates)
+        keys = [PROVIDER_KEYS[name] for name in providers if name in PROVIDER_KEYS]
+        for name in (*keys, *plan.material.launch.secrets):
+            found = self.settings.credential(name)
             if found is not None and found.source == "environment":
                 raise MissingCredentials(
                     f"{name} is only in this terminal's environment: a driver that is started "
                     "again would not have it",
-                    hint=f"gpulease login {candidate.offer.provider}, or --ephemeral-keys",
+                    hint=f"gpulease login {_login(name)}, or --ephemeral-keys",
                 )
 
     def _look_up(self, name: str) -> str | None:
@@ -167,6 +185,12 @@ class Parts:
 
     def _wish_of(self, run_id: str) -> Wish:
         return self.journal.run(run_id).wish
+
+    @staticmethod
+    def _answers(lease: Lease) -> bool:
+        from orchestrator.remote.ssh import answers
+
+        return answers(SshAddress(lease.ssh_host, lease.ssh_port, lease.ssh_user), _KNOCK_S)
 
     def _open_shell(self, run: Run, lease: Lease) -> Opened:
         if lease.folder:
@@ -185,3 +209,9 @@ class Parts:
             _LOGIN_S,
         )
         return Opened(shell, shell.host_key)
+
+
+def _login(name: str) -> str:
+    """What `gpulease login` calls the credential of a name."""
+    called = {key: provider for provider, key in PROVIDER_KEYS.items()}
+    return {**called, HUB_TOKEN: "huggingface"}.get(name, name)

@@ -145,6 +145,17 @@ def test_without_a_key_nothing_is_planned(app: App, tmp_path: Path) -> None:
         app.plan(own_code(tmp_path))
 
 
+def test_a_secret_without_a_value_is_refused_before_anything_is_rented(
+    app: App, tmp_path: Path
+) -> None:
+    job = own_code(tmp_path, "providers: [local]\nsecrets: [WANDB_API_KEY]\n")
+
+    with pytest.raises(MissingCredentials, match="WANDB_API_KEY") as caught:
+        app.plan(job)
+
+    assert caught.value.hint == "gpulease login WANDB_API_KEY, or set it in the environment"
+
+
 def test_an_empty_home_has_no_runs_machines_or_spending(app: App) -> None:
     assert app.runs(all_runs=True) == []
     assert app.machines() == ([], [])

@@ -74,21 +74,19 @@ class RunCargo:
         if run.launch.model_folder:
             entries += folder_entries(protocol.MODEL_DIR, Path(run.launch.model_folder))
         shell.push(_watched(bundle(entries), keep_going))
-        self._send_secrets(job, shell)
+        self._send_secrets(run.launch.secrets, shell)
 
-    def _send_secrets(self, job: Job, shell: Shell) -> None:
+    def _send_secrets(self, names: tuple[str, ...], shell: Shell) -> None:
         """Into a 0600 file on tmpfs, over stdin; the work folder only holds a link to it."""
         values: dict[str, str] = {}
-        for name in job.secrets:
+        for name in names:
             value = self.secret(name)
             if value is None:
                 raise MissingCredentials(
-                    f"the job names the secret {name}, and there is no value for it",
+                    f"the job needs the secret {name}, and there is no value for it",
                     hint=f"gpulease login {name}",
                 )
             values[name] = value
-        if (token := self.secret("HF_TOKEN")) is not None and job.model is not None:
-            values.setdefault("HF_TOKEN", token)
         if not values:
             return
         shell.run(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.errors import SpecError
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material, collect_s, disk_gib
+from orchestrator.offers.offer import TRUST_ORDER
 from orchestrator.runs.run import Launch
 from orchestrator.sizing.fit import Footprint, Training, footprint
 from orchestrator.sizing.hub import ModelFacts, read_folder, read_model
@@ -20,6 +21,8 @@ from orchestrator.spec.resources import Need
 _OWN_CODE_RESULT_BYTES = 1 << 30  # a guess that the plan shows
 _OWN_CODE_CUDA = "12.8"
 _GIB = 1024**3
+_SECRETS_TRUST = "datacenter"  # hosts below it are given secrets only when the job allows it
+HUB_TOKEN = "HF_TOKEN"
 
 
 def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> Material:
@@ -32,15 +35,16 @@ def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> M
         return _own_code(job, cache_dir, endpoint, token)
     report = check_data(job)
     if report.problems:
-        raise SpecError(report.problems)
+        raise SpecError(report.problems, hint=job.check_hint)
     assert job.task is not None and job.model is not None, "the spec says so"
     program = load_program(job.task)
     facts = model_facts(job, cache_dir=cache_dir, endpoint=endpoint, token=token)
     if not facts.has_tokenizer:
-        raise SpecError([f"{facts.id} brings no tokenizer, and {job.task} needs one"])
+        problem = f"model {facts.id} brings no tokenizer, and {job.task} needs one"
+        raise SpecError([job.at("model") + problem], hint=job.check_hint)
     footprint_ = _footprint(job, report, facts)
     launch = _launch(job, program, facts, report, footprint_, endpoint)
-    need = _need(job, footprint_, program.cuda)
+    need = _need(job, footprint_, program.cuda, launch)
     return Material(
         job, launch, need, footprint_, _sizing(facts, footprint_), tuple(report.warnings)
     )
@@ -48,12 +52,17 @@ def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> M
 
 def model_facts(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> ModelFacts:
     """Facts of the job's model, from the hub or a folder."""
-    if isinstance(job.model, LocalModel):
-        return read_folder(job.model.path)
-    assert isinstance(job.model, HubModel)
-    return read_model(
-        job.model.id, job.model.revision, cache_dir=cache_dir, token=token, endpoint=endpoint
-    )
+    model = job.model
+    try:
+        if isinstance(model, LocalModel):
+            return read_folder(model.path)
+        assert isinstance(model, HubModel)
+        return read_model(
+            model.id, model.revision, cache_dir=cache_dir, token=token, endpoint=endpoint
+        )
+    except SpecError as error:
+        problems = [job.at("model") + problem for problem in error.problems]
+        raise SpecError(problems, hint=error.hint or job.check_hint) from error
 
 
 def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Material:
@@ -76,7 +85,7 @@ def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Ma
     )
     launch = _with_wishes(_with_model(launch, facts, job, endpoint), job)
     warnings = ("the time of one's own code is not known: the forecast is up to max_duration",)
-    return Material(job, launch, _need(job, None, _OWN_CODE_CUDA), None, (), warnings)
+    return Material(job, launch, _need(job, None, _OWN_CODE_CUDA, launch), None, (), warnings)
 
 
 def _launch(
@@ -108,7 +117,11 @@ def _with_model(launch: Launch, facts: ModelFacts | None, job: Job, endpoint: st
     if isinstance(job.model, LocalModel):
         return replace(launch, model_folder=str(job.model.path))
     return replace(
-        launch, model_id=facts.id, model_revision=facts.revision, model_endpoint=endpoint
+        launch,
+        model_id=facts.id,
+        model_revision=facts.revision,
+        model_endpoint=endpoint,
+        secrets=(HUB_TOKEN,) if facts.needs_token else (),
     )
 
 
@@ -119,6 +132,7 @@ def _with_wishes(launch: Launch, job: Job) -> Launch:
         accept_unguarded=job.accept_unguarded,
         hold_s=job.artifacts.hold_s,
         checkpoint_every_s=job.checkpoints.every_s,
+        secrets=tuple(dict.fromkeys((*job.secrets, *launch.secrets))),
     )
 
 
@@ -126,9 +140,10 @@ def _image(job: Job, default: str) -> str:
     return default if job.image == "auto" else job.image
 
 
-def _need(job: Job, need: Footprint | None, cuda: str) -> Need:
+def _need(job: Job, need: Footprint | None, cuda: str, launch: Launch) -> Need:
     asked_gib = job.gpu.memory_gib or 0.0
     sized_gib = need.gpu_memory_gib if need is not None else 0.0
+    has_secrets = bool(launch.secrets) and not job.allow_untrusted_secrets
     return Need(
         gpu_memory_gib=asked_gib or sized_gib,
         gpu_names=tuple(job.gpu.names),
@@ -138,7 +153,8 @@ def _need(job: Job, need: Footprint | None, cuda: str) -> Need:
         cuda=cuda,
         regions_allow=tuple(job.regions.allow),
         regions_deny=tuple(job.regions.deny),
-        trust=job.trust,
+        trust=max(job.trust, _SECRETS_TRUST, key=TRUST_ORDER.index) if has_secrets else job.trust,
+        has_secrets=has_secrets,
     )
 
 

@@ -166,6 +166,11 @@ def guard_sentences(
     else:
         sentences.append("machine: no guard if this computer is off")
     sentences.append("account: every list of machines is searched for orphans of this home")
+    if launch.secrets:
+        sentences.append(
+            f"secrets: {', '.join(launch.secrets)} on this machine, over SSH into a file in its "
+            "memory; hosts below `datacenter` are given none unless allow_untrusted_secrets"
+        )
     sentences.append(
         f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "
         f"(${hold_usd}), then are lost; set artifacts.hold"

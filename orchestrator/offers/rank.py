@@ -138,7 +138,8 @@ def _check_host(need: Need, offer: Offer) -> list[_Misfit]:
         found.append(_Misfit(reason, ""))
     if TRUST_ORDER.index(offer.trust) < TRUST_ORDER.index(need.trust):
         reason = f"the host's trust is {offer.trust}, {need.trust} needed"
-        found.append(_Misfit(reason, f"`trust: {offer.trust}`"))
+        remedy = "allow_untrusted_secrets: true" if need.has_secrets else f"trust: {offer.trust}"
+        found.append(_Misfit(reason, f"`{remedy}`"))
     if not in_regions(offer.region, need.regions_allow, need.regions_deny):
         place = offer.region or "a region that is not told"
         found.append(_Misfit(f"{place} is not among the regions", f"{place} in `regions`"))

@@ -55,6 +55,7 @@ class Launch:
     collect_s: float = 60.0  # expected
     allow_cpu: bool = False
     accept_unguarded: bool = False
+    secrets: tuple[str, ...] = ()  # names of what the machine is given over SSH
     grace_s: float = 60.0
     hold_s: float = 1800.0
     checkpoint_every_s: float = 900.0

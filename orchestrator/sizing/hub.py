@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,7 @@ class ModelFacts:
     weight_bytes: int
     download_bytes: int  # of all files that a machine fetches; of a folder: that are sent
     tokenizer_file: str  # "" where there is none
+    needs_token: bool = False  # its files are not given to strangers
 
     @property
     def total_parameters(self) -> int:
@@ -99,7 +100,7 @@ def read_model(
         if (facts := _read_kept(kept)) is None:
             facts = _read_hub(api, model_id, info, cache_dir / "hub")
             _keep(kept, facts)
-    return facts
+    return replace(facts, needs_token=bool(info.gated or info.private))
 
 
 def token_owner(token: str, endpoint: str) -> str:

@@ -21,3 +21,4 @@ class Need:
     regions_allow: tuple[str, ...] = ()
     regions_deny: tuple[str, ...] = ()
     trust: str = "verified"  # any | verified | datacenter | secure
+    has_secrets: bool = False  # that is why `trust` is no lower

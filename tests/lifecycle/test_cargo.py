@@ -30,7 +30,8 @@ LEASE = lease(label(), sent_s=NOW_S)
 
 def run_of(job: Job, **changes: object) -> Run:
     program = "" if job.code else "text-classification"
-    started = replace(launch(), program=program, **changes)  # type: ignore[arg-type]
+    started = replace(launch(), program=program, secrets=job.secrets)
+    started = replace(started, **changes)  # type: ignore[arg-type]
     return run(job=job.to_document(), launch=started, device="cpu", leases=(LEASE,))
 
 
@@ -121,9 +122,10 @@ def test_an_ignored_file_is_not_kept(tmp_path: Path) -> None:
 def test_secrets_lie_in_a_private_file_and_in_no_other(tmp_path: Path) -> None:
     job = tickets(tmp_path, "secrets: [WANDB_API_KEY]\n")
     machine = tmp_path / "machine"
-    values = {"WANDB_API_KEY": "s3cr3t-wandb", "HF_TOKEN": "s3cr3t-hub"}
+    values = {"WANDB_API_KEY": "s3cr3t-wandb"}
+    known = {**values, "HF_TOKEN": "s3cr3t-hub"}
 
-    ship(cargo(tmp_path / "home", values), run_of(job), machine)
+    ship(cargo(tmp_path / "home", known), run_of(job), machine)
 
     link = machine / protocol.SECRETS_FILE
     target = link.resolve()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.simcloud.hub import HubServer, serve_hub
-from infra.simcloud.hub_models import MINILM_ID, HostedModel, minilm_folder
+from infra.simcloud.hub_models import GATED_ID, MINILM_ID, HostedModel, minilm_folder
 from orchestrator.errors import SpecError
 from orchestrator.lifecycle.material import prepare
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
@@ -58,7 +58,7 @@ def test_an_unknown_model_is_a_mistake_of_the_job(hub: HubServer, tmp_path: Path
     path = tmp_path / "job.yaml"
     path.write_text(path.read_text().replace("all-MiniLM-L6-v2", "no-such-model"))
 
-    with pytest.raises(SpecError, match="no-such-model"):
+    with pytest.raises(SpecError, match=r"job.yaml:3: there is no model .*/no-such-model on"):
         prepared(load_job(path), hub, tmp_path)
 
 
@@ -88,3 +88,44 @@ def test_own_code_is_not_sized_and_the_plan_says_so(hub: HubServer, tmp_path: Pa
     assert made.footprint is None and made.sizing == ()
     assert made.launch.image == DEFAULT_IMAGE and made.launch.command == ("python train.py",)
     assert made.launch.requirements == {} and "not known" in made.warnings[0]
+
+
+def test_a_token_travels_only_for_a_model_that_strangers_cannot_have(tmp_path: Path) -> None:
+    tickets(tmp_path, "secrets: [WANDB_API_KEY]\n")
+    path = tmp_path / "job.yaml"
+    open_model = load_job(path)
+    path.write_text(path.read_text().replace(MINILM_ID, GATED_ID))
+    gated = load_job(path)
+    server = serve_hub(
+        models=[
+            HostedModel(MINILM_ID, minilm_folder()),
+            HostedModel(GATED_ID, minilm_folder(), gated=True),
+        ]
+    )
+
+    def prepared_with_token(job: Job) -> Material:
+        cache_dir = tmp_path / "cache"
+        return prepare(job, cache_dir=cache_dir, endpoint=server.url, token="hf_sim_reader")
+
+    try:
+        assert prepared_with_token(open_model).launch.secrets == ("WANDB_API_KEY",)
+        made = prepared_with_token(gated)
+    finally:
+        server.close()
+    assert made.launch.secrets == ("WANDB_API_KEY", "HF_TOKEN")
+    assert (made.need.trust, made.need.has_secrets) == ("datacenter", True)
+
+
+@pytest.mark.parametrize(
+    ("more", "trust"),
+    [
+        ("secrets: [KEY_ONE]\n", "datacenter"),
+        ("secrets: [KEY_ONE]\ntrust: secure\n", "secure"),
+        ("secrets: [KEY_ONE]\ntrust: any\nallow_untrusted_secrets: true\n", "any"),
+        ("trust: any\n", "any"),
+    ],
+)
+def test_secrets_raise_the_trust_that_a_host_needs(
+    hub: HubServer, tmp_path: Path, more: str, trust: str
+) -> None:
+    assert prepared(tickets(tmp_path, more), hub, tmp_path).need.trust == trust

@@ -230,3 +230,11 @@ def test_the_order_of_the_offers_does_not_matter(need: Need, found: list[Offer])
     shuffled = sorted(found, key=lambda offer: offer.id[::-1])
 
     assert select(need, shuffled, by_rate).candidates == select(need, found, by_rate).candidates
+
+
+def test_where_secrets_raised_the_trust_the_remedy_is_to_allow_them() -> None:
+    need = Need(trust="datacenter", has_secrets=True)
+
+    selection = select(need, [at("0.34", trust="verified")], by_rate)
+
+    assert selection.relaxation.startswith("`allow_untrusted_secrets: true` would allow")
