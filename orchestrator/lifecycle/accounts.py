@@ -91,6 +91,11 @@ class Accounts:
             watcher(name, taken)
         return taken
 
+    def outdate(self, name: str) -> None:
+        """Forget the last list: what it says is about to change."""
+        with self._lock:
+            self._snapshots.pop(name, None)
+
     def proves_absence(self, recorded: str, identity: str) -> bool:
         """Whether a miss under `identity` says anything about a machine of `recorded`."""
         return not recorded or same_account(recorded, identity) is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 from orchestrator.errors import (
@@ -28,6 +29,7 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 
+_PASS_S = 60.0
 _OVERPRICE = 1.05  # RunPod facts §9: more than 5 % above the offer is another offer
 
 
@@ -44,6 +46,8 @@ def record_intent(run: Run, world: World) -> Step:
         run = run.with_lease(nothing_rented(lease, "the plan expired"))
         return finish(run, world, Outcome.EXPIRED, failure, failure.problem)
     identity = world.accounts.identity(lease.provider)
+    with contextlib.suppress(ProviderError):  # whoever watches lists returns what was forgotten
+        world.accounts.snapshot(lease.provider, max_age_s=_PASS_S)
     lease = replace(lease, account=identity, intent=world.new_intent(), sent_s=now_s)
     moved = run.with_lease(lease).move(State.RENTING, now_s)
     return Moved(moved, events=(f"renting {lease.offer.id} as {lease.label}",), claim=lease.key)
@@ -66,6 +70,7 @@ def create(run: Run, world: World) -> Step:
         problem = getattr(error, "problem", str(error))
         run = run.with_lease(nothing_rented(lease, problem))
         return finish(run, world, Outcome.REFUSED, Failure("home", problem, exit_code=2), problem)
+    world.accounts.outdate(lease.provider)
     try:
         machine = provider.create_machine(request)
     except RentedAnyway as error:

@@ -54,12 +54,33 @@ def test_a_process_that_finds_an_intent_of_another_only_looks(stage: Stage) -> N
     stage.begin()
     stage.drive()
     stage.restart()
+    stage.cloud.calls.clear()
 
     stage.drive(2)
 
     assert stage.state() is State.LOOKING
     assert stage.cloud.said("create") == []
     assert stage.cloud.said("list") == [""]
+
+
+def test_the_account_is_searched_for_forgotten_machines_before_a_rent(stage: Stage) -> None:
+    lists: list[str] = []
+    stage.world.accounts.watchers.append(lambda name, _: lists.append(name))
+    stage.begin()
+
+    stage.drive()
+
+    assert stage.state() is State.RENTING
+    assert lists == ["runpod"]
+
+
+def test_a_list_that_fails_keeps_nobody_from_renting(stage: Stage) -> None:
+    stage.cloud.errors["list"] = [ProviderDown("no answer")]
+    stage.begin()
+
+    stage.drive(2)
+
+    assert stage.state() is State.BOOTING
 
 
 def test_two_engines_that_both_drive_one_run_send_one_create(stage: Stage) -> None:
