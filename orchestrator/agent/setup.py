@@ -19,6 +19,9 @@ UV_VERSION = "0.13.9"  # installed where the machine has no uv
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 _LOCAL_VERSION = re.compile(r"==\s*[\w.!]+\+(cpu|cu\d+)\b")
 _UV_FOLDER = ".uv"
+_UV_ERROR = re.compile(r"error: |\s*× ")
+_UV_MARK = re.compile(r"error: |\s*(×|╰─▶|├─▶|cause:)\s")
+_WORDS_LIMIT = 600
 
 
 class SetupFailed(Exception):
@@ -93,7 +96,7 @@ class Setup:
             code = self._work / protocol.CODE_DIR
             if self._runner.run([*argv, *extra], cwd=code, env=self._environment).ok:
                 return
-        words = last_words(self._log.tail(), lines=3)
+        words = installer_words(self._log.tail())
         raise SetupFailed(f"{self._run.requirements} could not be installed: {words}")
 
     def _name_python(self) -> None:
@@ -105,6 +108,24 @@ class Setup:
         python.parent.mkdir(parents=True, exist_ok=True)
         python.write_text('#!/bin/sh\nexec python3 "$@"\n')
         python.chmod(0o700)
+
+
+def installer_words(text: str) -> str:
+    """What uv says went wrong, as one paragraph: its last error, else its last words.
+
+    >>> installer_words("Using Python 3.11\\nerror: No solution\\n  cause: no six==99\\n")
+    'No solution: no six==99'
+    """
+    lines = text.splitlines()
+    begun = [n for n, line in enumerate(lines) if _UV_ERROR.match(line)]
+    if not begun:
+        return last_words(text, lines=3)
+    said = ""
+    for line in lines[begun[-1] :]:
+        mark = _UV_MARK.match(line)
+        words = line[mark.end() :] if mark else line
+        said = f"{said.rstrip(' :')}{': ' if mark and said else ' '}{words.strip()}".strip()
+    return said[:_WORDS_LIMIT]
 
 
 def install_attempts(requirements: str) -> list[list[str]]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from orchestrator.agent.setup import UV_VERSION, install_attempts
+from orchestrator.agent.setup import UV_VERSION, install_attempts, installer_words
 from tests.agent.work_folder import WorkFolder
 
 
@@ -25,6 +25,24 @@ def test_each_cuda_build_has_an_index_of_its_own() -> None:
         "https://download.pytorch.org/whl/cu126",
         "https://download.pytorch.org/whl/cu128",
     ]
+
+
+def test_what_uv_says_of_an_error_is_one_paragraph() -> None:
+    old = (
+        "Using Python 3.11.2 environment at: venv\n"
+        "  × No solution found when resolving dependencies:\n"
+        "  ╰─▶ Because there is no version of six==99.99, we can conclude that your\n"
+        "      requirements are unsatisfiable.\n"
+    )
+    new = "error: Couldn't parse requirement\n  cause: Expected one of `@`\n         a b\n"
+
+    assert installer_words(old) == (
+        "No solution found when resolving dependencies: Because there is no version of six==99.99,"
+        " we can conclude that your requirements are unsatisfiable."
+    )
+    assert installer_words(new) == "Couldn't parse requirement: Expected one of `@` a b"
+    assert installer_words("one\ntwo\n") == "one two"
+    assert len(installer_words("error: " + "x" * 9000)) == 600
 
 
 def test_a_newer_python_is_taken_where_the_wanted_one_is_missing(work: WorkFolder) -> None:

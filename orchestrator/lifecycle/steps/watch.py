@@ -71,7 +71,7 @@ def watch(run: Run, world: World) -> Step:
         return Moved(after.move(State.RUNNING, _now(world)), after_s=_POLL_S, events=tuple(said))
     longest_s = LONGEST_S[State.SETTING_UP] or 0.0
     if after.state is State.SETTING_UP and _now(world) - after.state_since_s > longest_s:
-        failure = Failure("setup", "set-up took longer than an hour", "see gpulease logs")
+        failure = Failure("setup", "set-up took longer than an hour", f"gpulease logs {run.id}")
         return finish(after, world, Outcome.FAILED, failure, failure.problem)
     if said:
         return Moved(after, after_s=_POLL_S, events=tuple(said))
@@ -193,6 +193,7 @@ def result_limit(world: World, run: Run) -> int:
 def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
     why, code = run.exit.get("why"), run.exit.get("exit_code")
     message = str(run.exit.get("message", ""))[:500]
+    logs = f"gpulease logs {run.id}"
     if run.stop_reason == "cancelled":
         return Outcome.CANCELLED, None
     if run.stop_reason or why == "deadline":
@@ -203,16 +204,18 @@ def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
         hint = "lower per_device_train_batch_size or max_length, or ask for more gpu.memory_gib"
         return Outcome.FAILED, Failure("out_of_memory", f"out of memory; {message}", hint)
     if run.exit.get("disk_full"):
-        return Outcome.FAILED, Failure("disk_full", f"the machine's disk is full; {message}")
+        problem = f"the machine's disk of {run.launch.disk_gib} GiB is full; {message}"
+        hint = f"write less, for example fewer checkpoints; {logs} tells what was written"
+        return Outcome.FAILED, Failure("disk_full", problem, hint)
     if why == "setup":
         phase = run.exit.get("phase", "set-up")
-        return Outcome.FAILED, Failure("setup", f"{phase} failed: {message}", "see gpulease logs")
+        return Outcome.FAILED, Failure("setup", f"{phase} failed: {message}", logs)
     if why == "no_gpu":
         hint = "gpu: {allow_cpu: true} trains on the CPU"
         return Outcome.FAILED, Failure("no_gpu", f"torch finds no GPU; {message}", hint)
     ended = f"exit code {code}" if code is not None else f"signal {run.exit.get('signal')}"
     problem = f"the program ended with {ended}" + (f": {message}" if message else "")
-    return Outcome.FAILED, Failure("job_failed", problem, "see gpulease logs")
+    return Outcome.FAILED, Failure("job_failed", problem, logs)
 
 
 def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]:
@@ -224,7 +227,13 @@ def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None
 
 def _capped(run: Run) -> Failure:
     problem = f"the cap of ${run.cap_usd:.2f} was reached"
-    return Failure("capped", problem, "the last checkpoint is home; raise budget.max_cost", 5)
+    saved = run.checkpoint_home or any(
+        path.startswith("checkpoints/") for path, *_ in run.artifacts
+    )
+    hint = (
+        "the last checkpoint is home; raise budget.max_cost" if saved else "raise budget.max_cost"
+    )
+    return Failure("capped", problem, hint, 5)
 
 
 def _is_capped(run: Run, lease: Lease) -> bool:
