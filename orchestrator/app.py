@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.artifacts.log import LogFile
 from orchestrator.budget.ledger import Limits, accrued_usd, committed_usd
 from orchestrator.clock import to_iso
-from orchestrator.errors import MissingCredentials, NoOffer, StaleRun, UsageError
+from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun, UsageError
 from orchestrator.lifecycle.calling import call_driver
 from orchestrator.lifecycle.cargo import keep_code, run_folder
 from orchestrator.lifecycle.catalog import ask_all
@@ -77,11 +77,15 @@ class App:
         names = list(job.providers) or self._parts.usable()
         if not names:
             raise MissingCredentials(
-                "no provider has a key", hint="gpulease login runpod, or --provider local"
+                "no provider has a key",
+                hint=f"{self._parts.key_hint('runpod')}, or --provider local",
             )
         offers, failures = ask_all(self._parts.accounts, names, material.need)
         if not offers and failures:
-            raise next(iter(failures.values()))
+            name, failure = next(iter(failures.items()))
+            if isinstance(failure, MissingCredentials | BadCredentials):
+                failure.hint = self._parts.key_hint(name)
+            raise failure
         capabilities = {
             name: self._parts.accounts.provider(name).capabilities
             for name in names

@@ -96,6 +96,14 @@ class Parts:
                 handed[name] = found.value.get_secret_value()
         return handed
 
+    def key_hint(self, provider: str) -> str:
+        """How to give the key of a provider, where this computer has none or a refused one."""
+        name = PROVIDER_KEYS.get(provider, "")
+        found = self.settings.credential(name) if name else None
+        if found is not None and found.source == "environment":
+            return f"correct {name} in the environment, or unset it and gpulease login {provider}"
+        return f"gpulease login {provider}" + (f", or set {name}" if name else "")
+
     def build_provider(self, name: str, key: str | None) -> Provider:
         """A provider with every wrapper around it."""
         urls = {

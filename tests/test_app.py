@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.app import App, SubmitOptions
-from orchestrator.errors import HomeError, MissingCredentials, UsageError
+from orchestrator.errors import BadCredentials, HomeError, MissingCredentials, UsageError
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.settings import load_settings
@@ -16,6 +16,7 @@ from orchestrator.spec.resources import Need
 from orchestrator.store.home import open_home
 from orchestrator.store.journal import Journal
 from tests.lifecycle.jobs import own_code
+from tests.providers.loopback_api import LoopbackApi, refusal
 from tests.runs.samples import NOW_S, lease, run
 
 
@@ -141,8 +142,24 @@ def test_a_plan_on_this_computer_costs_nothing(app: App, tmp_path: Path) -> None
 
 
 def test_without_a_key_nothing_is_planned(app: App, tmp_path: Path) -> None:
-    with pytest.raises(MissingCredentials, match="no provider has a key"):
+    with pytest.raises(MissingCredentials, match="no provider has a key") as caught:
         app.plan(own_code(tmp_path))
+    assert caught.value.hint == (
+        "gpulease login runpod, or set RUNPOD_API_KEY, or --provider local"
+    )
+
+
+def test_a_refused_key_is_looked_for_where_it_came_from(home: Path, tmp_path: Path) -> None:
+    api = LoopbackApi(lambda _: refusal(401, "invalid api key"))
+    app = App(load_settings(home, {"GPULEASE_RUNPOD_URL": api.url, "RUNPOD_API_KEY": "rpa_x"}))
+
+    with pytest.raises(BadCredentials) as caught:
+        app.plan(own_code(tmp_path, "providers: [runpod]\n"))
+    api.close()
+
+    assert caught.value.hint == (
+        "correct RUNPOD_API_KEY in the environment, or unset it and gpulease login runpod"
+    )
 
 
 def test_a_secret_without_a_value_is_refused_before_anything_is_rented(
