@@ -34,7 +34,7 @@ check: setup  ## lint, format, types, layers
 	$(BIN)/mypy
 	@for program in $(PROGRAMS); do \
 	  echo "$(BIN)/mypy $$program"; \
-	  $(BIN)/mypy --allow-subclassing-any "$$program" || exit 1; \
+	  MYPYPATH=jobs $(BIN)/mypy --allow-subclassing-any "$$program" jobs/training || exit 1; \
 	done
 	$(BIN)/lint-imports
 

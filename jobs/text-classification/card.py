@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+
+from training import card
+from training.settings import Settings
 
 from rows import Rows
-from settings import Settings
 
 _CARD = """\
----
-library_name: transformers
-pipeline_tag: text-classification
-{base_line}tags:
-- text-classification
-- gpulease
----
+{metadata}
 
 # {title}
 
@@ -25,6 +21,8 @@ Fine-tuned from `{base}` by gpulease's text-classification program (all paramete
 
 {figures}
 {baseline}
+{machine}
+
 ## Data
 
 {data}
@@ -45,26 +43,29 @@ classify("a text of the kind that it was trained on")
 
 
 def model_card(
-    settings: Settings, train: Rows, evaluation: Rows | None, metrics: Mapping[str, float | str]
+    settings: Settings,
+    train: Rows,
+    evaluation: Rows | None,
+    metrics: Mapping[str, float | str],
+    seconds: float,
 ) -> str:
     """README.md of the model folder, with the metadata block that the hub reads."""
-    base = settings.model_name
-    is_hub_id = base.count("/") == 1
-    shown = {name: value for name, value in metrics.items() if isinstance(value, float | int)}
     baseline = ""
     if "majority_class_accuracy" in metrics:
         baseline = (
             "\n`majority_class_accuracy` is what always answering the most frequent label of the "
             "training rows reaches on the same eval rows: accuracy means something only above it.\n"
         )
+    task = "text-classification"
     return _CARD.format(
-        base_line=f"base_model: {base.split('@')[0]}\n" if is_hub_id else "",
-        title=f"{base.split('@')[0].rsplit('/', 1)[-1]}, fine-tuned to classify text",
-        base=base,
-        figures=_table(("figure", "value"), [(n, f"{v:.6g}") for n, v in shown.items()]),
+        metadata=card.metadata(settings, library="transformers", pipeline=task, tags=[task]),
+        title=f"{card.short_name(settings)}, fine-tuned to classify text",
+        base=settings.model_name,
+        figures=card.figures(metrics),
         baseline=baseline,
+        machine=card.machine(metrics, seconds),
         data=_data(settings, train, evaluation),
-        settings=_table(("setting", "value"), [(n, str(v)) for n, v in settings.train.items()]),
+        settings=card.choices(settings),
     )
 
 
@@ -73,13 +74,5 @@ def _data(settings: Settings, train: Rows, evaluation: Rows | None) -> str:
     head = f"`{settings.train_file.name}`: {len(train)} rows"
     if evaluation and settings.eval_file:
         head += f"; `{settings.eval_file.name}`: {len(evaluation)} rows, never trained on"
-    rows = [
-        (name.replace("|", "\\|"), str(count), str(judged[name]))
-        for name, count in counted.most_common()
-    ]
-    return f"{head}.\n\n{_table(('label', 'train rows', 'eval rows'), rows)}"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines: list[tuple[str, ...]] = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    rows = [(name, str(count), str(judged[name])) for name, count in counted.most_common()]
+    return f"{head}.\n\n{card.table(('label', 'train rows', 'eval rows'), rows)}"

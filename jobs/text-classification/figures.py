@@ -34,17 +34,3 @@ def majority_class_accuracy(train_labels: list[str], eval_labels: list[str]) -> 
     """
     most_frequent = Counter(train_labels).most_common(1)[0][0]
     return eval_labels.count(most_frequent) / len(eval_labels)
-
-
-def mean_loss(log_history: list[dict[str, float]]) -> float | None:
-    """Mean training loss over all steps: each log entry is the mean since the one before.
-
-    >>> mean_loss([{"step": 2, "loss": 4.0}, {"step": 2, "eval_loss": 9.0}, {"step": 3, "loss": 1}])
-    3.0
-    """
-    total, last = 0.0, 0.0
-    for entry in log_history:
-        if "loss" in entry:
-            total += entry["loss"] * (entry["step"] - last)
-            last = entry["step"]
-    return total / last if last else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,36 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from training.checkpoints import Checkpoints
+from training.conductor import Conductor, EvaluationCut, last_evaluation, samples_per_step
+from training.device import cpu_cores
+from training.figures import mean_loss
+from training.processor import name, precision, settle
+from training.settings import Settings
+from training.stopping import Stop
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     EvalPrediction,
-    PrinterCallback,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 
-from checkpoints import Checkpoints
-from device import cpu_cores
-from figures import accuracy, macro_f1, majority_class_accuracy, mean_loss
-from reporting import Reporter
+from figures import accuracy, macro_f1, majority_class_accuracy
 from rows import Rows
-from settings import Settings, fail
-from stopping import Stop
 
-_LOG_AT_LEAST_EVERY_S = 5.0
 _EVAL_METRICS = ("eval_accuracy", "eval_f1", "eval_loss")
-
-
-class Stopped(Exception):
-    """A checkpoint was saved because somebody asked for the end."""
-
-
-class _EvaluationCut(Exception):
-    """Leave an evaluation: the checkpoint is more urgent."""
+_OWN_SETTINGS = ("max_length", "eval_steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,7 @@ class Result:
 
     trainer: Trainer
     metrics: dict[str, float | str]
-    log_history: list[dict[str, float]]
+    seconds: float
 
 
 def train(
@@ -58,59 +47,31 @@ def train(
 
     Raises: Stopped when SIGTERM came and a checkpoint is on disk.
     """
-    device = _settle_device(settings.device)
-    torch.set_num_threads(cpu_cores())
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    device = settle(settings.device)
     transformers.set_seed(int(settings.train["seed"]))
     checkpoints = Checkpoints(settings.checkpoints, settings.fingerprint())
     trainer = _trainer(settings, device, checkpoints, train_rows, eval_rows, names)
-    callback = _Conductor(settings, checkpoints, trainer.samples_per_step, stop, bool(eval_rows))
-    trainer.add_callback(callback)
-    trainer.remove_callback(PrinterCallback)
-    last = checkpoints.newest()
-    if last is not None:
-        print(f"resuming from {last.name}", flush=True)
-    stop.training = True
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    stop.training = False
-    if eval_rows and not _last_evaluation(trainer):
-        trainer.evaluate()  # resumed from the very last step: nothing was left to train
-    if stop.asked:
-        raise Stopped
-    return Result(trainer, _metrics(trainer, train_rows, eval_rows), trainer.state.log_history)
-
-
-def _settle_device(asked: str) -> torch.device:
-    if asked == "cuda" and not torch.cuda.is_available():
-        fail(f"device is cuda, but torch {torch.__version__} finds no usable GPU")
-    use_cuda = asked == "cuda" or (asked == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if use_cuda else "cpu")
-
-
-def _precision(device: torch.device) -> str:
-    """Arithmetic of the layers; parameters and optimizer stay float32.
-
-    bf16 exists from compute capability 8.0 on (Ampere); older cards have fp16 with loss scaling.
-    """
-    if device.type == "cpu":
-        return "float32"
-    return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
+    conductor = Conductor(
+        settings,
+        checkpoints,
+        samples_per_step=samples_per_step(trainer.args),
+        stop=stop,
+        eval_metrics=_EVAL_METRICS,
+        evaluates=bool(eval_rows),
+    )
+    conductor.train(trainer)
+    metrics = _metrics(trainer, train_rows, eval_rows)
+    return Result(trainer, metrics, conductor.counter.seconds)
 
 
 class _Trainer(Trainer):
     """A Trainer whose evaluation can be left for a checkpoint."""
 
-    @property
-    def samples_per_step(self) -> int:
-        """Rows of one optimizer step, over all devices."""
-        return int(self.args.train_batch_size * self.args.gradient_accumulation_steps)
-
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The figures; none when it was cut short."""
         try:
             return dict(super().evaluate(*args, **kwargs))
-        except _EvaluationCut:
+        except EvaluationCut:
             return {}
 
 
@@ -151,7 +112,7 @@ def _trainer(
 
 def _arguments(settings: Settings, device: torch.device, output: Path) -> TrainingArguments:
     told: dict[str, Any] = {
-        name: value for name, value in settings.train.items() if name not in _OWN_SETTINGS
+        key: value for key, value in settings.train.items() if key not in _OWN_SETTINGS
     }
     return TrainingArguments(
         output_dir=str(output),
@@ -159,16 +120,13 @@ def _arguments(settings: Settings, device: torch.device, output: Path) -> Traini
         eval_strategy="no",
         remove_unused_columns=False,
         use_cpu=device.type == "cpu",
-        bf16=_precision(device) == "bfloat16",
-        fp16=_precision(device) == "float16",
+        bf16=precision(device) == "bfloat16",
+        fp16=precision(device) == "float16",
         dataloader_num_workers=0 if device.type == "cpu" else min(4, cpu_cores() - 1),
         dataloader_pin_memory=device.type != "cpu",
         disable_tqdm=True,
         **told,
     )
-
-
-_OWN_SETTINGS = ("max_length", "eval_steps")
 
 
 class _Numbered(torch.utils.data.Dataset[tuple[str, int]]):
@@ -203,112 +161,17 @@ class _Collator:
         return {**encoded, "labels": torch.tensor([number for _, number in batch])}
 
 
-class _Conductor(TrainerCallback):
-    """Says when to log, evaluate, save and end."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        checkpoints: Checkpoints,
-        samples_per_step: int,
-        stop: Stop,
-        evaluates: bool,
-    ) -> None:
-        self._checkpoints = checkpoints
-        self._every_s = settings.checkpoint_every_s
-        self._eval_steps = int(settings.train.get("eval_steps", 0))
-        self._evaluates = evaluates
-        self._stop = stop
-        self._reporter = Reporter(settings.events, samples_per_step)
-        self._saved_s = self._logged_s = 0.0
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        self._saved_s = self._logged_s = time.monotonic()
-        self._reporter.start(state.global_step)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        now = time.monotonic()
-        if self._stop.asked or now - self._saved_s >= self._every_s:
-            # A log entry with each checkpoint: losses since the last one would be lost on resume.
-            control.should_save = control.should_log = True
-        elif self._evaluates and self._eval_steps and state.global_step % self._eval_steps == 0:
-            control.should_evaluate = True
-        if now - self._logged_s >= _LOG_AT_LEAST_EVERY_S or state.global_step >= state.max_steps:
-            control.should_log = True
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        is_over = state.global_step >= state.max_steps
-        is_due = self._evaluates and (is_over or not self._eval_steps)
-        if is_due and not _evaluation_at(state, state.global_step):
-            control.should_evaluate = True
-
-    def on_prediction_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        if self._stop.asked and self._stop.training:
-            control.should_save = True
-            raise _EvaluationCut
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        if logs and "loss" in logs:
-            self._logged_s = time.monotonic()
-            self._reporter.progress(state.global_step, state.max_steps, state.epoch or 0.0, logs)
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        shown = {name: metrics[name] for name in _EVAL_METRICS if metrics and name in metrics}
-        self._reporter.evaluated(state.global_step, state.max_steps, shown)
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        written = self._checkpoints.writing / f"checkpoint-{state.global_step}"
-        path = self._checkpoints.finish(written, state.global_step)
-        self._saved_s = time.monotonic()
-        print(f"saved {path.name}", flush=True)
-        if self._stop.asked:
-            raise Stopped
-
-
 def _judge(prediction: EvalPrediction) -> dict[str, float]:
     logits, truth = prediction.predictions, np.asarray(prediction.label_ids)
     predicted = np.argmax(logits[0] if isinstance(logits, tuple) else logits, axis=-1)
     return {"accuracy": accuracy(predicted, truth), "f1": macro_f1(predicted, truth)}
 
 
-def _evaluation_at(state: TrainerState, step: int) -> dict[str, float]:
-    found = (entry for entry in state.log_history if "eval_loss" in entry)
-    return next((entry for entry in found if entry["step"] == step), {})
-
-
-def _last_evaluation(trainer: Trainer) -> dict[str, float]:
-    return _evaluation_at(trainer.state, trainer.state.global_step)
-
-
 def _metrics(trainer: Trainer, train_rows: Rows, eval_rows: Rows | None) -> dict[str, float | str]:
     metrics: dict[str, float | str] = {}
     if eval_rows:
-        evaluation = _last_evaluation(trainer)
-        metrics.update({name: evaluation[name] for name in _EVAL_METRICS})
+        evaluation = last_evaluation(trainer)
+        metrics.update({key: evaluation[key] for key in _EVAL_METRICS})
         metrics["majority_class_accuracy"] = majority_class_accuracy(
             train_rows.labels, eval_rows.labels
         )
@@ -320,11 +183,7 @@ def _metrics(trainer: Trainer, train_rows: Rows, eval_rows: Rows | None) -> dict
         samples=round((trainer.state.epoch or 0.0) * len(train_rows)),
         train_rows=len(train_rows),
         eval_rows=len(eval_rows) if eval_rows else 0,
-        device=_device_name(trainer.args.device),
-        dtype=_precision(trainer.args.device),
+        device=name(trainer.args.device),
+        dtype=precision(trainer.args.device),
     )
     return metrics
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

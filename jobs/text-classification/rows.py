@@ -1,19 +1,16 @@
-"""Labelled texts from .jsonl, .json, .csv and .tsv."""
+"""Labelled texts."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from settings import fail
+from training.records import first_of, read_records
+from training.settings import fail
 
 TEXT_COLUMNS = ("text", "sentence", "content", "prompt")
 LABEL_COLUMNS = ("label", "category", "target", "class")
-
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +24,15 @@ class Rows:
         return len(self.texts)
 
 
-def read_rows(path: Path, text_column: str | None, label_column: str | None) -> Rows:
+def read_rows(path: Path, columns: Mapping[str, str]) -> Rows:
     """All rows of a file; without a column's name the usual ones are tried."""
     texts: list[str] = []
     labels: list[str] = []
-    csv.field_size_limit(64 << 20)
-    for line, row in _records(path):
-        if not isinstance(row, dict):
-            fail(f"{path.name}:{line}: a row must be an object")
+    text_column, label_column = columns.get("text"), columns.get("label")
+    for line, row in read_records(path):
         if not texts:
-            text_column = text_column or _first_of(TEXT_COLUMNS, row)
-            label_column = label_column or _first_of(LABEL_COLUMNS, row)
+            text_column = text_column or first_of(TEXT_COLUMNS, row)
+            label_column = label_column or first_of(LABEL_COLUMNS, row)
         text, label = row.get(text_column or "text"), row.get(label_column or "label")
         if not isinstance(text, str) or not text.strip():
             fail(f"{path.name}:{line}: no text in column {text_column or 'text'!r}")
@@ -60,32 +55,3 @@ def label_names(labels: list[str]) -> list[str]:
     if all(name.isdecimal() for name in distinct):
         return sorted(distinct, key=int)
     return sorted(distinct)
-
-
-def _first_of(known: tuple[str, ...], row: dict[str, object]) -> str | None:
-    by_folded = {name.casefold(): name for name in reversed([n for n in row if n is not None])}
-    return next((by_folded[word] for word in known if word in by_folded), None)
-
-
-def _records(path: Path) -> Iterator[tuple[int, object]]:
-    suffix = path.suffix.lower()
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        try:
-            if suffix in _DELIMITERS:
-                reader = csv.DictReader(handle, delimiter=_DELIMITERS[suffix])
-                for row in reader:
-                    yield reader.line_num, dict(row)
-            elif suffix == ".json":
-                document = json.load(handle)
-                if not isinstance(document, list):
-                    fail(f"{path.name}: must be a list of rows")
-                yield from enumerate(document, start=1)
-            else:
-                for line, text in enumerate(handle, start=1):
-                    if text.strip():
-                        yield line, json.loads(text)
-        except json.JSONDecodeError as error:
-            where = error.lineno if suffix == ".json" else line
-            fail(f"{path.name}:{where}: not valid JSON: {error.msg}")
-        except (csv.Error, UnicodeDecodeError) as error:
-            fail(f"{path.name}: {error}")

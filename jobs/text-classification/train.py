@@ -8,30 +8,35 @@ that says what is wrong.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# On a machine `training` lies in this folder; in a checkout beside it.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from training.device import check_driver
+from training.results import write_figures, write_folder
+from training.settings import COMMON, Abilities, Settings, fail, read_settings
+from training.stopping import EXIT_CODE, Stop
+
 from card import model_card
-from device import check_driver
 from rows import Rows, label_names, read_rows
-from settings import Settings, fail, read_settings
-from stopping import EXIT_CODE, Stop
 
 if TYPE_CHECKING:
     from fit import Result
+
+_ABILITIES = Abilities("Fine-tune a model folder to classify text.", ("text", "label"), COMMON)
 
 
 def main(arguments: list[str]) -> int:
     """Train as told; the exit code."""
     stop = Stop()
     stop.listen()
-    settings = read_settings(arguments)
+    settings = read_settings(_ABILITIES, arguments)
     check_driver(settings.device)
-    train_rows = read_rows(settings.train_file, settings.text_column, settings.label_column)
+    train_rows = read_rows(settings.train_file, settings.columns)
     eval_rows = _read_eval(settings)
     names = label_names(train_rows.labels)
     _check_labels(names, eval_rows)
@@ -41,20 +46,23 @@ def main(arguments: list[str]) -> int:
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     # Threads that spin while they wait slow down a shared CPU: a fifth, and far more when busy.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from fit import Stopped, train  # torch and transformers: seconds
+    from training.conductor import Stopped
+
+    from fit import train  # torch and transformers: seconds
 
     try:
         result = train(settings, train_rows, eval_rows, names, stop)
     except Stopped:
         return EXIT_CODE
-    _save(settings, result, model_card(settings, train_rows, eval_rows, result.metrics))
+    card = model_card(settings, train_rows, eval_rows, result.metrics, result.seconds)
+    _save(settings, result, card)
     return 0
 
 
 def _read_eval(settings: Settings) -> Rows | None:
     if settings.eval_file is None:
         return None
-    return read_rows(settings.eval_file, settings.text_column, settings.label_column)
+    return read_rows(settings.eval_file, settings.columns)
 
 
 def _check_labels(names: list[str], eval_rows: Rows | None) -> None:
@@ -71,24 +79,14 @@ def _sizes(train_rows: Rows, eval_rows: Rows | None, names: list[str]) -> str:
 
 
 def _save(settings: Settings, result: Result, card: str) -> None:
-    settings.output.mkdir(parents=True, exist_ok=True)
-    writing, model = settings.output / ".model.writing", settings.output / "model"
-    shutil.rmtree(writing, ignore_errors=True)
-    result.trainer.model.save_pretrained(writing)
-    result.trainer.processing_class.save_pretrained(writing)
-    (writing / "README.md").write_text(card)
-    shutil.rmtree(model, ignore_errors=True)
-    writing.rename(model)
-    log = "".join(json.dumps(entry) + "\n" for entry in result.log_history)
-    (settings.output / "training_log.jsonl").write_text(log)
-    _write_whole(settings.metrics, json.dumps(result.metrics, indent=2) + "\n")
+    def fill(folder: Path) -> None:
+        result.trainer.model.save_pretrained(folder)
+        result.trainer.processing_class.save_pretrained(folder)
+        (folder / "README.md").write_text(card)
+
+    write_folder(settings.output / "model", fill)
+    write_figures(settings, result.metrics, result.trainer.state.log_history)
     print(f"done: {settings.metrics.name} and model/ are written", flush=True)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.writing")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,10 @@ class RunCargo:
     def _code(self, run: Run) -> list[Entry]:
         if run.launch.program:
             program = load_program(run.launch.program)
-            return code_files(program.folder).entries(protocol.CODE_DIR)
+            entries = code_files(program.folder).entries(protocol.CODE_DIR)
+            for shared in program.shares:
+                entries += code_files(shared).entries(f"{protocol.CODE_DIR}/{shared.name}")
+            return entries
         return folder_entries(protocol.CODE_DIR, self.folder(run) / _CODE)
 
 

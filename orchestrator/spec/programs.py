@@ -25,6 +25,7 @@ class Program:
     image: str  # of the machine; the environment comes from the lock
     cuda: str  # of the locked torch: the least that a host's driver must carry
     requirements: Mapping[str, str]  # "cpu" | "cuda" → lock file in the folder
+    shares: tuple[Path, ...] = ()  # further folders of jobs/, shipped under their own names
 
 
 def known_tasks() -> tuple[str, ...]:
@@ -56,6 +57,7 @@ def load_program(task: str) -> Program:
         image=told["image"],
         cuda=told["cuda"],
         requirements=dict(told["requirements"]),
+        shares=tuple(folder.parent / name for name in told.get("shares", ())),
     )
 
 

@@ -42,6 +42,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         shutil.copytree(self.program.folder, self.folder / "code")
+        for shared in self.program.shares:
+            shutil.copytree(shared, self.folder / "code" / shared.name)
         (self.folder / "settings.json").write_text(json.dumps(self.settings))
 
     @property
@@ -356,7 +358,11 @@ def test_only_the_two_newest_checkpoints_are_kept(interrupted: Interrupted) -> N
 
 
 def test_doctests_of_the_program(program: Program, program_python: Path) -> None:
-    for name in ("figures.py", "rows.py"):
+    (shared,) = program.shares
+    for file in (program.folder / "figures.py", program.folder / "rows.py", shared / "figures.py"):
         subprocess.run(
-            [program_python, "-B", "-m", "doctest", name], cwd=program.folder, check=True
+            [program_python, "-B", "-m", "doctest", file],
+            cwd=program.folder,
+            env={**os.environ, "PYTHONPATH": str(shared.parent)},
+            check=True,
         )

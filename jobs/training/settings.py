@@ -7,33 +7,42 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-Value: TypeAlias = int | float | str
+Value: TypeAlias = int | float | str | bool
+Kinds: TypeAlias = Mapping[str, tuple[type[Value], Value | None]]
 
-# Hugging Face's own names. None: the trainer works it out.
-DEFAULTS: dict[str, Value | None] = {
-    "num_train_epochs": 3.0,
-    "max_steps": None,
-    "learning_rate": 5e-5,
-    "lr_scheduler_type": "linear",
-    "warmup_steps": 0.0,
-    "weight_decay": 0.01,
-    "per_device_train_batch_size": 16,
-    "per_device_eval_batch_size": 32,
-    "gradient_accumulation_steps": 1,
-    "max_length": 256,
-    "eval_steps": None,
-    "logging_steps": 10,
-    "seed": 42,
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+# Hugging Face's own names, with the kind of value and the default. None: the trainer decides.
+COMMON: Kinds = {
+    "num_train_epochs": (float, 3.0),
+    "max_steps": (int, None),
+    "learning_rate": (float, 5e-5),
+    "lr_scheduler_type": (str, "linear"),
+    "warmup_steps": (float, 0.0),
+    "weight_decay": (float, 0.01),
+    "per_device_train_batch_size": (int, 16),
+    "per_device_eval_batch_size": (int, 32),
+    "gradient_accumulation_steps": (int, 1),
+    "max_length": (int, 256),
+    "eval_steps": (int, None),
+    "logging_steps": (int, 10),
+    "seed": (int, 42),
 }
-_WHOLE = {
-    name
-    for name in DEFAULTS
-    if name.endswith(("_size", "_steps", "_length")) and name != "warmup_steps"
-} | {"seed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What one program can be told."""
+
+    description: str
+    columns: tuple[str, ...]  # roles that a column of the data may have
+    train: Kinds
+    methods: tuple[str, ...] = ("full",)  # the default first
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +51,10 @@ class Settings:
 
     model: Path
     model_name: str  # for people: the hub id where it is known
+    method: str
     train_file: Path
     eval_file: Path | None
-    text_column: str | None  # None: recognised by name
-    label_column: str | None
+    columns: Mapping[str, str]  # role → name; a role that is not there is recognised by name
     train: dict[str, Value]  # a value for every setting that has one
     output: Path
     checkpoints: Path
@@ -59,8 +68,9 @@ class Settings:
         files = [self.train_file] + ([self.eval_file] if self.eval_file else [])
         asked = {
             "model": _digest(self.model / "config.json"),
+            "method": self.method,
             "train": self.train,
-            "columns": [self.text_column, self.label_column],
+            "columns": dict(self.columns),
             "data": [_digest(path) for path in files],
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -71,31 +81,31 @@ def fail(problem: str) -> NoReturn:
     sys.exit(f"train.py: {problem}")
 
 
-def read_settings(arguments: list[str]) -> Settings:
+def read_settings(abilities: Abilities, arguments: list[str]) -> Settings:
     """Settings from the command line, the settings file and GPULEASE_*, in that order."""
-    flags = _parser().parse_args(arguments)
+    flags = _parser(abilities).parse_args(arguments)
     told = _read_file(flags.settings) if flags.settings else {}
     data = _table(told, "data")
-    columns = _table(told, "columns")
     # Paths in the settings file are relative to it; those of flags to the current folder.
     folder = Path(flags.settings).resolve().parent if flags.settings else Path.cwd()
     train_file = flags.train or _path(data.get("train"), folder)
     eval_file = flags.eval or _path(data.get("eval"), folder)
     model = flags.model or _path(os.environ.get("GPULEASE_MODEL"), Path.cwd())
     output = flags.output or _path(os.environ.get("GPULEASE_OUTPUT"), Path.cwd())
-    if told.get("method", "full") != "full":
-        fail(f"method {told['method']!r} is not known here; supported: full")
+    method = flags.method or told.get("method", abilities.methods[0])
+    if method not in abilities.methods:
+        fail(f"method {method!r} is not known here; supported: {', '.join(abilities.methods)}")
     if train_file is None or model is None or output is None:
         fail("--model, --train and --output are needed (or --settings and GPULEASE_*)")
     _check_files(model, train_file, eval_file)
     return Settings(
         model=model,
         model_name=str(told.get("model") or model.resolve().name),
+        method=str(method),
         train_file=train_file,
         eval_file=eval_file,
-        text_column=flags.text_column or _text(columns.get("text")),
-        label_column=flags.label_column or _text(columns.get("label")),
-        train=_read_train(_table(told, "train"), flags.set),
+        columns=_columns(abilities, _table(told, "columns"), flags),
+        train=_read_train(abilities.train, _table(told, "train"), flags.set),
         output=output,
         checkpoints=_placed("GPULEASE_CHECKPOINTS", output / "checkpoints"),
         metrics=_placed("GPULEASE_METRICS", output / "metrics.json"),
@@ -107,17 +117,16 @@ def read_settings(arguments: list[str]) -> Settings:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="train.py", description="Fine-tune a model folder to classify text."
-    )
+def _parser(abilities: Abilities) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="train.py", description=abilities.description)
     parser.add_argument("--settings", type=Path, help="JSON written by gpulease; flags win over it")
     parser.add_argument("--model", type=Path, help="folder with config.json, weights, tokenizer")
     parser.add_argument("--train", type=Path, help=".jsonl, .json, .csv or .tsv")
     parser.add_argument("--eval", type=Path, help="rows that are never trained on")
     parser.add_argument("--output", type=Path, help="where the model and the figures go")
-    parser.add_argument("--text-column", metavar="NAME")
-    parser.add_argument("--label-column", metavar="NAME")
+    parser.add_argument("--method", help=f"one of {', '.join(abilities.methods)}")
+    for role in abilities.columns:
+        parser.add_argument(f"--{role}-column", metavar="NAME")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--checkpoint-every-s", type=float, metavar="S", help="default 900")
     parser.add_argument(
@@ -125,9 +134,16 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"one of {', '.join(DEFAULTS)}",
+        help=f"one of {', '.join(abilities.train)}",
     )
     return parser
+
+
+def _columns(
+    abilities: Abilities, told: Mapping[str, object], flags: argparse.Namespace
+) -> dict[str, str]:
+    asked = {role: getattr(flags, f"{role}_column") or told.get(role) for role in abilities.columns}
+    return {role: name for role, name in asked.items() if isinstance(name, str) and name}
 
 
 def _digest(path: Path) -> str:
@@ -152,10 +168,6 @@ def _table(told: dict[str, object], name: str) -> dict[str, object]:
     return table
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _path(value: object, folder: Path) -> Path | None:
     return folder / value if isinstance(value, str) and value else None
 
@@ -173,26 +185,31 @@ def _check_files(model: Path, train_file: Path, eval_file: Path | None) -> None:
             fail(f"there is no file {path}")
 
 
-def _read_train(told: dict[str, object], assignments: list[str]) -> dict[str, Value]:
+def _read_train(kinds: Kinds, told: dict[str, object], assignments: list[str]) -> dict[str, Value]:
     asked = dict(told)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             fail(f"--set {assignment}: write NAME=VALUE")
         asked[name] = text
-    if unknown := sorted(asked.keys() - DEFAULTS.keys()):
-        fail(f"unknown setting {unknown[0]!r}; known: {', '.join(DEFAULTS)}")
-    values = {name: asked.get(name, default) for name, default in DEFAULTS.items()}
-    return {name: _value(name, raw) for name, raw in values.items() if raw is not None}
+    if unknown := sorted(asked.keys() - kinds.keys()):
+        fail(f"unknown setting {unknown[0]!r}; known: {', '.join(kinds)}")
+    values = {name: (kind, asked.get(name, default)) for name, (kind, default) in kinds.items()}
+    return {
+        name: _value(name, kind, raw) for name, (kind, raw) in values.items() if raw is not None
+    }
 
 
-def _value(name: str, raw: object) -> Value:
-    if name == "lr_scheduler_type":
+def _value(name: str, kind: type[Value], raw: object) -> Value:
+    if kind is str:
         return str(raw)
+    if kind is bool:
+        flag = _FLAGS.get(str(raw).lower())
+        return fail(f"setting {name}: {raw!r} is not true or false") if flag is None else flag
     try:
         number = float(str(raw))
     except ValueError:
         fail(f"setting {name}: {raw!r} is not a number")
-    if name in _WHOLE and not number.is_integer():
+    if kind is int and not number.is_integer():
         fail(f"setting {name}: {raw!r} is not a whole number")
-    return int(number) if name in _WHOLE else number
+    return kind(number)

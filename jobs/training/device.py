@@ -6,7 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from settings import fail
+from training.settings import fail
 
 _CUDA_DRIVER = "libcuda.so.1"
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,14 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
         return None
 
-    def finish(self, written: Path, step: int) -> Path:
-        """Turn what the trainer wrote into `step-N`, and drop what is too old."""
-        (written / RUN).write_text(json.dumps({"fingerprint": self.fingerprint}))
+    def finish(self, written: Path, step: int, counts: Mapping[str, float] | None = None) -> Path:
+        """Turn what the trainer wrote into `step-N`, and drop what is too old.
+
+        Args:
+            counts: figures that go on from here after a resume; `counts_of` gives them back.
+        """
+        run = {"fingerprint": self.fingerprint, "counts": dict(counts or {})}
+        (written / RUN).write_text(json.dumps(run))
         files = [_described(path, written) for path in sorted(written.rglob("*")) if path.is_file()]
         record = {"step": step, "at": time.time(), "files": files}
         temporary = written / f"{COMPLETE}.writing"
@@ -60,6 +66,12 @@ class Checkpoints:
         for path in self._steps()[:-_KEPT]:
             shutil.rmtree(path, ignore_errors=True)
         return target
+
+    @staticmethod
+    def counts_of(path: Path) -> dict[str, float]:
+        """The figures that `finish` was given."""
+        counts: dict[str, float] = json.loads((path / RUN).read_text())["counts"]
+        return counts
 
     def _clear_writing(self) -> None:
         shutil.rmtree(self.writing, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""What training programs have in common; shipped beside the program that shares it."""
