@@ -81,6 +81,7 @@ class World:
     open_shell: Callable[[Run, Lease], Opened]
     cargo: Cargo
     wish_of: Callable[[str], Wish]
+    answers: Callable[[Lease], bool] = lambda lease: True  # whether sshd says its name there
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
     shells: dict[str, Shell] = field(default_factory=dict)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -54,7 +54,7 @@ class Capabilities:
     one_miss_is_noise: bool = False  # gone needs two full proofs
     rate_limit_is_proof: bool = False  # a 429 to create proves that nothing was rented
     boot_deadline_s: float = 480.0
-    poll_s: float = 5.0  # how often one account is listed while somebody waits
+    poll_s: float = 5.0  # how often one account is listed in a long wait
     min_create_interval_s: float = 0.0
     calls_per_minute: int = 0  # of one account; 0: no limit known
     has_boot_log: bool = False
@@ -166,8 +166,11 @@ class Account(Protocol):
 class BootLog(Protocol):
     """Text that the machine printed before anybody could log in."""
 
-    def boot_log(self, machine_id: str) -> str:
-        """The log so far; empty when there is none yet."""
+    def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
+        """The log so far; empty when there is none yet.
+
+        A provider whose log is a stream reads on for some seconds, unless `enough` holds of it.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -123,11 +123,18 @@ class Http:
         return Answer(answer.status, answer.headers, received)
 
     def tail(
-        self, path: str, *, query: Mapping[str, str] | None = None, quiet_s: float, total_s: float
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        quiet_s: float,
+        total_s: float,
+        enough: Callable[[bytes], bool] = lambda body: False,
     ) -> Answer:
         """What an endless stream sends until it is silent for `quiet_s`, or `total_s` are over.
 
-        Silence before the first byte is an empty 200: such streams hold their headers back.
+        A good answer ends sooner, once `enough` holds of its body so far. Silence before the
+        first byte is an empty 200: such streams hold their headers back.
         """
         import httpx
 
@@ -138,7 +145,8 @@ class Http:
                 received = answer
                 for chunk in chunks:
                     received = Answer(answer.status, answer.headers, received.body + chunk)
-                    if self._clock.awake_s() > until_s:
+                    over = self._clock.awake_s() > until_s
+                    if over or (answer.status == 200 and enough(received.body)):
                         break
         except ProviderDown as error:
             if not isinstance(error.__cause__, httpx.ReadTimeout):

@@ -17,7 +17,9 @@ _PRIVATE_NAME = "id_ed25519"
 _HOST_KEY = re.compile(
     r"\b(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) +(AAAA[A-Za-z0-9+/]{20,1400}={0,2})"
 )
-_FINGERPRINT = re.compile(r"SHA256:([A-Za-z0-9+/]{43})(?![A-Za-z0-9+/])")
+_FINGERPRINT = re.compile(r"(SHA256:[A-Za-z0-9+/]{43})(?![A-Za-z0-9+/])(?:[^\n(]*\((\w+)\))?")
+_ED25519 = "ssh-ed25519"
+_KINDS = {"ED25519": _ED25519, "RSA": "ssh-rsa"}  # as `ssh-keygen -l` names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class HostKey:
 
     line: str
     fingerprint: str
+    kind: str  # `ssh-ed25519`; empty when the log does not say
 
 
 def make_key_pair(folder: Path) -> KeyPair:
@@ -78,12 +81,26 @@ def host_keys_in(text: str) -> list[HostKey]:
     for match in _HOST_KEY.finditer(text):
         try:
             line = host_key_line(match[0])
-            found.setdefault(fingerprint(line), HostKey(line, fingerprint(line)))
+            found.setdefault(fingerprint(line), HostKey(line, fingerprint(line), match[1]))
         except ValueError:
             continue
     for match in _FINGERPRINT.finditer(text):
-        found.setdefault(match[0], HostKey("", match[0]))
+        found.setdefault(match[1], HostKey("", match[1], _KINDS.get(match[2], "")))
     return list(found.values())
+
+
+def shown_host_key(text: str) -> str:
+    """What to pin of a machine with this boot log; empty while it shows no ed25519 host key.
+
+    A line where there is one, else the `SHA256:…` that RunPod's own images print; the newest,
+    because a container that starts again may have made another.
+
+    >>> shown_host_key("256 SHA256:" + "a" * 43 + " root@box (ED25519)")[:12]
+    'SHA256:aaaaa'
+    """
+    found = [key for key in host_keys_in(text) if key.kind == _ED25519]
+    with_line = [key.line for key in found if key.line]
+    return (with_line or [key.fingerprint for key in found] or [""])[-1]
 
 
 def is_same_key(pinned: str, seen_line: str) -> bool:

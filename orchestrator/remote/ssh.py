@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import secrets
 import selectors
 import shlex
@@ -21,9 +20,10 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import HostKeyMismatch, Unreachable
 from orchestrator.remote.child import Patience
 from orchestrator.remote.keys import is_same_key
-from orchestrator.remote.paths import checked, shown
+from orchestrator.remote.paths import shown
+from orchestrator.remote.script import enter, last_words, read_file, write_file
 from orchestrator.remote.shell import Reply
-from orchestrator.remote.transfer import STALL_S, Bulk, Login, SshServer, refusal
+from orchestrator.remote.transfer import STALL_S, Bulk, Login, SshServer, refusal, ssh_command
 
 if TYPE_CHECKING:
     import paramiko
@@ -34,8 +34,18 @@ _KEEPALIVE_S = 15
 _CHANNEL_S = 30.0
 _STEP_BYTES = 64 * 1024
 _SEND_POLL_S = 0.02
-_NO_FOLDER = 125
-_WORK_DIR = re.compile(r"(?!-)[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+_BANNER = b"SSH-"
+
+
+def answers(server: SshServer, timeout_s: float) -> bool:
+    """Whether an sshd says its name there; nothing is sent."""
+    import paramiko  # noqa: F401 - a login needs it: a third of a second, spent while we wait
+
+    try:
+        with socket.create_connection((server.host, server.port), timeout_s) as connection:
+            return connection.recv(len(_BANNER)) == _BANNER
+    except OSError:
+        return False
 
 
 def connect(
@@ -55,15 +65,14 @@ def connect(
     Raises: Unreachable (also when the login is refused: a booting machine may not know its key
     yet), HostKeyMismatch (nothing was sent), RemoteError (no work folder can be made).
     """
-    if not _WORK_DIR.fullmatch(work_dir) or ".." in work_dir.split("/"):
-        raise ValueError(f"{work_dir!r} is no folder below the login's home")
+    entering = enter(work_dir)
     if server.host.startswith("-") or not server.host.isprintable() or " " in server.host:
         raise Unreachable(f"{shown(server.host)} is no host name")
     transport = _open_transport(server, pinned, timeout_s)
     try:
         _log_in(transport, server, private_key_path)
         login = Login(server, private_key_path, _host_key(transport))
-        shell = SshShell(transport, login, work_dir, stall_s=stall_s)
+        shell = SshShell(transport, login, entering, stall_s=stall_s)
         shell.run("chmod 0700 .", timeout_s=max(timeout_s, _CHANNEL_S))
     except BaseException:
         transport.close()
@@ -75,12 +84,12 @@ class SshShell:
     """A `Shell` over SSH; made by `connect`."""
 
     def __init__(
-        self, transport: paramiko.Transport, login: Login, work_dir: str, *, stall_s: float
+        self, transport: paramiko.Transport, login: Login, entering: str, *, stall_s: float
     ) -> None:
         self.login = login
         self._transport = transport
-        self._enter = _enter(work_dir)
-        self._bulk = Bulk(login, self._enter, stall_s=stall_s)
+        self._enter = entering
+        self._bulk = Bulk(lambda: ssh_command(login, "-T"), entering, stall_s=stall_s)
 
     @property
     def host_key(self) -> str:
@@ -103,23 +112,19 @@ class SshShell:
             raise Unreachable(f"The connection was lost: {shown(str(error))}") from error
         reply = Reply(exit_code, bytes(outputs.stdout), bytes(outputs.stderr))
         if not outputs.begun:
-            raise refusal("The work folder cannot be used", _words(reply))
+            raise refusal("The work folder cannot be used", last_words(reply))
         return reply
 
     def read(self, path: str, offset: int, limit: int) -> bytes:
-        size_bytes = min(limit, OUTPUT_LIMIT_BYTES)
-        name = _quoted(path)
-        reply = self.run(
-            f"[ -f {name} ] || exit 0; tail -c +{offset + 1} {name} | head -c {size_bytes}"
-        )
+        reply = self.run(read_file(path, offset, min(limit, OUTPUT_LIMIT_BYTES)))
         if reply.stderr and not reply.stdout:
-            raise refusal(f"{shown(path)} cannot be read", _words(reply))
+            raise refusal(f"{shown(path)} cannot be read", last_words(reply))
         return reply.stdout
 
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
-        reply = self.run(_write_script(path, len(data), mode), stdin=data)
+        reply = self.run(write_file(path, len(data), mode), stdin=data)
         if reply.exit_code != 0:
-            raise refusal(f"{shown(path)} cannot be written", _words(reply))
+            raise refusal(f"{shown(path)} cannot be written", last_words(reply))
 
     def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
         self._bulk.push(stream, timeout_s=timeout_s)
@@ -258,34 +263,6 @@ class _Outputs:
 
     def add_stderr(self, data: bytes) -> None:
         self.stderr += data[: max(0, OUTPUT_LIMIT_BYTES - len(self.stderr))]
-
-
-def _enter(work_dir: str) -> str:
-    folder = shlex.quote(work_dir)
-    return (
-        f'cd -- "$HOME" && {{ [ -d {folder} ] || (umask 077 && mkdir -p -- {folder}); }}'
-        f" && cd -- {folder} || exit {_NO_FOLDER}"
-    )
-
-
-def _quoted(path: str) -> str:
-    return shlex.quote(f"./{checked(path)}")
-
-
-def _write_script(path: str, size_bytes: int, mode: int) -> str:
-    target, folder = _quoted(path), shlex.quote(f"./{Path(checked(path)).parent}")
-    # A lost connection looks like the end of stdin: only the full length is renamed.
-    return (
-        f"umask 077; mkdir -p {folder} && [ ! -d {target} ] "
-        f"&& new=$(mktemp {folder}/.gpulease.XXXXXX) || exit 1\n"
-        f'if cat >"$new" && [ "$(wc -c <"$new")" -eq {size_bytes} ] && chmod {mode:o} "$new" '
-        f'&& {{ sync "$new" 2>/dev/null || sync; }} && mv -f "$new" {target}; then exit 0; fi\n'
-        'rm -f "$new"; exit 1'
-    )
-
-
-def _words(reply: Reply) -> str:
-    return reply.stderr[-500:].decode(errors="replace").strip()
 
 
 def _name(server: SshServer) -> str:

@@ -122,6 +122,22 @@ def test_a_stream_that_falls_silent_gives_what_it_sent(serve: Serve) -> None:
     assert api.seen[0].query == {"tail": "5"}
 
 
+def test_a_stream_is_left_once_it_said_enough_unless_it_is_a_refusal(serve: Serve) -> None:
+    def lines() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b"line\n"
+            Event().wait(0.02)
+
+    api = serve(lambda seen: Reply(200 if seen.path == "/logs" else 502, rest=lines()))
+
+    def read(path: str) -> int:
+        answer = client(api.url).tail(path, quiet_s=5, total_s=9, enough=lambda body: True)
+        return answer.body.count(b"line\n")
+
+    assert 1 <= read("/logs") < 20
+    assert read("/refused") == 20
+
+
 def test_a_stream_that_says_nothing_at_all_is_empty(serve: Serve) -> None:
     quiet = Event()
     api = serve(lambda _: Reply(hang_up=quiet.wait(5)))

@@ -80,7 +80,7 @@ class FullCloud(Cloud, Account, BootLog, Charges):
     def balance_usd(self) -> Decimal | None:
         return self._answer("balance_usd", Decimal(7))
 
-    def boot_log(self, machine_id: str) -> str:
+    def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
         return self._answer("boot_log", f"log of {machine_id}")
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:

@@ -8,11 +8,13 @@ import pytest
 
 from orchestrator.errors import HomeError
 from orchestrator.remote.keys import (
+    HostKey,
     fingerprint,
     host_key_line,
     host_keys_in,
     is_same_key,
     make_key_pair,
+    shown_host_key,
 )
 
 
@@ -71,10 +73,22 @@ def test_host_keys_are_found_in_a_boot_log(tmp_path: Path) -> None:
 
     found = host_keys_in(log)
 
-    assert [(key.line, key.fingerprint) for key in found] == [
-        (line, fingerprint(line)),
-        ("", other),
+    assert found == [
+        HostKey(line, fingerprint(line), "ssh-ed25519"),
+        HostKey("", other, "ssh-ed25519"),
     ]
+
+
+def test_a_boot_log_that_only_shows_fingerprints_names_the_key_to_pin(tmp_path: Path) -> None:
+    pairs = [make_key_pair(tmp_path / name) for name in "abc"]
+    rsa, old, new = (fingerprint(pair.public_line) for pair in pairs)
+    log = f"3072 {rsa} root@box (RSA)\nKey: a.pub\n256 {old} root@box (ED25519)\nImage {rsa}\n"
+
+    assert shown_host_key("SSH host keys:\nKey: a.pub\n") == ""
+    assert shown_host_key(f"3072 {rsa} root@box (RSA)\n") == ""
+    assert shown_host_key(log) == old
+    assert shown_host_key(f"{log}started again\n256 {new} root@box (ED25519)\n") == new
+    assert shown_host_key(f"{log}{pairs[1].public_line}\n") == host_key_line(pairs[1].public_line)
 
 
 def test_another_key_is_not_the_pinned_one(tmp_path: Path) -> None:

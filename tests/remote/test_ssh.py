@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,16 @@ def test_first_use_tells_the_host_key_to_pin_from_then_on(sshd: LoopbackSshd) ->
     assert first.host_key == sshd.host_key == pinned_hash.host_key
     first.close()
     pinned_hash.close()
+
+
+def test_an_sshd_answers_to_a_knock_and_nothing_else_does(own_sshd: LoopbackSshd) -> None:
+    assert ssh.answers(own_sshd.server, 5)
+
+    own_sshd.stop()
+    assert not ssh.answers(own_sshd.server, 5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = Server("127.0.0.1", silent.getsockname()[1], "nobody")
+        assert not ssh.answers(server, 0.1)
 
 
 def test_another_host_key_is_refused_before_the_login(own_sshd: LoopbackSshd) -> None:

@@ -9,8 +9,10 @@ if [ -n "$PUBLIC_KEY" ]; then
     ssh-keygen -q -t ed25519 -N '' -C "root@$(uname -n)" -f /etc/ssh/ssh_host_ed25519_key
   /usr/sbin/sshd
   echo 'SSH host keys:'
-  cat /etc/ssh/*.pub
-  ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+  for key in /etc/ssh/*.pub; do
+    echo "Key: $key"
+    ssh-keygen -lf "$key"
+  done
 fi
 printenv | grep -E '^[A-Z_][A-Z0-9_]*=' | grep -v '^PUBLIC_KEY' |
   awk -F = '{ value = $0; sub(/^[^=]*=/, "", value); print "export " $1 "=\"" value "\"" }' \

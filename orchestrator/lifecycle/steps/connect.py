@@ -9,13 +9,16 @@ from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, cancelled
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
-from orchestrator.providers.base import BootLog, Machine, MachineStatus
-from orchestrator.remote.keys import host_keys_in
+from orchestrator.providers.base import BootLog, MachineStatus
+from orchestrator.remote.keys import shown_host_key
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import State, Wish
 
-_BOOT_LOG_TRIES = 3
+_BOOT_LOG_S = 15.0  # sshd answers → its host key is in the boot log
+_SHORTEST_S = 0.3
+_LOOK_SHARE = 0.2  # a wait of 2 s is looked at every 0.4 s, one of a minute every poll_s
+_KNOCK_SHARE = 0.05
 
 
 def connect(run: Run, world: World) -> Step:
@@ -31,7 +34,8 @@ def connect(run: Run, world: World) -> Step:
     if waited_s > limit_s or now_s > lease.stop_s:
         why = f"nobody could log in within {limit_s / 60:.0f} min"
         return abandon(_keep_boot_log(run, world, lease), world, lease, why)
-    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
+    look_s = _pace_s(waited_s, _LOOK_SHARE, capabilities.poll_s)
+    found = world.accounts.snapshot(lease.provider, max_age_s=look_s)
     machine = found.by_id(lease.machine_id)
     if machine is None:
         return _missing(run, world, lease)
@@ -39,47 +43,64 @@ def connect(run: Run, world: World) -> Step:
         why = f"the provider says that it is {machine.status}"
         return abandon(_keep_boot_log(run, world, lease), world, lease, why)
     if machine.address is None:
-        return Wait(min(capabilities.poll_s, 1.0), "the machine boots")
-    return _log_in(run, world, with_machine(lease, machine), machine)
+        return Wait(min(look_s / 2, 1.0), "the machine boots")
+    knock_s = _pace_s(waited_s, _KNOCK_SHARE, SHELL_RETRY_S)
+    return _log_in(run, world, with_machine(lease, machine), knock_s)
 
 
-def _log_in(run: Run, world: World, lease: Lease, machine: Machine) -> Step:
-    if not lease.host_key:
-        lease, problem = _pin(run, world, lease, machine)
-        if problem:
+def _pace_s(waited_s: float, share: float, longest_s: float) -> float:
+    """How soon to look again: a short boot is not waited for long, a long one not asked often.
+
+    From 0.3 to 5 s that is 27 lists in the first minute and 12 in each later one, whatever the
+    number of runs; RunPod allows 60.
+    """
+    return min(longest_s, max(_SHORTEST_S, waited_s * share))
+
+
+def _log_in(run: Run, world: World, lease: Lease, again_s: float) -> Step:
+    if lease.folder:
+        lease = replace(lease, host_key_by="this computer")
+    elif not lease.host_key:
+        # Asked first, because the provider's calls are counted and these knocks are not.
+        if not world.answers(lease):
+            return Wait(again_s, "sshd does not answer yet", run.with_lease(lease))
+        lease = _pin(world, lease)
+        if not lease.host_key_by:
+            problem = "its boot log does not show the host key yet"
             return Wait(SHELL_RETRY_S / 2, problem, run.with_lease(lease))
     try:
         opened = world.open_shell(run, lease)
     except HostKeyMismatch as error:
         return abandon(run, world, lease, error.problem)
     except Unreachable as error:
-        return Wait(SHELL_RETRY_S / 4, f"sshd does not answer yet: {error.problem}")
+        waiting = f"sshd does not answer yet: {error.problem}"
+        return Wait(again_s, waiting, run.with_lease(lease))
     world.shells[lease.key] = opened.shell
-    if not lease.host_key:
+    if opened.host_key:  # whole, where only its hash was known
         lease = replace(lease, host_key=opened.host_key)
     moved = run.with_lease(lease).move(State.SHIPPING, world.clock.now_s())
     return Moved(moved, events=(f"logged in (host key by {lease.host_key_by or 'nobody'})",))
 
 
-def _pin(run: Run, world: World, lease: Lease, machine: Machine) -> tuple[Lease, str]:
-    """The lease with the machine's own host key, as its boot log says, else by first use."""
+def _pin(world: World, lease: Lease) -> Lease:
+    """The lease with the machine's own host key, as its boot log says, else by first use.
+
+    `host_key_by` stays empty while the log may still show it.
+    """
     provider = world.accounts.provider(lease.provider)
-    if lease.folder:
-        return replace(lease, host_key_by="this computer"), ""
     if isinstance(provider, BootLog) and provider.capabilities.has_boot_log:
+        assert lease.machine_id is not None
         try:
-            keys = host_keys_in(provider.boot_log(machine.id))
+            shown = shown_host_key(
+                provider.boot_log(lease.machine_id, lambda text: bool(shown_host_key(text)))
+            )
         except ProviderError:
-            keys = []
-        ours = next((key for key in keys if key.line.startswith("ssh-ed25519 ")), None)
-        if ours is not None:
-            return replace(lease, host_key=ours.line, host_key_by="boot log"), ""
-        key = f"{lease.key} boot log"
-        tries = int(world.first_saw.get(key, 0.0)) + 1
-        world.first_saw[key] = float(tries)
-        if tries < _BOOT_LOG_TRIES:
-            return lease, "its boot log does not show the host key yet"
-    return replace(lease, host_key_by="first use"), ""
+            shown = ""
+        if shown:
+            return replace(lease, host_key=shown, host_key_by="boot log")
+        if world.awake_since_first_saw_s(f"{lease.key} answers") < _BOOT_LOG_S:
+            return lease
+    return replace(lease, host_key_by="first use")
 
 
 def _missing(run: Run, world: World, lease: Lease) -> Step:

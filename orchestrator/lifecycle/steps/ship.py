@@ -31,8 +31,16 @@ except (OSError, AttributeError):
 PY"""
 
 
+_GUARD_S = 60.0  # first login → its guard has reached the provider; one try may take 20 s
+_GUARD_LOOK_S = 0.5
+
+
 class _Unfit(Exception):
     """This machine cannot do the job; another might."""
+
+
+class _NotYet(Exception):
+    """Nobody can tell yet whether this machine can do the job."""
 
 
 def ship(run: Run, world: World) -> Step:
@@ -49,14 +57,16 @@ def ship(run: Run, world: World) -> Step:
         shell = world.shell(run, lease)
         if shell.read(EVENTS_FILE, 0, 1):
             return _started(run, world, lease)
-        device = _probe(run, lease, shell)
         guard = _prove_guard(run, world, lease, shell)
+        device = _probe(run, lease, shell)
         lease = replace(lease, guard=guard)
         run = replace(run.with_lease(lease), device=device)
         world.cargo.ship(run, lease, shell, world.keep_going(run))
         reply = shell.run(f"python3 {AGENT} start", timeout_s=60.0)
     except _Unfit as error:
         return abandon(run, world, lease, str(error))
+    except _NotYet as error:
+        return Wait(_GUARD_LOOK_S, str(error))
     except Interrupted:
         return Wait(0.0, "the wish changed")
     except SpecError as error:
@@ -101,18 +111,29 @@ def _prove_guard(run: Run, world: World, lease: Lease, shell: Shell) -> str:
     provider = world.accounts.provider(lease.provider)
     if not provider.capabilities.bills:
         return "not needed"
-    grade = "absent"
+    armed: bool | None = False
     if provider.capabilities.guard is GuardWay.START_COMMAND:
-        grade = "plausible" if _is_armed(shell, lease) else "absent"
-    if grade == "absent" and not run.launch.accept_unguarded:
-        raise _Unfit("its guard is not armed, and the job does not say accept_unguarded")
-    return grade
+        armed = _is_armed(shell, lease)
+    if armed:
+        return "plausible"
+    if run.launch.accept_unguarded:
+        return "absent"
+    if armed is None and world.awake_since_first_saw_s(f"{lease.key} guard") < _GUARD_S:
+        raise _NotYet("its guard has not reached the provider yet")
+    raise _Unfit("its guard is not armed, and the job does not say accept_unguarded")
 
 
-def _is_armed(shell: Shell, lease: Lease) -> bool:
+def _is_armed(shell: Shell, lease: Lease) -> bool | None:
+    """Whether the guard has all that it needs to end the machine; None while it may yet say so.
+
+    It starts before sshd, and its record says that the provider answered it only once it did.
+    """
     try:
         record = json.loads(shell.read(GUARD_FILE, 0, 4096) or b"{}")
     except ValueError:
         return False
-    wanted = {"label": lease.label, "credential": True, "reachable": True}
-    return isinstance(record, dict) and all(record.get(k) == v for k, v in wanted.items())
+    if not isinstance(record, dict):
+        return False
+    if record and (record.get("label") != lease.label or record.get("credential") is not True):
+        return False
+    return True if record.get("reachable") is True else None

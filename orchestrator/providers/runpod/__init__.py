@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from urllib.parse import quote, urlsplit
 
@@ -170,13 +171,14 @@ class RunPod(Provider, Account, BootLog, Charges):
     def balance_usd(self) -> Decimal | None:
         return self._myself("id clientBalance")[1]
 
-    def boot_log(self, machine_id: str) -> str:
-        """Takes as long as the log is silent for (3 s), because the stream never ends."""
+    def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
+        """Reads until the log is silent (3 s) or `enough`: the stream never ends."""
         answer = self._rest.tail(
             _path(machine_id) + "/logs",
             query={"tail": str(_LOG_LINES)},
             quiet_s=self._log_quiet_s,
             total_s=_LOG_TOTAL_S,
+            enough=lambda body: enough is not None and enough(mapping.to_log_text(body)),
         )
         if says_not_found(answer):
             raise MachineNotFound(f"RunPod has no pod {machine_id} for this account")

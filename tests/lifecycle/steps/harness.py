@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.agent.protocol import EVENTS_FILE, GUARD_FILE, encode
 from orchestrator.clock import FakeClock
-from orchestrator.errors import GpuleaseError, MachineNotFound, OutcomeUnknown
+from orchestrator.errors import GpuleaseError, HostKeyMismatch, MachineNotFound, OutcomeUnknown
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.world import Opened, World
@@ -25,6 +25,7 @@ from orchestrator.providers.base import (
     MachineStatus,
     SshAddress,
 )
+from orchestrator.remote.keys import is_same_key
 from orchestrator.remote.shell import Reply, Shell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -115,7 +116,8 @@ class Cloud:
     def balance_usd(self) -> Decimal | None:
         return None
 
-    def boot_log(self, machine_id: str) -> str:
+    def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
+        self._call("boot_log", machine_id)
         return self.console
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
@@ -134,6 +136,8 @@ class Box:
     files: dict[str, bytes] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)  # a piece of a command → its reply
     fault: GpuleaseError | None = None
+    host_key: str = HOST_KEY
+    answers: bool = True  # whether its sshd says its name
     commands: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
 
@@ -217,9 +221,10 @@ class Stage:
             clock=self.clock,
             home_id="homeid",
             accounts=Accounts(lambda _: self.cloud, self.clock),
-            open_shell=lambda _run, _lease: self._open(),
+            open_shell=lambda _run, lease: self._open(lease),
             cargo=self.crate,
             wish_of=lambda run_id: self.journal.run(run_id).wish,
+            answers=lambda _lease: self.box.answers,
         )
         self.engine = Engine(self.journal, self.world)
 
@@ -269,10 +274,12 @@ class Stage:
     def events(self) -> str:
         return "\n".join(text for _, text in self.journal.events(RUN_ID))
 
-    def _open(self) -> Opened:
+    def _open(self, lease: Lease) -> Opened:
         if self.box.fault is not None:
             raise self.box.fault
-        return Opened(self.box, HOST_KEY)
+        if lease.host_key and not is_same_key(lease.host_key, self.box.host_key):
+            raise HostKeyMismatch("another host key than the pinned one")
+        return Opened(self.box, self.box.host_key)
 
 
 def armed(label: str = "label-0") -> dict[str, bytes]:

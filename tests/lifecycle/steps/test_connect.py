@@ -5,11 +5,13 @@ from dataclasses import replace
 from orchestrator.errors import HostKeyMismatch, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S
 from orchestrator.providers.base import MachineStatus
+from orchestrator.remote.keys import fingerprint
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import ADDRESS, CAPABILITIES, HOST_KEY, Stage
 from tests.runs.samples import RUN_ID
 
 PINNED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "B" * 43
+FINGERPRINTS = f"SSH host keys:\n256 {fingerprint(PINNED)} root@box (ED25519)\n"
 
 
 def booting(stage: Stage, **changes: object) -> None:
@@ -25,6 +27,7 @@ def is_given_up(stage: Stage, why: str) -> bool:
 
 def test_the_host_key_of_the_boot_log_is_pinned_before_the_login(stage: Stage) -> None:
     stage.cloud.console = f"booting\n{PINNED} root@box\nready\n"
+    stage.box.host_key = PINNED
     booting(stage)
 
     stage.drive()
@@ -34,12 +37,66 @@ def test_the_host_key_of_the_boot_log_is_pinned_before_the_login(stage: Stage) -
     assert (stage.first.ssh_host, stage.first.ssh_port) == ("192.0.2.1", 2222)
 
 
-def test_without_a_key_in_the_boot_log_the_first_one_seen_is_pinned(stage: Stage) -> None:
+def test_a_boot_log_of_fingerprints_pins_the_key_that_has_one_of_them(stage: Stage) -> None:
+    stage.cloud.console = FINGERPRINTS
+    stage.box.host_key = PINNED
     booting(stage)
 
-    stage.drive(2)
-    assert stage.state() is State.BOOTING
     stage.drive()
+
+    assert stage.state() is State.SHIPPING
+    assert (stage.first.host_key, stage.first.host_key_by) == (PINNED, "boot log")
+
+
+def test_a_key_without_its_fingerprint_in_the_boot_log_gives_the_machine_up(stage: Stage) -> None:
+    stage.cloud.console = FINGERPRINTS
+    booting(stage)
+
+    stage.drive()
+
+    assert is_given_up(stage, "another host key")
+
+
+def test_the_boot_log_is_not_asked_for_before_sshd_answers(stage: Stage) -> None:
+    stage.box.answers = False
+    booting(stage)
+
+    stage.after(60)
+    stage.after(60)
+    assert stage.run.waiting == "sshd does not answer yet"
+    assert stage.first.ssh_host == "192.0.2.1"
+    assert stage.cloud.said("boot_log") == []
+    stage.box.answers, stage.box.host_key, stage.cloud.console = True, PINNED, FINGERPRINTS
+    stage.after(2)
+
+    assert stage.state() is State.SHIPPING
+    assert stage.cloud.said("boot_log") == ["m1"]
+
+
+def test_a_short_boot_is_looked_at_often_and_a_long_one_at_the_usual_pace(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, poll_s=5.0)
+    stage.cloud.address = None
+    booting(stage)
+
+    def lists_within(seconds: float) -> int:
+        before, end_s = len(stage.cloud.said("list")), stage.clock.now_s() + seconds
+        while stage.clock.now_s() < end_s:
+            stage.clock.advance(stage.engine.drive(RUN_ID) or 0.0)
+        return len(stage.cloud.said("list")) - before
+
+    assert 5 <= lists_within(2.0) <= 8
+    assert lists_within(58.0) <= 25
+    assert lists_within(60.0) <= 13
+
+
+def test_without_a_key_in_the_boot_log_the_first_one_seen_is_pinned_at_last(stage: Stage) -> None:
+    booting(stage)
+
+    stage.drive()
+    stage.after(14)
+    assert stage.state() is State.BOOTING
+    assert stage.run.waiting == "its boot log does not show the host key yet"
+    stage.after(1)
 
     assert stage.state() is State.SHIPPING
     assert (stage.first.host_key, stage.first.host_key_by) == (HOST_KEY, "first use")
@@ -53,8 +110,8 @@ def test_no_address_and_no_sshd_yet_is_no_failure(stage: Stage) -> None:
 
     stage.box.fault = Unreachable("refused")
     stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], address=ADDRESS)
-    stage.after(2)
-    stage.after(2)
+    stage.cloud.console = FINGERPRINTS
+    stage.box.host_key = PINNED
     stage.after(2)
     assert "sshd does not answer yet" in stage.run.waiting
     stage.box.fault = None
@@ -109,6 +166,7 @@ def test_a_machine_that_the_provider_calls_failed_is_given_up(stage: Stage) -> N
 
 
 def test_a_machine_not_listed_yet_is_waited_for(stage: Stage) -> None:
+    stage.cloud.console = HOST_KEY
     booting(stage)
     machine = stage.cloud.machines.pop("m1")
 
@@ -116,7 +174,6 @@ def test_a_machine_not_listed_yet_is_waited_for(stage: Stage) -> None:
     assert stage.state() is State.BOOTING
     stage.cloud.machines["m1"] = machine
     stage.after(2)
-    stage.drive(2)
 
     assert stage.state() is State.SHIPPING
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -69,16 +70,46 @@ def test_a_job_that_may_use_the_cpu_gets_what_works(
     assert (stage.run.state, stage.run.device) == (State.SETTING_UP, device)
 
 
+def guard(**changes: object) -> bytes:
+    """The guard's record, but for `changes`."""
+    return json.dumps({**json.loads(armed()[GUARD_FILE]), **changes}).encode()
+
+
 @pytest.mark.parametrize(
     "record",
-    [b"", b"not json", b"[]", armed("another label")[GUARD_FILE], b'{"label": "label-0"}'],
-    ids=["absent", "no JSON", "no object", "of another machine", "not ready"],
+    [b"not json", b"[]", guard(label="another"), guard(credential=False, reachable=False)],
+    ids=["no JSON", "no object", "of another machine", "without a key"],
 )
 def test_a_machine_without_its_guard_is_unfit(stage: Stage, record: bytes) -> None:
     shipping(stage)
     stage.box.files[GUARD_FILE] = record
 
     stage.drive()
+
+    assert_unfit(stage, "its guard is not armed")
+
+
+@pytest.mark.parametrize("record", [b"", guard(reachable=False)], ids=["absent", "probing"])
+def test_a_guard_that_still_tries_the_provider_is_waited_for(stage: Stage, record: bytes) -> None:
+    shipping(stage)
+    stage.box.files[GUARD_FILE] = record
+
+    stage.drive()
+    stage.after(59)
+    assert stage.run.waiting == "its guard has not reached the provider yet"
+    assert stage.crate.shipped == []
+    stage.box.files[GUARD_FILE] = guard()
+    stage.drive()
+
+    assert (stage.run.state, stage.first.guard) == (State.SETTING_UP, "plausible")
+
+
+def test_a_guard_that_never_reaches_the_provider_makes_the_machine_unfit(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.files[GUARD_FILE] = guard(reachable=False)
+
+    stage.drive()
+    stage.after(60)
 
     assert_unfit(stage, "its guard is not armed")
 

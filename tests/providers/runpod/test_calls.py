@@ -264,6 +264,19 @@ def test_a_boot_log_is_what_the_stream_says_before_it_falls_silent(start: Start)
     assert (api.seen[0].path, api.seen[0].query) == ("/v2/pods/7h9k2m4n6p/logs", {"tail": "1000"})
 
 
+def test_a_boot_log_is_not_read_on_once_it_says_enough(start: Start) -> None:
+    def lines() -> Iterator[bytes]:
+        for number in range(20):
+            yield b'data: {"line":"%d"}\n\n' % number
+            Event().wait(0.02)
+
+    runpod, _ = start(lambda _: Reply(rest=lines()))
+
+    text = runpod.boot_log("7h9k2m4n6p", lambda text: "3" in text)
+    assert "3" in text
+    assert "19" not in text
+
+
 def test_a_log_without_lines_yet_is_empty(start: Start) -> None:
     quiet = Event()
     runpod, _ = start(lambda _: Reply(hang_up=quiet.wait(5)))
