@@ -12,6 +12,7 @@ from pathlib import Path
 
 from orchestrator.artifacts.log import LogFile
 from orchestrator.budget.ledger import Limits, accrued_usd, committed_usd
+from orchestrator.budget.month import month_of, parse_month
 from orchestrator.clock import to_iso
 from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun, UsageError
 from orchestrator.lifecycle.calling import call_driver
@@ -20,13 +21,21 @@ from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.driver import Driver
 from orchestrator.lifecycle.plan import Plan, make_plan
 from orchestrator.lifecycle.reaper import Found
-from orchestrator.lifecycle.submitting import month_start_s, new_run_id, record
+from orchestrator.lifecycle.statement import month_lines, month_statement
+from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.lifecycle.views import dollars, to_offer_view, to_plan_view, to_run_view
 from orchestrator.providers.base import Account, SshAddress
 from orchestrator.providers.registry import provider_names
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
-from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
+from orchestrator.runs.view import (
+    LedgerLineView,
+    LedgerView,
+    MachineView,
+    OfferView,
+    PlanView,
+    RunView,
+)
 from orchestrator.settings import Settings
 from orchestrator.sizing.hub import token_owner
 from orchestrator.spec.job import Job
@@ -316,10 +325,25 @@ class App:
 
     def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
         """Spent this month, committed now, limit."""
-        start_s = month_start_s(self._clock.now_s())
+        start_s = month_of(self._clock.now_s()).start_s
         spent_usd = accrued_usd(self._parts.journal.entries(since_s=start_s))
         committed = committed_usd(self._parts.journal.entries())
         return spent_usd, committed, self._parts.settings.limits.month_usd
+
+    def ledger(self, month: str | None) -> LedgerView:
+        """A month's statement, this month's when none is named."""
+        now_s = self._clock.now_s()
+        return month_statement(
+            self._parts.journal,
+            parse_month(month) if month else month_of(now_s),
+            limit_usd=self._parts.settings.limits.month_usd,
+            now_s=now_s,
+        )
+
+    def ledger_lines(self, month: str | None) -> list[LedgerLineView]:
+        """Every entry of a month."""
+        asked = parse_month(month) if month else month_of(self._clock.now_s())
+        return month_lines(self._parts.journal, asked)
 
     # the driver
 

@@ -61,7 +61,14 @@ class Bar:
     text: str
 
 
-Block = Text | Facts | Table | Bullets | Bar
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars under each other, as long as their values: a label, the value, and what it says."""
+
+    rows: tuple[tuple[str, float, str], ...]
+
+
+Block = Text | Facts | Table | Bullets | Bar | Chart
 
 
 def heading(text: str) -> Text:
@@ -82,6 +89,8 @@ def holds(block: Block) -> bool:
             return bool(rows)
         case Bullets(sentences):
             return bool(sentences)
+        case Chart(rows):
+            return bool(rows)
         case Text(text):
             return bool(text)
         case Bar():

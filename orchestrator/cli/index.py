@@ -38,6 +38,7 @@ COMMANDS = (
     Entry("offers", "live offers with their full price", _ACCOUNTS),
     Entry("machines", "every machine, whose it is, what it burns", _ACCOUNTS),
     Entry("reap", "find forgotten machines; --delete returns them", _ACCOUNTS),
+    Entry("ledger", "what a month has cost, by day and by run", _ACCOUNTS),
     Entry("driver", "be the background driver of this home"),
 )
 BY_NAME = {entry.name: entry for entry in COMMANDS}

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from orchestrator.cli.blocks import Block, Bullets, Cell, Table, Text, Tone
+from orchestrator.cli.blocks import (
+    Bar,
+    Block,
+    Bullets,
+    Cell,
+    Chart,
+    Facts,
+    Table,
+    Text,
+    Tone,
+    heading,
+    section,
+)
 from orchestrator.cli.figures import dollars, minute
-from orchestrator.runs.view import MachineView, RunView
+from orchestrator.runs.view import LedgerView, MachineView, RunView
 
 Finding = tuple[str, bool | None, str, str]  # what, ok or None for unknown, finding, fix
 
@@ -60,6 +72,45 @@ def machines_page(machines: Sequence[MachineView]) -> list[Block]:
             rows,
         ),
         Text(f"together {dollars(str(burn))}/h" if rows else "", Tone.DIM),
+    ]
+
+
+def ledger_page(view: LedgerView) -> list[Block]:
+    """A month: its figures, a bar a day, a line a run."""
+    spent = sum((Decimal(view[key]) for key in ("spent_usd", "open_usd")), Decimal(0))
+    limit = Decimal(view["limit_usd"])
+    rows = tuple(
+        (
+            run["run"],
+            run["name"],
+            run["outcome"] or "open",
+            f"{run['gpu'] or 'no GPU'}, {run['provider']}" if run["provider"] else "-",
+            str(run["machines"]),
+            dollars(run["spent_upper_usd"]),
+            dollars(run["cost_usd"]),
+        )
+        for run in view["runs"]
+    )
+    return [
+        heading(f"{view['month']}, UTC"),
+        Bar(float(spent), float(limit), f"{dollars(str(spent))} of {dollars(view['limit_usd'])}"),
+        Facts(
+            (
+                ("spent", dollars(view["spent_usd"])),
+                (
+                    "on open runs",
+                    f"{dollars(view['open_usd'])} so far" if view["open_runs"] else "",
+                ),
+                ("committed", f"{dollars(view['committed_usd'])}, the worst case of open runs"),
+            )
+        ),
+        *section(
+            "By day", Chart(tuple((day, float(usd), dollars(usd)) for day, usd in view["days"]))
+        ),
+        *section(
+            "By run",
+            Table(("run", "name", "outcome", "machine", ">rented", ">spent", ">estimate"), rows),
+        ),
     ]
 
 

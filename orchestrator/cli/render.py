@@ -14,7 +14,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text as Styled
 
-from orchestrator.cli.blocks import Bar, Block, Bullets, Cell, Facts, Table, Text, Tone, holds
+from orchestrator.cli.blocks import (
+    Bar,
+    Block,
+    Bullets,
+    Cell,
+    Chart,
+    Facts,
+    Table,
+    Text,
+    Tone,
+    holds,
+)
 from orchestrator.cli.clean import clean, clean_line
 
 _STYLES = {
@@ -113,7 +124,22 @@ def to_renderable(block: Block) -> RenderableType:
             grid.add_column(overflow="fold")
             bar = ProgressBar(total=total or 1, completed=min(done, total or 1), width=_BAR_WIDTH)
             grid.add_row(bar, _styled(text))
+        case Chart(rows):
+            grid = Grid.grid(padding=(0, 1, 0, 0))
+            most = max((value for _, value, _ in rows), default=0.0)
+            for label, value, text in rows:
+                grid.add_row(_styled(label), _chart_bar(value, most), _styled(text))
     return Padding(grid, (0, 0, 0, _INDENT), expand=False)
+
+
+def _chart_bar(value: float, most: float) -> Styled:
+    """Eighths of a character, so that small values still differ.
+
+    >>> _chart_bar(1, 60).plain, _chart_bar(2, 60).plain, len(_chart_bar(60, 60).plain)
+    ('▌', '█', 30)
+    """
+    eighths = round(_BAR_WIDTH * 8 * value / most) if most > 0 else 0
+    return Styled("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip(), style="cyan")
 
 
 def _styled(cell: Cell) -> Styled:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from orchestrator.budget.ledger import Entry, EntryKind, Limits, Standing, check_limits
+from orchestrator.budget.month import month_of
 from orchestrator.lifecycle.leasing import new_lease
 from orchestrator.lifecycle.plan import Plan
 from orchestrator.providers.base import Capabilities
@@ -22,14 +22,6 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 def new_run_id() -> str:
     """Eight base36 digits."""
     return "".join(secrets.choice(_DIGITS) for _ in range(8))
-
-
-def month_start_s(now_s: float) -> float:
-    """The first second of this month, UTC."""
-    first = datetime.fromtimestamp(now_s, UTC).replace(
-        day=1, hour=0, minute=0, second=0, microsecond=0
-    )
-    return first.timestamp()
 
 
 def record(
@@ -76,7 +68,7 @@ def record(
                 usd_per_hour=lease.offer.price.usd_per_hour,
             )
 
-    return journal.add(run, entries if worst_usd else [], check, month_start_s(now_s))
+    return journal.add(run, entries if worst_usd else [], check, month_of(now_s).start_s)
 
 
 def _to_run(plan: Plan, run_id: str, lease: Lease, cap_usd: Decimal, now_s: float) -> Run:

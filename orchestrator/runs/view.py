@@ -135,6 +135,46 @@ class PlanView(TypedDict):
     start_by: str
 
 
+class LedgerRunView(TypedDict):
+    """What one run has cost, its machines proven gone."""
+
+    run: str
+    name: str
+    outcome: str | None
+    provider: str
+    gpu: str
+    machines: int
+    spent_upper_usd: str
+    cost_usd: str
+    created_at: str
+
+
+class LedgerLineView(TypedDict):
+    """One entry of the ledger; `kind` says which way the dollars count."""
+
+    at: str
+    run: str
+    name: str
+    kind: str  # committed | accrued | released | corrected
+    usd: str
+    label: str
+    note: str
+
+
+class LedgerView(TypedDict):
+    """A month of money. All figures are upper ones: never below the provider's bill."""
+
+    schema: int
+    month: str  # 2026-11, UTC
+    spent_usd: str  # on machines that are proven gone
+    open_usd: str  # so far on machines that are not; part of what is committed
+    committed_usd: str  # the worst case of the open runs
+    limit_usd: str
+    days: list[tuple[str, str]]  # day, dollars: when the return was proven
+    runs: list[LedgerRunView]
+    open_runs: list[str]
+
+
 class MachineView(TypedDict):
     """One machine on an account, whose it is, what it burns."""
 

@@ -10,7 +10,14 @@ from typing import Any, cast
 
 from orchestrator.app import App, SubmitOptions
 from orchestrator.errors import UsageError
-from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
+from orchestrator.runs.view import (
+    LedgerLineView,
+    LedgerView,
+    MachineView,
+    OfferView,
+    PlanView,
+    RunView,
+)
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 
@@ -119,6 +126,29 @@ MACHINE: MachineView = {
     "age_hours": 3.25,
     "deadline": "2027-01-15T08:54:00Z",
     "note": "its lease is closed",
+}
+LEDGER: LedgerView = {
+    "schema": 1,
+    "month": "2027-01",
+    "spent_usd": "12.50",
+    "open_usd": "0.31",
+    "committed_usd": "1.92",
+    "limit_usd": "100.00",
+    "days": [("2027-01-03", "2.25"), ("2027-01-14", "10.25")],
+    "runs": [
+        {
+            "run": "runid123",
+            "name": "tickets",
+            "outcome": "succeeded",
+            "provider": "runpod",
+            "gpu": "RTX 4090",
+            "machines": 2,
+            "spent_upper_usd": "12.50",
+            "cost_usd": "12.31",
+            "created_at": "2027-01-15T08:00:00Z",
+        }
+    ],
+    "open_runs": ["runid456"],
 }
 
 
@@ -252,6 +282,23 @@ class FakeApp(App):
     def doctor(self) -> list[tuple[str, bool | None, str, str]]:
         self._note("doctor")
         return self.findings
+
+    def ledger(self, month: str | None) -> LedgerView:
+        self._note("ledger", month)
+        return LEDGER
+
+    def ledger_lines(self, month: str | None) -> list[LedgerLineView]:
+        self._note("ledger_lines", month)
+        line: LedgerLineView = {
+            "at": "2027-01-14T08:12:00Z",
+            "run": "runid123",
+            "name": "tickets, \x1b[2Jagain",
+            "kind": "accrued",
+            "usd": "10.25",
+            "label": LABEL,
+            "note": "",
+        }
+        return [line]
 
     def drive(self) -> None:
         self._note("drive")

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.budget.ledger import EntryKind, Limits, committed_usd
 from orchestrator.errors import BudgetRefused, StaleRun
 from orchestrator.lifecycle.plan import Plan, make_plan
-from orchestrator.lifecycle.submitting import month_start_s, new_run_id, record
+from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.run import Run
@@ -118,8 +118,3 @@ def test_run_ids_are_eight_base36_digits() -> None:
 
     assert len(made) == 50
     assert all(re.fullmatch("[0-9a-z]{8}", one) for one in made)
-
-
-def test_a_month_starts_at_its_first_second_in_utc() -> None:
-    assert month_start_s(NOW_S) == 1_798_761_600.0  # NOW_S is on 2027-01-15
-    assert month_start_s(1_798_761_599.0) == 1_796_083_200.0
