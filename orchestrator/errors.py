@@ -9,6 +9,7 @@ GpuleaseError
 ├── HomeError            the home folder is unusable, a copy, or newer than this version (2)
 ├── RemoteError          a machine does not answer, or answers nonsense (6)
 │   ├── Unreachable      no connection now; try again
+│   │   └── LoginRefused an own computer takes none of the keys that OpenSSH offers
 │   ├── HostKeyMismatch  somebody else answers at the address
 │   └── AgentFault       the agent on the machine said or wrote something wrong
 ├── ArtifactsError       results are not home (8)
@@ -113,6 +114,12 @@ class Unreachable(RemoteError):
     """No connection to the machine now."""
 
     code = "unreachable"
+
+
+class LoginRefused(Unreachable):
+    """An own computer answers, and takes none of the keys that OpenSSH offers."""
+
+    code = "login_refused"
 
 
 class HostKeyMismatch(RemoteError):

@@ -175,6 +175,29 @@ class Child:
                 pipe.close()
 
 
+def converse(child: Child, stdin: bytes, patience: Patience, *, limit_bytes: int) -> bytes:
+    """Send stdin and read stdout to its end, cut. Raises: Stalled."""
+    left = memoryview(stdin)
+    stdout = bytearray()
+    if not left:
+        child.close_stdin()
+    while patience.left_s() > 0:
+        readable, writable = child.wait(reading=True, writing=bool(left), patience=patience)
+        if writable:
+            try:
+                left = left[child.write_some(left) :]
+            except BrokenPipeError:
+                left = left[:0]
+            if not left:
+                child.close_stdin()
+        if readable:
+            data = child.read_some()
+            if data == b"":
+                return bytes(stdout)
+            stdout += (data or b"")[: max(0, limit_bytes - len(stdout))]
+    raise Stalled
+
+
 def _is_readable(descriptor: int, timeout_s: float) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.errors import AgentFault, Unreachable
-from orchestrator.remote.child import CHUNK_BYTES, Child, Patience, Stalled
+from orchestrator.remote.child import CHUNK_BYTES, Child, Patience, Stalled, converse
 from orchestrator.remote.paths import checked, shown
 from orchestrator.remote.shell import Reply
 from orchestrator.remote.transfer import refusal, unpack
@@ -32,7 +32,7 @@ class FolderShell:
         child = self._start(["sh", "-c", command])
         patience = Patience(timeout_s)
         try:
-            stdout = _converse(child, stdin, patience)
+            stdout = converse(child, stdin, patience, limit_bytes=OUTPUT_LIMIT_BYTES)
             exit_code = child.end(patience)
         except Stalled as error:
             raise Unreachable(f"A command did not end within {timeout_s:g} s.") from error
@@ -113,26 +113,3 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     {'PATH': '/bin'}
     """
     return {name: value for name, value in environment.items() if not _SECRET_NAME.search(name)}
-
-
-def _converse(child: Child, stdin: bytes, patience: Patience) -> bytes:
-    """Send stdin and read stdout to its end, cut."""
-    left = memoryview(stdin)
-    stdout = bytearray()
-    if not left:
-        child.close_stdin()
-    while patience.left_s() > 0:
-        readable, writable = child.wait(reading=True, writing=bool(left), patience=patience)
-        if writable:
-            try:
-                left = left[child.write_some(left) :]
-            except BrokenPipeError:
-                left = left[:0]
-            if not left:
-                child.close_stdin()
-        if readable:
-            data = child.read_some()
-            if data == b"":
-                return bytes(stdout)
-            stdout += (data or b"")[: max(0, OUTPUT_LIMIT_BYTES - len(stdout))]
-    raise Stalled

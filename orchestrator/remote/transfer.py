@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -21,8 +21,8 @@ from orchestrator.remote.child import Child, Patience, Stalled
 from orchestrator.remote.keys import fingerprint, host_key_line
 from orchestrator.remote.paths import checked, shown
 
+HOST_KEY_ALIAS = "gpulease"
 STALL_S = 60.0
-_ALIAS = "gpulease"
 _LINE_LIMIT_BYTES = 64 * 1024
 _NOISE_LIMIT_BYTES = 1024 * 1024
 _LAST_WORDS_S = 5.0
@@ -59,15 +59,17 @@ def ssh_command(login: Login, *options: str, connect_timeout_s: float = 20.0) ->
     server = login.server
     settings = {
         "BatchMode": "yes",
-        "IdentityFile": f'"{_escaped(login.private_key_path)}"',
+        "IdentityFile": file_option(login.private_key_path),
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
         "PreferredAuthentications": "publickey",
-        "UserKnownHostsFile": f'"{_escaped(_known_hosts(login))}"',
+        "UserKnownHostsFile": file_option(
+            known_hosts_file(login.private_key_path.parent, login.host_key)
+        ),
         "GlobalKnownHostsFile": os.devnull,
         "StrictHostKeyChecking": "yes",
-        "HostKeyAlias": _ALIAS,
-        "HostKeyAlgorithms": _algorithms(login.host_key),
+        "HostKeyAlias": HOST_KEY_ALIAS,
+        "HostKeyAlgorithms": key_algorithms(login.host_key),
         "UpdateHostKeys": "no",
         "CheckHostIP": "no",
         "ForwardAgent": "no",
@@ -88,11 +90,36 @@ def ssh_command(login: Login, *options: str, connect_timeout_s: float = 20.0) ->
     return [*argv, *options, "--", server.host]
 
 
+def known_hosts_file(folder: Path, host_key: str) -> Path:
+    """A file in `folder` that lets a server show this key and no other, as `HOST_KEY_ALIAS`."""
+    line = f"{HOST_KEY_ALIAS} {host_key_line(host_key)}\n"
+    name = fingerprint(host_key).removeprefix("SHA256:")[:16].translate(_FILE_NAME)
+    path = folder / f"known_hosts.{name}"
+    if not path.exists() or path.read_text() != line:
+        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        unfinished.write_text(line)
+        unfinished.replace(path)
+    return path
+
+
+def key_algorithms(host_key: str) -> str:
+    """What a server must sign with, to show this key."""
+    kind = host_key_line(host_key).split(" ")[0]
+    return "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind
+
+
+def file_option(path: Path) -> str:
+    """A file name as an option of OpenSSH takes it, which expands %."""
+    return f'"{str(path).replace("%", "%%")}"'
+
+
 class Bulk:
     """Pushes tar streams, and pulls ranges of files through one process that is kept."""
 
-    def __init__(self, login: Login, enter: str, *, stall_s: float = STALL_S) -> None:
-        """`enter` is the sh text that goes to the work folder."""
+    def __init__(
+        self, login: Callable[[], list[str]], enter: str, *, stall_s: float = STALL_S
+    ) -> None:
+        """`login` gives the argv that a command is added to; `enter` goes to the work folder."""
         self._login = login
         self._enter = enter
         self._stall_s = stall_s
@@ -163,7 +190,7 @@ class Bulk:
 
     def _start(self, command: str) -> Child:
         script = f"{self._enter}\n{command}"
-        return Child([*ssh_command(self._login, "-T"), f"exec sh -c {shlex.quote(script)}"])
+        return Child([*self._login(), f"exec sh -c {shlex.quote(script)}"])
 
 
 def unpack(
@@ -262,24 +289,3 @@ def _failure(code: int | None, words: str) -> RemoteError:
         reason = shown(words) if words else "nothing moved for too long"
         return Unreachable(f"The bulk connection was lost: {reason}")
     return refusal(f"A command on the machine ended with {code}", words)
-
-
-def _known_hosts(login: Login) -> Path:
-    line = f"{_ALIAS} {host_key_line(login.host_key)}\n"
-    name = fingerprint(login.host_key).removeprefix("SHA256:")[:16].translate(_FILE_NAME)
-    path = login.private_key_path.parent / f"known_hosts.{name}"
-    if not path.exists() or path.read_text() != line:
-        unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        unfinished.write_text(line)
-        unfinished.replace(path)
-    return path
-
-
-def _algorithms(host_key: str) -> str:
-    kind = host_key_line(host_key).split(" ")[0]
-    return "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind
-
-
-def _escaped(path: Path) -> str:
-    """OpenSSH expands % in file names."""
-    return str(path).replace("%", "%%")

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.agent import protocol
 from orchestrator.remote import ssh
 from orchestrator.remote.folder import FolderShell
+from orchestrator.remote.openssh import Connection, Host, OpenSshShell
 from orchestrator.remote.render import agent_zipapp
 from orchestrator.remote.shell import Shell
 from tests.remote.loopback_sshd import LoopbackSshd
@@ -53,14 +54,20 @@ def ssh_shell(own_sshd: LoopbackSshd) -> Iterator[ssh.SshShell]:
     shell.close()
 
 
-@pytest.fixture(params=["ssh", "folder"])
+@pytest.fixture(params=["ssh", "openssh", "folder"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Machine:
-    """The same machine over SSH and as a folder."""
+    """The same machine over SSH, over a person's OpenSSH, and as a folder."""
     if request.param == "folder":
         folder = tmp_path / "machine"
         return Machine(folder, lambda: FolderShell(folder))
     server: LoopbackSshd = request.getfixturevalue("sshd")
     work_dir = f"gpulease/{tmp_path.name}"
+    if request.param == "openssh":
+        host = own_host(server)
+        return Machine(
+            server.home / work_dir,
+            lambda: OpenSshShell(Connection(host, tmp_path), work_dir, stall_s=20.0),
+        )
     return Machine(server.home / work_dir, lambda: open_ssh(server, work_dir))
 
 
@@ -71,6 +78,13 @@ def shell(machine: Machine) -> Iterator[Shell]:
     shell.write(protocol.AGENT, agent_zipapp())
     yield shell
     shell.close()
+
+
+def own_host(server: LoopbackSshd) -> Host:
+    """The server as a config file names it."""
+    at = server.server
+    key = server.login_key.private_path
+    return Host("tower", at.host, at.user, at.port, key, server.host_key)
 
 
 def open_ssh(server: LoopbackSshd, work_dir: str, *, stall_s: float = 20.0) -> ssh.SshShell:
