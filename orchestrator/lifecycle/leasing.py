@@ -106,7 +106,8 @@ def next_offer(
     refusal = _no_more(run, index, now_s)
     if refusal is not None:
         outcome, failure = refusal
-        return finish(run, world, outcome, failure, f"{why}; {failure.problem}")
+        failure = replace(failure, problem=f"{failure.problem}; the last one: {why}")
+        return finish(run, world, outcome, failure, failure.problem)
     offer = run.candidates[index].offer
     try:
         capabilities = world.accounts.provider(offer.provider).capabilities
@@ -166,8 +167,9 @@ def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | No
         problem = "the plan is too old to rent on"
         return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
     if index >= len(run.candidates):
-        problem = "no offer of the plan is left"
-        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "submit again later", 3)
+        problem = f"none of the {len(run.candidates)} offers of the plan could be rented"
+        hint = "submit again later, or allow more: gpu.name, providers, regions, trust"
+        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, hint, 3)
     if created >= MAX_CREATED:
         problem = f"{created} machines were rented and none did any work"
         return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "see the notes", 3)

@@ -156,7 +156,10 @@ def test_no_offer_is_left_after_the_last_one() -> None:
     moved = next_offer(last, quiet_world(), "sold out").run
 
     assert moved.state is State.ENDED
-    assert failed(moved) == (Outcome.NO_CAPACITY, "no offer of the plan is left")
+    assert failed(moved) == (
+        Outcome.NO_CAPACITY,
+        "none of the 2 offers of the plan could be rented; the last one: sold out",
+    )
 
 
 def test_nothing_is_rented_on_a_plan_that_is_too_old() -> None:
@@ -164,7 +167,10 @@ def test_nothing_is_rented_on_a_plan_that_is_too_old() -> None:
 
     moved = next_offer(old, quiet_world(), "no login").run
 
-    assert failed(moved) == (Outcome.EXPIRED, "the plan is too old to rent on")
+    assert failed(moved) == (
+        Outcome.EXPIRED,
+        "the plan is too old to rent on; the last one: no login",
+    )
     assert len(moved.leases) == 1
 
 
@@ -178,7 +184,7 @@ def test_after_six_machines_without_work_no_seventh_is_rented() -> None:
     assert after(MAX_CREATED - 1).state is State.PLANNED
     assert failed(after(MAX_CREATED)) == (
         Outcome.NO_CAPACITY,
-        "6 machines were rented and none did any work",
+        "6 machines were rented and none did any work; the last one: no login",
     )
 
 
@@ -192,7 +198,7 @@ def test_machines_without_work_may_take_a_fifth_of_the_cap() -> None:
     assert after(6000).state is State.PLANNED  # a dollar of five
     assert failed(after(6060)) == (
         Outcome.NO_CAPACITY,
-        "$1.01 went to machines that did no work",
+        "$1.01 went to machines that did no work; the last one: no login",
     )
     assert after(6060, did_work=True).state is State.PLANNED
 

@@ -1,0 +1,130 @@
+"""Accounts, keys, prices and tokens that do not allow the job: told before anything is rented."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from tests.e2e.cloud import Cloud
+from tests.e2e.jobs import own_code
+from tests.e2e.person import Person
+from tests.e2e.refused import TICKETS, creates, refused, tickets
+
+GATED = TICKETS.replace("tiny-bert", "gated-bert")
+
+
+def test_without_a_key_it_says_how_to_give_one(person: Person, cloud: Cloud) -> None:
+    del person.env["RUNPOD_API_KEY"]
+
+    error = refused(person, cloud, own_code(person), exit_code=4, code="credentials")
+
+    assert error["problem"] == "no key for RunPod"
+    assert error["hint"] == "gpulease login runpod, or set RUNPOD_API_KEY"
+
+
+def test_a_refused_key_is_to_be_corrected_where_it_came_from(person: Person, cloud: Cloud) -> None:
+    person.env["RUNPOD_API_KEY"] = "rpa_of_yesterday"
+
+    error = refused(person, cloud, own_code(person), exit_code=4, code="credentials")
+
+    assert error["problem"] == "the key was refused: runpod answered HTTP 401: invalid api key"
+    assert error["hint"] == (
+        "correct RUNPOD_API_KEY in the environment, or unset it and gpulease login runpod"
+    )
+    assert "rpa_of_yesterday" not in str(error)
+
+
+def test_a_cap_below_every_price_is_answered_with_one_that_would_do(
+    person: Person, cloud: Cloud
+) -> None:
+    job = own_code(person, max_cost="0.05")
+
+    error = refused(person, cloud, job, exit_code=5, code="budget")
+
+    assert error["problem"].startswith("no offer fits under the cap: ")
+    assert "does not pay for a minute of work at $0.18/h" in error["problem"]
+    assert error["hint"].startswith("set budget.max_cost to $")
+
+
+def test_yes_agrees_to_no_cap(person: Person, cloud: Cloud) -> None:
+    job = tickets(person, TICKETS.replace("max_cost: 1.00, ", ""))
+
+    error = refused(person, cloud, job, exit_code=5, code="budget")
+
+    assert error["problem"] == "tickets has no cap, and --yes agrees to none"
+    assert error["hint"].startswith("add --max-cost ")
+
+
+def test_a_gpu_that_nobody_rents_out_is_answered_with_the_nearest(
+    person: Person, cloud: Cloud
+) -> None:
+    job = tickets(person, TICKETS.replace("{allow_cpu: true}", "{memory_gib: 900}"))
+
+    error = refused(person, cloud, job, exit_code=3, code="no_offer")
+
+    assert error["problem"] == "nothing that is for rent now fits this job"
+    assert error["hint"] == (
+        "a job that fits 16 GiB (a smaller batch, or lora) would allow RTX A4000 on runpod at "
+        "$0.18/h"
+    )
+
+
+def test_when_everything_is_sold_out_each_offer_was_tried_once(
+    person: Person, cloud: Cloud
+) -> None:
+    job = own_code(person, max_cost="10.00")
+    before = creates(cloud)
+    cloud.fault("no_capacity", times=None)
+
+    ended = person.types("submit", job, "--yes", "--json")
+
+    assert ended.code == 3, ended.err
+    receipt = ended.json()
+    assert (receipt["outcome"], receipt["error"]["code"]) == ("no_capacity", "no_capacity")
+    assert re.fullmatch(
+        r"none of the 9 offers of the plan could be rented; the last one: .* any instances available .*",
+        receipt["error"]["problem"],
+    )
+    assert receipt["error"]["hint"].startswith("submit again later")
+    assert creates(cloud) - before == 9
+    assert cloud.machines(person.home_id) == []
+    assert receipt["machines"] == []
+    assert (receipt["spent_upper_usd"], receipt["cost_usd"]) == ("0.00", "0.00")
+    page = person.types("receipt", "last")
+    assert page.code == 3
+    assert "nothing was rented" in page.out
+    assert Decimal(person.types("ps", "--json").json()["month"]["committed_usd"]) == 0
+
+
+def test_a_gated_model_asks_for_a_token(person: Person, cloud: Cloud) -> None:
+    job = tickets(person, GATED)
+
+    error = refused(person, cloud, job, exit_code=4, code="credentials")
+
+    assert error["problem"] == "model simcloud/gated-bert is gated, and it needs a token"
+    assert error["hint"] == (
+        f"ask for access at {cloud.env['HF_ENDPOINT']}/simcloud/gated-bert, "
+        "then set HF_TOKEN, or run `gpulease login huggingface`"
+    )
+
+
+def test_a_gated_model_asks_for_access(person: Person, cloud: Cloud) -> None:
+    person.env["HF_TOKEN"] = "hf_sim_denied"
+
+    error = refused(person, cloud, tickets(person, GATED), exit_code=4, code="credentials")
+
+    assert error["problem"] == (
+        "model simcloud/gated-bert is gated, and the token in use has no access to it"
+    )
+    assert error["hint"] == f"ask for access at {cloud.env['HF_ENDPOINT']}/simcloud/gated-bert"
+
+
+def test_a_secret_without_a_value_is_named(person: Person, cloud: Cloud) -> None:
+    job = own_code(person, more="secrets: [WANDB_API_KEY]\n")
+
+    error = refused(person, cloud, job, exit_code=4, code="credentials")
+
+    assert (
+        error["problem"] == "the job needs the secret WANDB_API_KEY, and there is no value for it"
+    )
+    assert "gpulease login WANDB_API_KEY" in error["hint"]
