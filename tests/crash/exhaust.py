@@ -1,0 +1,95 @@
+"""Tells a story again and again, with the driver killed at another point each time."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.simcloud.cloud import SimCloud
+from orchestrator.spec.load import load_job
+from orchestrator.store.journal import Journal
+from tests.crash.fleet import Fleet, StageClock
+from tests.crash.invariants import check
+from tests.crash.stage import Process, Stage, Violation
+from tests.crash.stories import Story
+
+_JOB = """\
+kind: finetune
+name: trainer
+code: {{path: own, command: python train.py}}
+gpu: {{memory_gib: 12}}
+budget: {{max_cost: {max_cost}, max_duration: 1h}}
+artifacts: {{hold: {hold}}}
+"""
+
+
+class Theatre:
+    """One story's cloud and job, for as many performances as wanted."""
+
+    def __init__(self, story: Story, folder: Path, process: type[Process] = Process) -> None:
+        self.story = story
+        self._folder = folder
+        self._process = process
+        (folder / "own").mkdir()
+        (folder / "own" / "train.py").write_text("print('trained')\n")
+        job = folder / "job.yaml"
+        job.write_text(_JOB.format(max_cost=story.max_cost, hold=story.hold))
+        self._job = load_job(job)
+        empty = Journal(f"sqlite:///{folder / 'empty.sqlite'}")  # migrated once
+        empty.close()
+
+    def perform(self, *kills: int) -> list[list[str]]:
+        """Tell the story once; the n-th process dies at its point number `kills[n]`.
+
+        Returns: the points that each process passed. Raises: Violation.
+        """
+        lives: list[Process] = []
+        with self._stage() as stage:
+            try:
+                self.story.begin(stage)
+                for n in itertools.count():
+                    process = self._process(stage, kills[n] if n < len(kills) else None)
+                    lives.append(process)
+                    if process.live(self.story.meddle, submits=n == 0):
+                        break
+                    self.story.revive(stage)
+                    if not stage.is_recorded():
+                        break
+                check(stage, self.story.ends, asleep=self.story.asleep)
+            except Exception as error:
+                raise Violation(self._tell(error, stage, lives, kills)) from error
+        return [process.life.passed for process in lives]
+
+    @contextmanager
+    def _stage(self) -> Iterator[Stage]:
+        clock = StageClock()
+        with (
+            tempfile.TemporaryDirectory(dir=self._folder) as state,
+            SimCloud(state=Path(state), machines="memory", clock=clock) as cloud,
+        ):
+            home = Path(state) / "home"
+            home.mkdir()
+            store = (self._folder / "empty.sqlite").read_bytes()
+            (home / "gpulease.sqlite").write_bytes(store)
+            fleet = Fleet(cloud, clock)
+            fleet.program = self.story.program
+            stage = Stage(cloud, clock, fleet, home, self._job, pace_s=self.story.pace_s)
+            try:
+                yield stage
+            finally:
+                fleet.close()
+                stage.close()
+
+    def _tell(
+        self, error: Exception, stage: Stage, lives: list[Process], kills: tuple[int, ...]
+    ) -> str:
+        deaths = [f"{one.life.dies_at}: {one.life.died_at}" for one in lives if one.life.died_at]
+        events = stage.journal.events("runid123") if stage.is_recorded() else []
+        history = "\n".join(f"  {at_s - 1.8e9:8.1f} {text}" for at_s, text in events)
+        return (
+            f"{self.story.name}, killed at {deaths or 'no point'}: {type(error).__name__}: {error}\n"
+            f"{history}\n(again: perform({', '.join(map(str, kills))}))"
+        )

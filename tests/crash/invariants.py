@@ -1,0 +1,111 @@
+"""What must hold at the end of every run, whatever happened to its driver meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from decimal import Decimal
+
+from orchestrator.budget.ledger import accrued_usd, committed_usd
+from orchestrator.budget.price import CENT
+from orchestrator.lifecycle.views import to_run_view
+from orchestrator.runs.label import parse_label
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, Outcome, State
+from orchestrator.runs.view import RunView
+from tests.crash.stage import RUN_ID, Stage, Violation, artifacts_dir, bill_usd, promised
+
+_LATE_S = 120.0  # a guard's tick and the ways that it tries
+
+
+def check(stage: Stage, ends: frozenset[tuple[Outcome, int]], *, asleep: bool = False) -> None:
+    """Raise Violation with every promise that was broken.
+
+    Args:
+        ends: outcomes with exit codes that the story allows.
+        asleep: the driver was away for hours, so that the upper figure may pass the cap.
+    """
+    broken = list(stage.births)
+    broken += _creates(stage)
+    if not stage.is_recorded():
+        broken += [f"{one.id} was rented for a run that nobody recorded" for one in stage.machines()]
+    else:
+        run = stage.run
+        view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
+        broken += [*_machines(stage, run), *_ended(run, view, ends), *_money(stage, run, asleep)]
+        broken += _artifacts(stage, run, view)
+    if broken:
+        raise Violation("\n".join(broken))
+
+
+def _creates(stage: Stage) -> Iterator[str]:
+    for label, times in stage.creates.items():
+        if times > 1:
+            yield f"{times} creates were sent under {label}"
+
+
+def _machines(stage: Stage, run: Run) -> Iterator[str]:
+    leases = {lease.machine_id: lease for lease in run.leases if lease.has_machine}
+    for machine in stage.machines():
+        label = parse_label(machine.label)
+        lease = leases.get(machine.id)
+        if machine.alive:
+            yield f"{machine.id} still lives and bills"
+            continue
+        assert label is not None and machine.ended_s is not None
+        if machine.ended_s > label.deadline_s + _LATE_S:
+            late_s = machine.ended_s - label.deadline_s
+            yield f"{machine.id} outlived its deadline by {late_s:.0f} s"
+        if lease is None:
+            continue
+        if lease.state is LeaseState.CLOSED and (lease.gone_s or 0.0) < machine.ended_s:
+            yield f"{machine.id} counted as gone {machine.ended_s - (lease.gone_s or 0):.0f} s early"
+    for one in run.leases:
+        if one.is_open:
+            yield f"the lease {one.key} is left {one.state}"
+
+
+def _ended(run: Run, view: RunView, ends: frozenset[tuple[Outcome, int]]) -> Iterator[str]:
+    if run.state is not State.ENDED or run.outcome is None:
+        yield f"the run is left {run.state}"
+        return
+    if not view["returned"]["proven"]:
+        yield "the return is not proven"
+    code = view["exit_code"]
+    if code is None or (run.outcome, code) not in ends:
+        allowed = ", ".join(f"{outcome} {code}" for outcome, code in sorted(ends))
+        yield f"it ended {run.outcome} with exit code {code}, not one of: {allowed}"
+
+
+def _money(stage: Stage, run: Run, asleep: bool) -> Iterator[str]:
+    now_s = stage.clock.now_s()
+    billed, upper, cost = bill_usd(stage), run.upper_usd(now_s), run.cost_usd(now_s)
+    entries = stage.journal.entries(run_id=RUN_ID)
+    rate = max((one.usd_per_hour for one in stage.machines()), default=Decimal(0))
+    tick_usd = max(CENT, rate * 2 / 3600)
+    if billed > run.cap_usd:
+        yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
+    if upper < billed:
+        yield f"the upper figure ${upper} is below the bill of ${billed}"
+    if not asleep and upper > run.cap_usd:
+        yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
+    if abs(cost - billed) > tick_usd:
+        yield f"the cost ${cost} is not the bill of ${billed}"
+    if accrued_usd(entries) != upper:
+        yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"
+    if committed_usd(entries) != 0:
+        yield f"${committed_usd(entries)} are still committed"
+
+
+def _artifacts(stage: Stage, run: Run, view: RunView) -> Iterator[str]:
+    home = artifacts_dir(stage)
+    for path, size_bytes, sha256 in run.artifacts:
+        data = (home / path).read_bytes() if (home / path).is_file() else b""
+        if (len(data), hashlib.sha256(data).hexdigest()) != (size_bytes, sha256):
+            yield f"{path} is not at home as the run says"
+    known = {sha256 for _, _, sha256 in run.artifacts}
+    lost = [path for path, sha256 in promised(stage).items() if sha256 not in known]
+    if lost and not run.artifacts_missing:
+        yield f"lost without a word: {', '.join(lost)}"
+    if run.artifacts_missing and view["exit_code"] not in (7, 8):
+        yield f"artifacts are missing, and the exit code is {view['exit_code']}"

@@ -1,0 +1,79 @@
+"""A process that may be killed: every effect that it has on the world is a point to die at."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_FILE_EVENTS = {"os.rename": 1, "os.link": 1, "os.remove": 0, "os.mkdir": 0}  # argument: the name
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as a process can play it on itself: nothing catches it, nothing follows."""
+
+
+class Life:
+    """Counts the points that a process passes, and ends it at the chosen one."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.dies_at = dies_at
+        self.passed: list[str] = []
+        self.died_at = ""
+
+    def point(self, name: str) -> None:
+        """Live on, or die here. A dead process has no further effect either."""
+        if not self.died_at and len(self.passed) == self.dies_at:
+            self.died_at = name
+        if self.died_at:
+            raise Killed(self.died_at)
+        self.passed.append(name)
+
+    def around(self, name: str, effect: Callable[[], T]) -> T:
+        """An effect between two points, whether it succeeds or fails."""
+        self.point(f"before {name}")
+        try:
+            result = effect()
+        except Exception:
+            self.point(f"after failed {name}")
+            raise
+        self.point(f"after {name}")
+        return result
+
+
+class FileWatch:
+    """Makes each new name below a folder, and each one removed there, a point of a life.
+
+    An audit hook cannot be taken out again: one is installed, and idles while nobody lives.
+    """
+
+    def __init__(self) -> None:
+        self._life: Life | None = None
+        self._folder = ""
+        self._installed = False
+
+    def begin(self, life: Life, folder: str) -> None:
+        self._life, self._folder = life, folder
+        if not self._installed:
+            self._installed = True
+            sys.addaudithook(self._on_event)
+
+    def end(self) -> None:
+        self._life = None
+
+    def _on_event(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self._life is None or event not in _FILE_EVENTS:
+            return
+        path = arguments[_FILE_EVENTS[event]]
+        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        again = event == "os.mkdir" and self._life.passed[-1:] and "os.mkdir" in self._life.passed[-1]
+        if again:
+            return  # most of them find the folder there
+        if not text.startswith("/") or text.startswith(self._folder):
+            self._life.point(f"before {event} {os.path.basename(text)}")  # noqa: PTH119 - no more hooks
+
+
+FILES = FileWatch()

@@ -1,0 +1,300 @@
+"""A rented machine in memory: boot guard, agent and program, which do what theirs would do."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import io
+import itertools
+import json
+import random
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from infra.simcloud.machines.memory import host_key
+from infra.simcloud.rented import Rented
+from orchestrator.agent import protocol
+from orchestrator.agent.protocol import encode
+from orchestrator.errors import Unreachable
+from orchestrator.remote.shell import Reply
+
+_SETUP_S = 2.0
+_STEP_S = 4.0
+_STOPS_S = 3.0  # SIGTERM → last checkpoint
+_FLUSH_S = 1.0
+_AGAIN_S = 60.0  # the guard's pause between two tries to end
+_UNSHIPPED_S = 1200.0
+_MODEL = random.Random(0).randbytes(1_300_000)  # more than one range, and more than one group
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is trained, and how it ends."""
+
+    seconds: float = 16.0
+    exit_code: int = 0
+    checkpoint_every_s: float = 8.0
+
+
+class Box:
+    """One machine's inside. Time comes to it by `settle`, and only as the cloud's clock says."""
+
+    def __init__(
+        self, machine: Rented, program: Program, now_s: float, end: Callable[[Rented], bool]
+    ) -> None:
+        self.machine = machine
+        self.host_key = host_key(machine.id)
+        self.files: dict[str, bytes] = {}
+        self.armed = False
+        self.promised: dict[str, str] = {}  # path: sha256, once the manifest is written
+        self._program = program
+        self._end = end
+        self._now_s = now_s
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._step = 0
+        self._agent = False
+        self._over_s: float | None = None
+        self._stopping = False
+        self._sent_s = 0.0
+        self._hold_s = 0.0
+        self._arm()
+
+    def next_s(self) -> float | None:
+        """When something happens by itself; None: nothing more."""
+        return self._due[0][0] if self._due else None
+
+    def settle(self, now_s: float) -> None:
+        """Let everything happen that is due."""
+        while self.machine.alive and self._due and self._due[0][0] <= now_s:
+            self._now_s, _, act = heapq.heappop(self._due)
+            act()
+        self._now_s = max(self._now_s, now_s)
+
+    # what a login can do
+
+    def run(self, command: str, stdin: bytes) -> Reply:
+        if command.startswith("nvidia-smi"):
+            return Reply(0, b"NVIDIA RTX, 16384 MiB, 580.1\n" * self.machine.gpu_count, b"")
+        if command.startswith("xargs -0 cat"):
+            names = [name.decode().removeprefix("./") for name in stdin.split(b"\0") if name]
+            missing = [name for name in names if name not in self.files]
+            found = b"".join(self.files.get(name, b"") for name in names)
+            return Reply(1 if missing else 0, found, b"")
+        if command == f"python3 {protocol.AGENT} start":
+            return self._start_agent()
+        if command == f"python3 {protocol.AGENT} guard-status":
+            return Reply(0, encode({"agent_alive": self._agent, "armed": self.armed}), b"")
+        raise AssertionError(f"no machine was ever asked to {command!r}")
+
+    def write(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+        if path == protocol.STOP_FILE:
+            self._stop(protocol.WHY_STOPPED)
+
+    def push(self, stream: bytes) -> None:
+        with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
+            for entry in archive:
+                if (file := archive.extractfile(entry)) is not None:
+                    self.files[entry.name] = file.read()
+
+    def sends(self) -> None:
+        """Somebody fetches: the hold starts anew."""
+        self._sent_s = self._now_s
+
+    # the boot guard
+
+    def _arm(self) -> None:
+        """What the start command that really came with the create would do."""
+        assert self.machine.boot is not None
+        guard = "\n".join(self.machine.boot.argv)
+        label = re.search(r'"label\\":\\"(gl1-[a-z0-9-]+)\\"', guard)
+        deadline = re.search(r"\bd=(\d+) f=", guard)
+        seconds = re.search(r"up - s\)\) -ge (\d+) \] && end", guard)
+        if label is None or deadline is None or seconds is None:
+            return
+        self.armed = True
+        credential = bool(self.machine.boot.environment.get("RUNPOD_API_KEY"))
+        record = {"label": label[1], "credential": credential, "reachable": True, "boots": 1}
+        self.files[protocol.GUARD_FILE] = encode(record)
+        ends_s = min(float(deadline[1]), self._now_s + float(seconds[1]))
+        self._at(max(self._now_s, ends_s), self._end_machine)
+        self._at(self._now_s + _UNSHIPPED_S, self._end_unshipped)
+
+    def _end_unshipped(self) -> None:
+        if protocol.RUN_FILE not in self.files:
+            self._end_machine()
+
+    def _end_machine(self) -> None:
+        if self.armed and not self._end(self.machine):
+            self._at(self._now_s + _AGAIN_S, self._end_machine)
+
+    # the agent
+
+    def _start_agent(self) -> Reply:
+        if self._agent:
+            return Reply(0, encode({"started": True, "pid": 2, "again": True}), b"")
+        run = json.loads(self.files[protocol.RUN_FILE])
+        assert run["label"] == self.machine.label, "the run file is another machine's"
+        assert {protocol.AGENT, "code/train.py"} <= self.files.keys(), "something was not shipped"
+        self._agent = True
+        self._hold_s = run["hold_s"]
+        self._say("phase", phase="setup", state="started")
+        self._at(self._now_s + _SETUP_S, self._begin)
+        self._at(run["stop_at"], lambda: self._stop(protocol.WHY_DEADLINE))
+        self._at(run["deadline_at"], self._end_machine)
+        return Reply(0, encode({"started": True, "pid": 2}), b"")
+
+    def _begin(self) -> None:
+        if self._stopping:
+            return
+        self._say("phase", phase="setup", state="ended")
+        self._say("phase", phase="program", state="started")
+        self.files[protocol.LOG_FILE] = b"training\n"
+        self._at(self._now_s + _STEP_S, self._make_step)
+        self._at(self._now_s + self._program.seconds, self._finish)
+
+    def _make_step(self) -> None:
+        if self._stopping or self._over_s is not None:
+            return
+        self._step += 10
+        self._say("progress", step=self._step, steps=100, loss=1.0 / self._step)
+        self.files[protocol.LOG_FILE] += f"step {self._step}\n".encode()
+        if self._step * _STEP_S / 10 % self._program.checkpoint_every_s == 0:
+            self._checkpoint()
+        self._at(self._now_s + _STEP_S, self._make_step)
+
+    def _checkpoint(self) -> None:
+        folder = f"{protocol.CHECKPOINTS_DIR}/step-{self._step}"
+        weights = hashlib.sha256(folder.encode()).digest() * 64
+        self.files[f"{folder}/weights.bin"] = weights
+        listed = {
+            "path": "weights.bin",
+            "size_bytes": len(weights),
+            "sha256": hashlib.sha256(weights).hexdigest(),
+        }
+        record = {"step": self._step, "at": self._now_s, "files": [listed]}
+        self.files[f"{folder}/{protocol.CHECKPOINT_COMPLETE}"] = encode(record)
+        self._say("checkpoint", step=self._step, path=folder, size_bytes=len(weights))
+
+    def _stop(self, why: str) -> None:
+        if self._stopping or self._over_s is not None:
+            return
+        self._stopping = True
+        self._at(self._now_s + _STOPS_S, lambda: self._stopped(why))
+
+    def _stopped(self, why: str) -> None:
+        if self._step:
+            self._step += 1
+            self._checkpoint()
+        self._write_exit(why, 143)
+
+    def _finish(self) -> None:
+        if not self._stopping:
+            self._write_exit(protocol.WHY_FINISHED, self._program.exit_code)
+
+    def _write_exit(self, why: str, code: int) -> None:
+        self._over_s = self._now_s
+        if code == 0:
+            self.files[f"{protocol.OUTPUT_DIR}/model/model.safetensors"] = _MODEL
+            self.files[f"{protocol.OUTPUT_DIR}/notes.txt"] = b"what was learnt\n"
+            self.files[protocol.METRICS_FILE] = b'{"eval_accuracy": 0.9}\n'
+        record: dict[str, object] = {
+            "protocol": protocol.PROTOCOL,
+            "exit_code": code,
+            "why": why,
+            "phase": "program",
+            "ended_at": self._now_s,
+            "message": "",
+        }
+        self.files[protocol.EXIT_FILE] = encode(record)
+        self._say("exited", **record)
+        self._at(self._now_s + _FLUSH_S, self._list_files)
+
+    def _list_files(self) -> None:
+        kept = sorted(
+            name for name in self.files if name.startswith(f"{protocol.CHECKPOINTS_DIR}/")
+        )
+        names = [protocol.EXIT_FILE, protocol.METRICS_FILE, protocol.LOG_FILE]
+        names += sorted(name for name in self.files if name.startswith(f"{protocol.OUTPUT_DIR}/"))
+        rows = [self._row(name) for name in (*names, *kept[-4:]) if name in self.files]
+        self.promised = {str(row["path"]): str(row["sha256"]) for row in rows}
+        manifest = {"protocol": protocol.PROTOCOL, "at": self._now_s, "files": rows}
+        self.files[protocol.MANIFEST_FILE] = encode(manifest)
+        self._say("ready", manifest=True)
+        self._sent_s = self._now_s
+        self._at(self._now_s + self._hold_s, self._hold_is_over)
+
+    def _hold_is_over(self) -> None:
+        if self._sent_s + self._hold_s > self._now_s:
+            self._at(self._sent_s + self._hold_s, self._hold_is_over)
+        else:
+            self._end_machine()
+
+    def _row(self, path: str) -> dict[str, object]:
+        kinds = {
+            protocol.EXIT_FILE: "exit",
+            protocol.METRICS_FILE: "metrics",
+            protocol.LOG_FILE: "logs",
+        }
+        kind = kinds.get(path, "rest")
+        if path.startswith(f"{protocol.OUTPUT_DIR}/model/"):
+            kind = "model"
+        if path.startswith(f"{protocol.CHECKPOINTS_DIR}/"):
+            kind = "checkpoint"
+        data = self.files[path]
+        sha256 = hashlib.sha256(data).hexdigest()
+        return {"path": path, "size_bytes": len(data), "sha256": sha256, "kind": kind}
+
+    def _say(self, event: str, **fields: object) -> None:
+        line = encode({"at": self._now_s, "event": event, **fields})
+        self.files[protocol.EVENTS_FILE] = self.files.get(protocol.EVENTS_FILE, b"") + line
+
+    def _at(self, at_s: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (at_s, next(self._order), act))
+
+
+@dataclass
+class Login:
+    """A shell on a box, as long as the machine lives and can be reached."""
+
+    box: Box
+    took: Callable[[], None]  # what an exchange with the machine takes
+    open: bool = field(default=True)
+
+    def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0) -> Reply:
+        self._exchange()
+        return self.box.run(command, stdin)
+
+    def read(self, path: str, offset: int, limit: int) -> bytes:
+        self._check()
+        return self.box.files.get(path, b"")[offset : offset + limit]
+
+    def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        self._exchange()
+        self.box.write(path, data)
+
+    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+        data = b"".join(stream)
+        self._exchange()
+        self.box.push(data)
+
+    def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
+        self._exchange()
+        self.box.sends()
+        yield self.box.files.get(path, b"")[offset:size_bytes]
+
+    def close(self) -> None:
+        self.open = False
+
+    def _exchange(self) -> None:
+        self._check()
+        self.took()
+        self._check()
+
+    def _check(self) -> None:
+        machine = self.box.machine
+        if not self.open or not machine.alive or machine.is_cut or machine.process is None:
+            raise Unreachable("no answer from the machine")

@@ -1,0 +1,301 @@
+"""Real commands, a real driver, a real sshd: one of them is killed with SIGKILL, somewhere.
+
+Every worker has a simulated cloud of its own, so that it may let the time go by that a run only
+waits for. What a person does after the death is what the documentation says: `attach`, or
+`submit` again.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.runs.lease import TOMBSTONE_WATCH_S
+from tests.conventions.source import PROJECT
+from tests.crash.process_points import POINT, TALLY, Point, Tally
+from tests.crash.process_relay import Relay
+from tests.crash.process_records import Records, broken_promises
+from tests.crash.process_store import Stored, look
+from tests.crash.process_stories import Story
+from tests.e2e.cloud import Cloud
+from tests.e2e.jobs import own_code
+from tests.e2e.person import COMMAND, Person
+
+_WATCHED = PROJECT / "tests" / "crash" / "watched"
+_ENDS_S = 100.0
+_LOOK_S = 0.05
+# The person typed `submit --detach`; follows, and lets the command deal with it; loses the terminal
+# together with the driver.
+MODES = ("detached", "followed", "power cut")
+_URLS = ("GPULEASE_RUNPOD_URL", "GPULEASE_RUNPOD_GRAPHQL_URL")
+
+
+@dataclass(slots=True)
+class Played:
+    """How one story went."""
+
+    story: Story
+    point: Point | None
+    mode: str
+    killed: str  # kind of process, empty when the point was not met
+    points: list[Point]
+    seconds: float
+    broken: list[str]
+    report: str
+
+    def __str__(self) -> str:
+        return f"{self.story.name} [{self.point}, {self.mode}]"
+
+
+@dataclass(slots=True)
+class _Command:
+    """A command that was typed, and where its answer goes."""
+
+    word: str
+    process: subprocess.Popen[bytes]
+    out: Path
+    err: Path
+
+
+class Place:
+    """A cloud, and people who use it one after the other."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], seed: int) -> None:
+        self._folder = folder
+        self._environment = dict(environment)
+        self._count = 0
+        self.cloud = Cloud(
+            folder / "cloud",
+            environment,
+            *("--boot-s", "0.1", "--speed", "20", "--seed", str(seed), "--no-hub"),
+        )
+
+    def close(self) -> None:
+        self.cloud.close()
+
+    def play(
+        self, story: Story, point: Point | None, *, mode: str, dice: random.Random
+    ) -> Played:
+        """Let the story happen in a new home, with a death at the point.
+
+        Args:
+            mode: one of MODES; drawn when empty.
+        """
+        self._count += 1
+        folder = self._folder / f"{self._count}"
+        folder.mkdir()
+        tally = Tally(folder / "tally", point)
+        before = Records.now(self.cloud)
+        began_s = time.monotonic()
+        with ExitStack() as stack:
+            env = self._environment | self.cloud.env
+            for name in _URLS:
+                env[name] = stack.enter_context(Relay(env[name], tally)).url
+            env |= {
+                TALLY: str(folder / "tally"),
+                POINT: str(point) if point else "",
+                "PYTHONPATH": f"{_WATCHED}:{PROJECT}",
+            }
+            person = Person(folder, env)
+            story.begin(self.cloud)
+            telling = Telling(story, self.cloud, person, tally, mode, dice)
+            try:
+                broken = telling.go_on()
+            finally:
+                telling.close()
+                self.cloud.clear_faults()
+            broken += broken_promises(story, telling, before)
+        played = Played(
+            story,
+            point,
+            telling.mode,
+            tally.killed,
+            tally.points(),
+            time.monotonic() - began_s,
+            broken,
+            telling.report() if broken else "",
+        )
+        if not broken:
+            shutil.rmtree(folder)
+        return played
+
+
+class Telling:
+    """One story as it goes: what the person types, and when."""
+
+    def __init__(
+        self,
+        story: Story,
+        cloud: Cloud,
+        person: Person,
+        tally: Tally,
+        mode: str,
+        dice: random.Random,
+    ) -> None:
+        self.story = story
+        self.cloud = cloud
+        self.person = person
+        self.tally = tally
+        self.job = own_code(
+            person, story.script, max_cost=story.max_cost, max_duration=story.max_duration
+        )
+        self.mode = mode or dice.choice(MODES)
+        self.exit_code: int | None = None
+        self.view: dict[str, Any] = {}
+        self._submit_again = dice.random() < 0.5
+        self._commands: list[_Command] = []
+        self._follower: _Command | None = None
+        self._cancel: _Command | None = None
+        self._is_resumed = False
+        self._capped = False
+
+    def go_on(self) -> list[str]:
+        """To the end of the run; what went wrong on the way."""
+        give_up_at = time.monotonic() + _ENDS_S
+        self._submit()
+        while True:
+            stored = look(self.person.home)
+            if self._is_done(stored):
+                return self._leave()
+            if time.monotonic() > give_up_at or self._is_stuck(stored):
+                return [f"the run does not end: {stored.state or 'never recorded'}"]
+            self._let_time_go_by(stored)
+            if self._happens(stored):
+                continue
+            self._answer_a_death(stored)
+            time.sleep(_LOOK_S)
+
+    def _submit(self) -> None:
+        words = ["submit", self.job, "--yes", "--json"]
+        if self.mode == "detached":
+            words += ["--detach", "--ephemeral-keys"]
+        self._follower = self._type(*words)
+
+    def _is_done(self, stored: Stored) -> bool:
+        busy = [one for one in self._commands if one.process.poll() is None]
+        return stored.is_over and not busy
+
+    def _is_stuck(self, stored: Stored) -> bool:
+        """Whether nobody died, and yet every command is over without a run."""
+        ended = all(one.process.poll() is not None for one in self._commands)
+        return ended and not stored.runs and (not self.tally.killed or self._is_resumed)
+
+    def _answer_a_death(self, stored: Stored) -> None:
+        """What a person does who sees that something died, once."""
+        killed = self.tally.killed
+        follower = self._follower
+        assert follower is not None
+        if killed in ("", "cancel") or self._is_resumed:
+            return
+        if killed == "driver" and self.mode == "power cut":
+            follower.process.kill()
+            follower.process.wait()
+        if follower.process.poll() is None:
+            return  # it follows, and starts another driver by itself
+        self._is_resumed = True
+        if not stored.runs or (killed == "driver" and self._submit_again and stored.is_open):
+            self._follower = self._type("submit", self.job, "--yes", "--json")
+        else:
+            self._follower = self._type("attach", "last", "--json")
+
+    def _happens(self, stored: Stored) -> bool:
+        """What the story has in store once the program runs."""
+        if stored.state != "running" or not self._has_written():
+            return False
+        if self.story.cancels and stored.wish == "go_on":
+            if self._cancel is None or self._cancel.process.poll() is not None:
+                self._cancel = self._type("cancel", "last", "--json")
+                return True
+        if self.story.reaches_cap and not self._capped:
+            self._capped = True
+            stop_s = stored.leases[-1]["stop_s"]
+            self.cloud.advance(stop_s + 1 - self.cloud.now_s())
+        return False
+
+    def _has_written(self) -> bool:
+        runs = self.person.home / "runs"
+        return any(b"hello from" in path.read_bytes() for path in runs.glob("*/log.txt"))
+
+    def _let_time_go_by(self, stored: Stored) -> None:
+        """Only where nothing is billed, so that nobody's figures can depend on the moment."""
+        if not stored.leases or not stored.is_open:
+            return
+        waits = stored.state == "looking" or (
+            stored.state == "returning"
+            and all(
+                one["state"] == "closed" or one["unknown_s"] is not None
+                for one in stored.leases
+                if one["state"] != "tombstone"
+            )
+        )
+        if waits and self.tally.moves and not self.cloud.living(self.person.home_id):
+            self.cloud.advance(30.0 if stored.state == "looking" else 3.0)
+
+    def _type(self, *words: str) -> _Command:
+        number = len(self._commands)
+        out, err = (self.person.desk / f"{number}.{name}" for name in ("out", "err"))
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*COMMAND, *words],
+                cwd=self.person.desk,
+                env=self.person.env,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        command = _Command(words[0], process, out, err)
+        self._commands.append(command)
+        return command
+
+    def _leave(self) -> list[str]:
+        """The run's code and receipt, from the command that followed it to its end."""
+        follower = self._follower
+        assert follower is not None
+        lines = follower.out.read_text().splitlines()
+        objects = []
+        for line in [*lines, "".join(lines)]:
+            with suppress(ValueError):
+                objects.append(json.loads(line))
+        views = [one for one in objects if isinstance(one, dict) and one.get("state") == "ended"]
+        if views and follower.process.returncode >= 0:
+            self.view, self.exit_code = views[-1], follower.process.returncode
+        else:
+            receipt = self.person.types("receipt", "last", "--json")
+            self.view, self.exit_code = receipt.json(), receipt.code
+        return self._wait_for_the_driver()
+
+    def _wait_for_the_driver(self) -> list[str]:
+        give_up_at = time.monotonic() + 20
+        self.cloud.advance(TOMBSTONE_WATCH_S + 60)  # where a label was abandoned, it is watched
+        while self.person.driver_ids():
+            if time.monotonic() > give_up_at:
+                return ["the driver does not end"]
+            time.sleep(_LOOK_S)
+        return []
+
+    def close(self) -> None:
+        """End whatever is left of it."""
+        for command in self._commands:
+            if command.process.poll() is None:
+                command.process.kill()
+            command.process.wait()
+        self.person.kills_driver()
+
+    def report(self) -> str:
+        """Everything that was said, for somebody who looks for the reason."""
+        parts = [f"exit code {self.exit_code}", f"killed: {self.tally.killed or 'nobody'}"]
+        for one in self._commands:
+            code = one.process.poll()
+            parts.append(f"$ {one.word} → {code}\n{one.err.read_text()[-3000:]}")
+        parts.append(self.person.driver_log()[-8000:])
+        parts.append("\n".join(str(point) for point in self.tally.points()[-60:]))
+        return "\n".join(parts)

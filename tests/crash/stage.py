@@ -1,0 +1,233 @@
+"""A run on a simulated cloud in this process: it may be killed at any point, and goes on.
+
+Everything of ours is real but the clock and the shell: the RunPod client with its wrappers over
+HTTP, the journal on a file, engine, world, accounts, reaper, cargo and home store.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from infra.simcloud.cloud import SimCloud
+from infra.simcloud.rented import Rented
+from orchestrator.budget.ledger import Limits
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.cargo import RunCargo, keep_code, run_folder
+from orchestrator.lifecycle.catalog import ask_all
+from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.material import prepare
+from orchestrator.lifecycle.plan import make_plan
+from orchestrator.lifecycle.reaper import Reaper
+from orchestrator.lifecycle.submitting import record
+from orchestrator.lifecycle.world import Opened, World
+from orchestrator.providers.base import MachineRequest, Provider
+from orchestrator.providers.runpod import RunPod
+from orchestrator.providers.wrappers import stacked
+from orchestrator.runs.label import parse_label
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+from orchestrator.runs.states import LeaseState, State
+from orchestrator.spec.job import Job
+from orchestrator.store.journal import Journal
+from tests.crash.fleet import Fleet, StageClock
+from tests.crash.life import FILES, Killed, Life
+from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
+
+HOME_ID = "homeid"
+RUN_ID = "runid123"
+_STEPS = 4000
+_LONG_STATES = (State.BOOTING, State.RUNNING, State.COLLECTING)
+_LOG_QUIET_S = 0.15  # real seconds; a boot log that came late is asked for again
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass
+class Stage:
+    """One run's home and cloud, across the deaths of its driver."""
+
+    cloud: SimCloud
+    clock: StageClock
+    fleet: Fleet
+    home: Path
+    job: Job
+    pace_s: float = 0.5  # a driver looks no more often in a state that may last
+    slept_s: float = 0.0
+    births: list[str] = field(default_factory=list)  # what was wrong when a machine was made
+    creates: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = f"sqlite:///{self.home / 'gpulease.sqlite'}"
+        self.journal = Journal(self.store)  # of somebody who only looks, and of the person
+
+    def close(self) -> None:
+        self.journal.close()
+        shutil.rmtree(self.home)
+
+    @property
+    def run(self) -> Run:
+        return self.journal.run(RUN_ID)
+
+    def is_recorded(self) -> bool:
+        return bool(self.journal.find_ids(RUN_ID))
+
+    def machines(self) -> list[Rented]:
+        """Every machine ever rented, the oldest first."""
+        return list(self.cloud.world.machines.values())
+
+    def living(self) -> list[Rented]:
+        return [machine for machine in self.machines() if machine.alive]
+
+    def sleep(self, seconds: float) -> None:
+        """This computer is suspended; the world goes on."""
+        self.slept_s += seconds
+        self.clock.advance(seconds, asleep=True)
+
+    def created(self, request: MachineRequest) -> None:
+        """Whatever became of a create: who lives now, and what did the store say beforehand?"""
+        self.creates[request.label] = self.creates.get(request.label, 0) + 1
+        leases = {lease.label: lease for lease in self.run.leases}
+        if request.label not in leases:
+            self.births.append(f"a create was sent under {request.label}, which is not recorded")
+        for machine in self.living():
+            lease = leases.get(machine.label)
+            may_stay = lease is not None and lease.state is LeaseState.RETURNING
+            if machine.label != request.label and not may_stay:
+                state = lease.state if lease else "unknown"
+                self.births.append(
+                    f"a create was sent under {request.label} while {machine.id} lived under "
+                    f"{machine.label}, whose lease is {state}"
+                )
+
+
+class Process:
+    """One driver process, from its start to its death. A test may plant a defect by a subclass."""
+
+    def __init__(self, stage: Stage, dies_at: int | None = None) -> None:
+        self.stage = stage
+        self.life = Life(dies_at)
+        self.journal = MortalJournal(stage.store, self.life)
+        env = stage.cloud.env
+        self.client = RunPod(
+            SecretStr(env["RUNPOD_API_KEY"]),
+            url=env["GPULEASE_RUNPOD_URL"],
+            graphql_url=env["GPULEASE_RUNPOD_GRAPHQL_URL"],
+            log_quiet_s=_LOG_QUIET_S,
+            clock=stage.clock,
+        )
+        provider = self.make_provider()
+        self.accounts = Accounts(lambda _: provider, stage.clock)
+        self.cargo = self.make_cargo()
+        self.world = self.make_world()
+        self.engine = Engine(self.journal, self.world)
+        reaper = Reaper(self.accounts, self.journal, stage.clock, HOME_ID)
+        self.accounts.watchers.append(reaper.return_known)
+
+    def make_provider(self) -> Provider:
+        mortal = MortalProvider(self.client, self.life, self.stage.created)
+        return stacked(mortal, self.stage.clock)
+
+    def make_cargo(self) -> RunCargo:
+        return RunCargo(self.stage.home, self.accounts.provider, lambda _: None)
+
+    def make_world(self) -> World:
+        return World(
+            clock=self.stage.clock,
+            home_id=HOME_ID,
+            accounts=self.accounts,
+            open_shell=self.open_shell,
+            cargo=self.cargo,
+            wish_of=lambda run_id: self.journal.run(run_id).wish,
+        )
+
+    def open_shell(self, run: Run, lease: Lease) -> Opened:
+        login = self.stage.fleet.log_in(lease)
+        return Opened(MortalShell(login, self.life), login.box.host_key)
+
+    def submit(self) -> None:
+        """As the command does it; from the record on, a driver is started."""
+        stage = self.stage
+        material = prepare(stage.job, cache_dir=stage.home, endpoint="", token=None)
+        offers, failures = ask_all(self.accounts, ["runpod"], material.need)
+        assert not failures, failures
+        capabilities = self.accounts.provider("runpod").capabilities
+        plan = make_plan(
+            material, offers, {"runpod": capabilities}, now_s=stage.clock.now_s(), failures=[]
+        )
+        assert plan.cap_usd is not None
+        keep_code(stage.home, RUN_ID, stage.job)
+        record(
+            self.journal,
+            plan,
+            run_id=RUN_ID,
+            home_id=HOME_ID,
+            capabilities=capabilities,
+            cap_usd=plan.cap_usd,
+            limits=Limits(),
+            now_s=stage.clock.now_s(),
+        )
+
+    def drive(self, meddle: Callable[[Stage], None]) -> None:
+        """Move the run to its end; the person and the world may `meddle` between two steps."""
+        stage = self.stage
+        for _ in range(_STEPS):
+            meddle(stage)
+            seconds = self.engine.drive(RUN_ID)
+            if seconds is None:
+                return
+            slow = stage.run.state in _LONG_STATES
+            stage.clock.advance(max(seconds, stage.pace_s if slow else 0.01))
+        run = stage.run
+        raise Violation(f"the run does not end: {run.state}, waiting for {run.waiting!r}")
+
+    def live(self, meddle: Callable[[Stage], None], *, submits: bool = False) -> bool:
+        """Drive the run, which this process may be the one to submit; false when killed."""
+        FILES.begin(self.life, str(self.stage.home))
+        try:
+            if submits:
+                self.submit()
+            self.drive(meddle)
+        except Killed:
+            return False
+        finally:
+            FILES.end()
+            self._end()
+        return True
+
+    def _end(self) -> None:
+        """What the system does for a dead process: its descriptors and connections are closed."""
+        for store in self.world.stores.values():
+            store.close()
+        for shell in self.world.shells.values():
+            shell.close()
+        self.client.close()
+        self.journal.close()
+
+
+def label_of(machine: Rented) -> str:
+    label = parse_label(machine.label)
+    assert label is not None and label.run == RUN_ID
+    return machine.label
+
+
+def promised(stage: Stage) -> dict[str, str]:
+    """Path on the machine and sha256 of what the last program that ended was to give back."""
+    boxes = [stage.fleet.boxes[one.id] for one in stage.machines() if one.id in stage.fleet.boxes]
+    return next((box.promised for box in reversed(boxes) if box.promised), {})
+
+
+def artifacts_dir(stage: Stage) -> Path:
+    return run_folder(stage.home, RUN_ID) / "artifacts"
+
+
+def bill_usd(stage: Stage) -> Decimal:
+    now_s = stage.clock.now_s()
+    return sum((machine.bill_usd(now_s) for machine in stage.machines()), Decimal(0))
