@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.cli.exit_codes import ExitCode, exit_code_of
+from orchestrator.cli.interrupt import ctrl_c_waits
 from orchestrator.cli.run_page import not_returned_text, run_page
 from orchestrator.cli.session import Session
 from orchestrator.cli.watchers import Watcher, watcher_for
@@ -14,7 +16,6 @@ from orchestrator.runs.states import State
 from orchestrator.runs.view import RunView
 
 RETURN_LIMIT_S = 600.0
-_MOST_LINES = 200  # of the log, each time the view changes
 
 
 @dataclass
@@ -70,48 +71,67 @@ def _watch(session: Session, run_id: str, watcher: Watcher) -> tuple[RunView, bo
     """The last view, and whether the machine's return is overdue."""
     app = session.app
     returning = ReturnWatch(session.clock)
-    offset = _seen(session)
+    reader = _LogReader(session, run_id, watcher)
     try:
         for view in app.follow(run_id):
-            offset = _show_log(session, run_id, offset, watcher)
+            reader.show_new()
             watcher.show(view)
             if returning.overdue(view):
                 return view, True
-        offset = _show_log(session, run_id, offset, watcher)
+        reader.show_new()
         view = app.view(run_id)
         watcher.show(view)
         return view, False
     finally:
-        _note_seen(session, offset)
+        reader.note_seen()
 
 
-def _show_log(session: Session, run_id: str, offset: int, watcher: Watcher) -> int:
-    if not watcher.with_log:
-        return offset
-    lines: list[tuple[int, str]] = []
-    skipped = 0
-    for after, line in session.app.log_lines(run_id, follow=False, offset=offset):
-        lines.append((after, line))
-        if len(lines) > _MOST_LINES and not session.options.json:
-            lines.pop(0)
-            skipped += 1
-    if skipped:
-        watcher.line(offset, f"... {skipped} lines more: gpulease logs {run_id}")
-    for after, line in lines:
-        watcher.line(after, line)
-    return lines[-1][0] if lines else offset
+class _LogReader:
+    """Shows each line of a run's log once, over all who follow it one after another."""
 
+    def __init__(self, session: Session, run_id: str, watcher: Watcher) -> None:
+        self._session = session
+        self._run_id = run_id
+        self._watcher = watcher
+        self._offset = self._seen()
 
-def _seen(session: Session) -> int:
-    """How far the log was shown before, by whatever followed this run last."""
-    try:
-        return int(session.seen_file.read_text()) if session.seen_file else 0
-    except (OSError, ValueError):
-        return 0
+    def show_new(self) -> None:
+        """The lines that came since, or the last of them and how many more there are."""
+        watcher = self._watcher
+        if not watcher.with_log:
+            return
+        new = self._session.app.log_lines(self._run_id, follow=False, offset=self._offset)
+        if watcher.most_lines is None:
+            for after, line in new:
+                self._show(after, line)
+            return
+        lines: deque[tuple[int, str]] = deque(maxlen=watcher.most_lines)
+        count = 0
+        for numbered in new:
+            lines.append(numbered)
+            count += 1
+        if count > len(lines):
+            skipped = f"... {count - len(lines)} lines more: gpulease logs {self._run_id}"
+            watcher.line(self._offset, skipped)
+        for after, line in lines:
+            self._show(after, line)
 
+    def note_seen(self) -> None:
+        """Leave word for whoever follows this run next."""
+        if file := self._session.seen_file:
+            with ctrl_c_waits(), suppress(OSError):  # a convenience only
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(str(self._offset))
 
-def _note_seen(session: Session, offset: int) -> None:
-    if file := session.seen_file:
-        with suppress(OSError):  # a convenience only
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(str(offset))
+    def _show(self, after: int, line: str) -> None:
+        with ctrl_c_waits():  # a line counts as seen exactly when it was shown
+            self._watcher.line(after, line)
+            self._offset = after
+
+    def _seen(self) -> int:
+        """How far the log was shown before, by whatever followed this run last."""
+        file = self._session.seen_file
+        try:
+            return int(file.read_text()) if file else 0
+        except (OSError, ValueError):
+            return 0

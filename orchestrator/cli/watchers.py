@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.render import LiveBlocks
 
 _PLAIN_EVERY_S = 5.0
+_TERMINAL_LINES = 200
 
 
 class Watcher(Protocol):
@@ -24,6 +25,10 @@ class Watcher(Protocol):
     @property
     def with_log(self) -> bool:
         """Whether log lines are shown; what was not shown is left for the next `attach`."""
+
+    @property
+    def most_lines(self) -> int | None:
+        """Of the log, each time the view changes; None: all of them."""
 
     def show(self, view: RunView) -> None:
         """The run has changed."""
@@ -38,6 +43,7 @@ class TerminalWatcher:
 
     live: LiveBlocks
     with_log: bool = True
+    most_lines: int | None = _TERMINAL_LINES
 
     def show(self, view: RunView) -> None:
         self.live.show(status_blocks(view))
@@ -52,6 +58,7 @@ class PlainWatcher:
 
     session: Session
     with_log: bool
+    most_lines: int | None = None
     _told: tuple[object, ...] = ()
     _told_at_s: float = -_PLAIN_EVERY_S
 
@@ -80,6 +87,7 @@ class JsonWatcher:
 
     session: Session
     with_log: bool = True
+    most_lines: int | None = None
     _told: str = ""
 
     def show(self, view: RunView) -> None:

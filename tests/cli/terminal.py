@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,14 +26,24 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 
 
 class Terminal:
-    """`gpulease ARGUMENTS` over a FakeApp; what it shows, and a keyboard."""
+    """`gpulease ARGUMENTS` over a FakeApp, or over what `program` is; its screen and keyboard."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str], columns: int = 100) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: Mapping[str, str],
+        columns: int = 100,
+        program: Sequence[str] = (str(PROGRAM),),
+        place: Path | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._patience_s = patience_s
         self.screen = pyte.HistoryScreen(columns, 60, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self._keyboard, inner = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LOG_IN, str(inner), str(PROGRAM), *arguments],
+            [sys.executable, "-c", LOG_IN, str(inner), *program, *arguments],
+            cwd=place,
             pass_fds=(inner,),
             env={
                 **environment,
@@ -74,11 +84,11 @@ class Terminal:
     def end(self) -> int:
         """Read until the program has ended; its exit code."""
         self._read(lambda: False, None)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(self._patience_s)
 
     def _read(self, is_enough: object, wanted: str | None) -> None:
         assert callable(is_enough)
-        until_s = time.monotonic() + PATIENCE_S
+        until_s = time.monotonic() + self._patience_s
         while not is_enough():
             ready, _, _ = select.select([self._keyboard], [], [], until_s - time.monotonic())
             assert ready, f"no {wanted!r} on the screen:\n{self.text}"

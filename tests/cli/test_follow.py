@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,13 +92,54 @@ def test_the_log_is_shown_once_over_several_attaches(gpulease: Gpulease, app: Fa
     assert gpulease("attach", "last").out.startswith("fourth\n")
 
 
-def test_a_flood_of_lines_is_cut_and_says_so(gpulease: Gpulease, app: FakeApp) -> None:
+class InterruptedApp(FakeApp):
+    """Ctrl-C is pressed while its log is read."""
+
+    def log_lines(self, run_id: str, *, follow: bool, offset: int = 0) -> Iterator[tuple[int, str]]:
+        for after, line in super().log_lines(run_id, follow=follow, offset=offset):
+            yield after, line
+            if line == "second":
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+class InterruptedStream(io.StringIO):
+    """Ctrl-C is pressed while a line is written."""
+
+    def write(self, text: str) -> int:
+        if text == "second\n":
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+
+def test_ctrl_c_between_two_lines_loses_none_and_shows_none_twice(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["attach", "last"], lambda settings: InterruptedApp()) == 130
+    assert capsys.readouterr().out == "first\nsecond\n"
+
+    assert main(["attach", "last"], lambda settings: FakeApp()) == 0
+    assert capsys.readouterr().out.startswith("third\n")
+
+
+def test_ctrl_c_within_a_line_waits_for_its_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        stream = InterruptedStream()
+        patched.setattr("sys.stdout", stream)
+        assert main(["attach", "last"], lambda settings: FakeApp()) == 130
+    assert stream.getvalue() == "first\nsecond\n"
+
+    assert main(["attach", "last"], lambda settings: FakeApp()) == 0
+    assert capsys.readouterr().out.startswith("third\n")
+
+
+def test_a_pipe_is_given_every_line(gpulease: Gpulease, app: FakeApp) -> None:
     app.log = [f"line {number}" for number in range(1000)]
 
     lines = gpulease("attach", "last").out.splitlines()
 
-    assert lines[0] == "... 800 lines more: gpulease logs runid123"
-    assert lines[200] == "line 999"
+    assert lines[:1000] == app.log
 
 
 def test_a_spoilt_note_of_where_the_log_stood_begins_anew(gpulease: Gpulease, home: Path) -> None:

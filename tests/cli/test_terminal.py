@@ -93,6 +93,14 @@ def test_attach_goes_on_from_where_the_log_stood(start: Start, home: Path) -> No
         assert "second" not in terminal.text
 
 
+def test_a_flood_of_lines_is_cut_and_says_so(start: Start) -> None:
+    with start("attach", "last", FAKE_FLOOD="1") as terminal:
+        assert terminal.end() == 0
+        assert b"... 800 lines more: gpulease logs runid123" in terminal.raw
+        assert b"line 799" not in terminal.raw
+        assert b"line 800" in terminal.raw
+
+
 def test_a_narrow_terminal_folds_and_loses_nothing(start: Start) -> None:
     with start("receipt", "last", columns=46) as terminal:
         assert terminal.end() == 0
