@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,9 @@ class Terminal:
         self.screen = pyte.HistoryScreen(columns, 60, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self._keyboard, inner = pty.openpty()
+        modes = termios.tcgetattr(inner)
+        modes[3] |= termios.NOFLSH  # else Ctrl-C drops what was not read here yet
+        termios.tcsetattr(inner, termios.TCSANOW, modes)
         self.process = subprocess.Popen(
             [sys.executable, "-c", LOG_IN, str(inner), *program, *arguments],
             cwd=place,

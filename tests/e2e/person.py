@@ -78,6 +78,11 @@ class Person:
                 ) from None
         return Ended(process.returncode, out, err)
 
+    def ends(self, process: subprocess.Popen[str], limit_s: float = ENDS_S) -> Ended:
+        """What a command that was started says until its end."""
+        out, err = process.communicate(timeout=limit_s)
+        return Ended(process.returncode, out, err)
+
     @contextmanager
     def starts(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Begin `gpulease ARGUMENTS`; it is ended with the block at the latest."""
@@ -111,11 +116,15 @@ class Person:
         return str(ended.json()["run"])
 
     def state(self) -> str:
-        """State of the newest run, straight from the store: it costs a millisecond."""
+        """State of the newest run, straight from the store in a millisecond; empty before it."""
         store = f"file:{self.home / 'gpulease.sqlite'}?mode=ro"
-        with closing(sqlite3.connect(store, uri=True, timeout=10)) as connection:
-            query = "SELECT state FROM runs ORDER BY created_s DESC LIMIT 1"
-            return str(connection.execute(query).fetchone()[0])
+        query = "SELECT state FROM runs ORDER BY created_s DESC LIMIT 1"
+        try:
+            with closing(sqlite3.connect(store, uri=True, timeout=10)) as connection:
+                found = connection.execute(query).fetchone()
+        except sqlite3.OperationalError:  # it is being made
+            return ""
+        return str(found[0]) if found else ""
 
     def waits_for_state(self, state: str, limit_s: float = ENDS_S) -> None:
         """Look at the store until the newest run is in this state."""
