@@ -153,6 +153,12 @@ class HomeDiskFull(ArtifactsError):
     code = "home_disk_full"
 
 
+class NotifyError(GpuleaseError):
+    """Somebody who was to be told did not accept it; it is told again later."""
+
+    code = "notify"
+
+
 class StaleRun(GpuleaseError):
     """Another writer moved the run first: read it again."""
 

@@ -42,6 +42,7 @@ class Lease:
     guard: str = ""
     did_work: bool = False
     why_ended: str = ""
+    return_since_s: float | None = None  # the first time that it was asked to end
     delete_tries: int = 0
     delete_asked_s: float | None = None
     delete_accepted_s: float | None = None
@@ -51,7 +52,7 @@ class Lease:
     gone_s: float | None = None
     returned_by: str = ""  # provider | machine | user
     billed_usd: Decimal | None = None  # the provider's own records, where it has some
-    bound_usd: Decimal | None = None  # an upper figure that those records prove
+    bound_usd: Decimal | None = None  # an upper figure that is proven by other means than time
     watch_until_s: float = 0.0  # a tombstone is looked for until then
 
     @property
@@ -70,8 +71,10 @@ class Lease:
 
     def upper_usd(self, now_s: float) -> Decimal:
         """What it costs at most so far: create sent to proven gone, rounded up."""
-        if not self.bills or self.sent_s is None or self.state is LeaseState.TOMBSTONE:
+        if not self.bills or self.sent_s is None:
             return Decimal(0)
+        if self.state is LeaseState.TOMBSTONE:
+            return self.bound_usd or Decimal(0)
         end_s = self.gone_s if self.gone_s is not None else now_s
         usd = self._price().for_seconds(end_s - self.sent_s, increment_s=self.increment_s)
         return usd if self.bound_usd is None else min(usd, self.bound_usd)

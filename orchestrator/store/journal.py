@@ -7,7 +7,7 @@ nothing when another writer was first (`StaleRun`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -21,7 +21,7 @@ from orchestrator.errors import HomeError, StaleRun
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
-from orchestrator.store import tables
+from orchestrator.store import outbox, tables
 from orchestrator.store.schema import begin_write, open_engine
 
 _RUN = TypeAdapter(Run)
@@ -129,9 +129,15 @@ class Journal:
         return run
 
     def save(
-        self, before: Run, after: Run, entries: list[Entry], events: list[str], now_s: float
+        self,
+        before: Run,
+        after: Run,
+        entries: list[Entry],
+        events: list[str],
+        now_s: float,
+        messages: Sequence[outbox.Waiting] = (),
     ) -> Run:
-        """Write what changed; returns the run as it now stands.
+        """Write what changed, and what others are to be told of it; returns the run as it stands.
 
         Raises: StaleRun when somebody else wrote this run, or one of its leases, since `before`
         was read; then nothing is written.
@@ -149,6 +155,7 @@ class Journal:
                 raise StaleRun(f"run {before.id} was moved by another process")
             self._save_leases(connection, saved, {lease.key: lease for lease in before.leases})
             self._append(connection, saved, entries, [(now_s, text) for text in events])
+            outbox.put(connection, messages)
             return self._load(connection, before.id)
 
     def wish(self, run_id: str, wish: Wish) -> None:
@@ -168,6 +175,23 @@ class Journal:
             )
             if not done.rowcount:
                 connection.execute(insert(tables.meta).values(key=key, value=value))
+
+    # messages
+
+    def waiting_messages(self) -> list[outbox.Waiting]:
+        """What others are still to be told, the next to be tried first."""
+        with self._reading() as connection:
+            return outbox.waiting(connection)
+
+    def message_done(self, message_id: str) -> None:
+        """It was accepted, or given up: it is never told again."""
+        with self._writing() as connection:
+            outbox.done(connection, message_id)
+
+    def message_again(self, message_id: str, next_s: float) -> None:
+        """It was not accepted: try again at `next_s`."""
+        with self._writing() as connection:
+            outbox.again(connection, message_id, next_s)
 
     def _standing(self, connection: Connection, month_start_s: float) -> Standing:
         rows = connection.execute(select(tables.ledger).order_by(tables.ledger.c.id))

@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.errors import HomeError
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -68,3 +68,16 @@ events = Table(
     Column("text", Text, nullable=False),
     Index("events_run", "run_id"),
 )
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("next_s", Float, nullable=False),
+    Column("is_done", Boolean, nullable=False),
+    Index("outbox_due", "is_done", "next_s"),
+)

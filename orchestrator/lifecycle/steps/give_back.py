@@ -15,6 +15,7 @@ from orchestrator.runs.states import LeaseState
 
 _ASK_AGAIN_S = (5.0, 10.0, 30.0, 60.0)
 _CHARGED_S = 300.0  # RunPod facts §5.2: what runs is charged every five minutes
+_UNWATCHED_S = 600.0  # a proof that took longer found nobody at home
 _SECOND_MISS_S = 5.0  # RunPod facts §9: two full reads at least 5 s apart
 
 
@@ -46,10 +47,19 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
 def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run, float, str]:
     assert lease.machine_id is not None
     now_s = world.clock.now_s()
+    if lease.delete_asked_s is None:
+        # Written down before the call: should this process die in it, it is known until when the
+        # machine lived.
+        return run.with_lease(replace(lease, delete_asked_s=now_s)), 0.0, "it is to end"
     again_s = _ASK_AGAIN_S[min(max(lease.delete_tries - 1, 0), len(_ASK_AGAIN_S) - 1)]
-    if lease.delete_asked_s is not None and 0 <= now_s - lease.delete_asked_s < again_s:
+    if lease.delete_tries and 0 <= now_s - lease.delete_asked_s < again_s:
         return run.with_lease(lease), 1.0, "asked to end it; waiting until it is gone"
-    asked = replace(lease, delete_tries=lease.delete_tries + 1, delete_asked_s=now_s)
+    asked = replace(
+        lease,
+        return_since_s=lease.return_since_s or now_s,
+        delete_tries=lease.delete_tries + 1,
+        delete_asked_s=now_s,
+    )
     try:
         provider.delete_machine(lease.machine_id)
     except MachineNotFound:
@@ -86,15 +96,17 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
     world.drop_shell(lease)
     by = "provider" if lease.delete_asked_s is not None else "machine"
     lease = lease.move(LeaseState.CLOSED, gone_s=now_s, returned_by=by)
-    if by == "machine":
+    if lease.delete_accepted_s is None or now_s - lease.delete_accepted_s > _UNWATCHED_S:
         lease = _bound_by_bill(lease, provider, now_s)
     return run.with_lease(lease), 0.0, "gone"
 
 
 def _ended_guess(run: Run, lease: Lease, now_s: float) -> float:
-    """When a machine that ended itself did so at the latest, as its guard was told."""
-    if lease.delete_asked_s is not None:
+    """When a machine ended at the latest: as asked, or else as its guard was told."""
+    if lease.delete_accepted_s is not None:
         return now_s
+    if lease.delete_asked_s is not None:
+        return lease.delete_asked_s
     ends_s = [now_s, lease.deadline_s]
     ended_s = run.exit.get("ended_at")
     if isinstance(ended_s, int | float):
@@ -122,7 +134,8 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     if max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S:
         return replace(lease, bound_usd=billed_usd + CENT, billed_usd=billed_usd)
     hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
-    return replace(lease, bound_usd=billed_usd + hour_usd * int(2 * lag_s) / 3600)
+    lease = replace(lease, bound_usd=billed_usd + hour_usd * int(2 * lag_s) / 3600)
+    return replace(lease, billed_usd=billed_usd) if billed_usd > lease.cost_usd(now_s) else lease
 
 
 def _miss_key(lease: Lease) -> str:
