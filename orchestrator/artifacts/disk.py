@@ -12,6 +12,8 @@ from pathlib import Path
 from orchestrator.errors import ArtifactsError, HomeDiskFull, HostileArtifact
 from orchestrator.remote.paths import checked, shown
 
+ROOM_HINT = "make room; what is already home stays, and the rest goes on from there"
+
 # O_NONBLOCK: a named pipe that somebody put there is opened, seen and removed, not waited for.
 _FILE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,7 +28,7 @@ def disk_errors(path: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise HomeDiskFull(
                 f"This computer's disk is full; {shown(path)} is not home.",
-                hint="make room; what is already home stays, and the rest goes on from there",
+                hint=ROOM_HINT,
             ) from error
         if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY):
             raise HostileArtifact(f"Something lies in the way of {shown(path)} at home.") from error

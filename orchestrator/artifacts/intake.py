@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.artifacts.disk import disk_errors, folder_below, open_regular
+from orchestrator.artifacts.disk import ROOM_HINT, disk_errors, folder_below, open_regular
 from orchestrator.artifacts.manifest import ManifestFile
 from orchestrator.clock import Clock
-from orchestrator.errors import AgentFault, ArtifactsError, HostileArtifact
+from orchestrator.errors import AgentFault, ArtifactsError, HomeDiskFull, HostileArtifact
 from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
 
@@ -26,6 +26,7 @@ _LONGEST_RANGE_BYTES = 256 * 1024 * 1024
 _GROUP_BYTES = 1024 * 1024
 _GROUP_FILES = 200
 _HASH_BYTES = 1024 * 1024
+_KEPT_FREE_BYTES = 16 * 1024 * 1024
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -76,9 +77,11 @@ class Intake:
         """Go on with `files` for about `budget_s`; call again until `finished`.
 
         A file that cannot be had is tried once more from its start, then left out by this
-        object. Raises: Unreachable (go on with another shell), HomeDiskFull.
+        object. Raises: Unreachable (go on with another shell); HomeDiskFull, once all that there
+        is room for is home.
         """
         until_s = self._clock.awake_s() + budget_s
+        full: HomeDiskFull | None = None
         wanted = [each for each in self.missing(files) if each.home_path not in self._failed]
         for group in _groups(wanted):
             if len(group) > 1 and self._clock.awake_s() < until_s:
@@ -87,9 +90,13 @@ class Intake:
                 try:
                     if not self._advance(shell, file, until_s):
                         return self._progress(files)
+                except HomeDiskFull as error:
+                    full = full or error
                 except (HostileArtifact, AgentFault) as error:
                     self._drop_part()
                     self._failed[file.home_path] = error.problem
+        if full is not None:
+            raise full
         return self._progress(files)
 
     def fetch(self, shell: Shell, file: ManifestFile) -> None:
@@ -116,12 +123,14 @@ class Intake:
 
     def _fetch_group(self, shell: Shell, group: Sequence[ManifestFile]) -> None:
         """Small files in one answer. What is not as said is left to be fetched by itself."""
+        if sum(file.size_bytes for file in group) > self._room_bytes():
+            return
         names = b"".join(f"./{file.path}".encode() + b"\0" for file in group)
         stdout = memoryview(shell.run("xargs -0 cat --", stdin=names).stdout)
         for file in group:
             data, stdout = stdout[: file.size_bytes], stdout[file.size_bytes :]
             if hashlib.sha256(data).hexdigest() == file.sha256:
-                with contextlib.suppress(HostileArtifact):
+                with contextlib.suppress(HostileArtifact, HomeDiskFull):
                     part = self._part_of(file, fresh=True)
                     with disk_errors(file.path):
                         part.append(data)
@@ -134,6 +143,7 @@ class Intake:
             return True
         for attempt in (1, 2):
             part = self._part_of(file, fresh=attempt == 2)
+            self._check_room(file, part)
             range_bytes = _FIRST_RANGE_BYTES
             while part.length < file.size_bytes:
                 began_s = self._clock.awake_s()
@@ -158,6 +168,22 @@ class Intake:
             with disk_errors(file.path):
                 part.append(data)
         return part.length - before
+
+    def _check_room(self, file: ManifestFile, part: _Part) -> None:
+        """Raises: HomeDiskFull before anything is begun that would fill the disk."""
+        left_bytes, room_bytes = file.size_bytes - part.length, self._room_bytes()
+        if left_bytes > room_bytes:
+            raise HomeDiskFull(
+                f"there is no room at home for {shown(file.home_path)}: it needs "
+                f"{left_bytes / 2**20:.1f} MiB, and {room_bytes / 2**20:.1f} MiB can be had",
+                hint=ROOM_HINT,
+            )
+
+    def _room_bytes(self) -> int:
+        """What may still be written: the run's own records need room too."""
+        with disk_errors(self._folder.name), folder_below(self._scratch, "") as folder:
+            status = os.fstatvfs(folder)
+        return max(0, status.f_bavail * status.f_frsize - _KEPT_FREE_BYTES)
 
     def _part_of(self, file: ManifestFile, *, fresh: bool) -> _Part:
         part = self._part

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -316,29 +317,61 @@ def test_one_call_is_bounded_in_time_and_goes_on_without_asking_twice(
     assert at_home(tmp_path) == expected(FILES)
 
 
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
-def test_a_full_disk_at_home_is_said_and_the_rest_comes_when_there_is_room(
-    folder_machine: FolderMachine, tmp_path: Path
-) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A home on a disk of 24 MiB, of which 16 are kept for records."""
     home = tmp_path / "home"
     home.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(home)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(home)]
     if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
         pytest.skip("no mounts here")
-    try:
-        intake = intake_at(home)
-        for _ in range(2):
-            with pytest.raises(HomeDiskFull, match="disk is full"):
-                fetch_all(intake, folder_machine[0], FILES)
-        assert at_home(home)["metrics.json"] == FILES["metrics.json"]
-        subprocess.run(["mount", "-o", "remount,size=9m", str(home)], check=True)
-        watched = Faulty(folder_machine[0], lambda _, pieces: pieces)
-        fetch_all(intake, watched, FILES)
-        assert at_home(home) == expected(FILES)
-        assert watched.pulled[0][1] > 1_000_000
-    finally:
-        subprocess.run(["umount", "-l", str(home)], check=True)
+    yield home
+    subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_what_there_is_no_room_for_is_not_begun_and_all_else_comes_home(
+    folder_machine: FolderMachine, small_disk: Path
+) -> None:
+    intake = intake_at(small_disk)
+    watched = Faulty(folder_machine[0], lambda _, pieces: pieces)
+    (small_disk / "ballast").write_bytes(bytes(6 << 20))
+
+    for _ in range(2):
+        with pytest.raises(HomeDiskFull, match="no room at home for 'model"):
+            fetch_all(intake, watched, FILES)
+
+    assert at_home(small_disk) == {k: v for k, v in expected(FILES).items() if k != home_of(MODEL)}
+    assert MODEL not in [path for path, _ in watched.pulled]
+    (small_disk / "ballast").unlink()
+    fetch_all(intake, watched, FILES)
+    assert at_home(small_disk) == expected(FILES)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_disk_that_something_else_fills_is_said_and_the_rest_comes_when_there_is_room(
+    folder_machine: FolderMachine, small_disk: Path
+) -> None:
+    ballast = small_disk / "ballast"
+
+    def fill_up(_: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for number, piece in enumerate(pieces):
+            if number == 1:
+                with contextlib.suppress(OSError):
+                    ballast.write_bytes(bytes(32 << 20))
+            yield piece
+
+    intake = intake_at(small_disk)
+    with pytest.raises(HomeDiskFull, match="disk is full"):
+        fetch_all(intake, Faulty(folder_machine[0], fill_up), FILES)
+    ballast.unlink()
+    watched = Faulty(folder_machine[0], lambda _, pieces: pieces)
+    fetch_all(intake, watched, FILES)
+
+    assert at_home(small_disk) == expected(FILES)
+    assert all(offset > 0 for path, offset in watched.pulled if path == MODEL)
 
 
 def test_small_files_come_together_and_a_bad_one_among_them_costs_only_itself(

@@ -82,7 +82,7 @@ def test_when_everything_is_sold_out_each_offer_was_tried_once(
     receipt = ended.json()
     assert (receipt["outcome"], receipt["error"]["code"]) == ("no_capacity", "no_capacity")
     assert re.fullmatch(
-        r"none of the 9 offers of the plan could be rented; the last one: .* any instances available .*",
+        r"none of the 9 offers of the plan could be rented; the last one: .* available with .*",
         receipt["error"]["problem"],
     )
     assert receipt["error"]["hint"].startswith("submit again later")
