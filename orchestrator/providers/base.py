@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from orchestrator.offers.offer import Offer
 from orchestrator.spec.resources import Need
+
+if TYPE_CHECKING:
+    from orchestrator.remote.openssh import Host
+    from orchestrator.remote.shell import Shell
 
 
 class Secret(Protocol):
@@ -31,6 +35,7 @@ class ProviderSettings:
     key: Secret | None = None
     urls: Mapping[str, str] = field(default_factory=dict)  # base URLs other than the defaults
     ssh_user: str = ""  # login name on its machines, "" = the provider's own
+    host: Host | None = None  # of the config file, for a provider of one's own computers
 
 
 class GuardWay(StrEnum):
@@ -171,6 +176,17 @@ class BootLog(Protocol):
 
         A provider whose log is a stream reads on for some seconds, unless `enough` holds of it.
         """
+
+
+@runtime_checkable
+class OwnLogin(Protocol):
+    """How machines are reached where the run's own key is not known: as the person reaches them."""
+
+    def open_shell(self, machine_id: str) -> Shell:
+        """A new connection into the machine's work folder. Raises RemoteError."""
+
+    def login_command(self, machine_id: str) -> list[str]:
+        """argv of a login by hand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What every provider gets, as providers around a provider: patience with reads, and a pace.
 
-A wrapper offers exactly the optional protocols (Account, BootLog, Charges) that the provider
+A wrapper offers exactly the optional protocols (Account, BootLog, …) that the provider
 inside it offers.
 """
 
@@ -20,6 +20,7 @@ from orchestrator.providers.base import (
     Charges,
     Machine,
     MachineRequest,
+    OwnLogin,
     Provider,
 )
 from orchestrator.spec.resources import Need
@@ -32,6 +33,7 @@ _OPTIONAL: dict[type, tuple[str, ...]] = {
     Account: ("identity", "balance_usd"),
     BootLog: ("boot_log",),
     Charges: ("charges",),
+    OwnLogin: ("open_shell", "login_command"),
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 from tests.contract.bench import Bench
 from tests.contract.local_bench import LocalBench
 from tests.contract.runpod_bench import RunPodBench
+from tests.contract.ssh_host_bench import SshHostBench
 
 
 @pytest.fixture
@@ -27,10 +28,16 @@ def local(tmp_path: Path) -> LocalBench:
     return LocalBench(tmp_path)
 
 
+@pytest.fixture
+def ssh_host(tmp_path: Path) -> Iterator[SshHostBench]:
+    with SshHostBench(tmp_path) as bench:
+        yield bench
+
+
 OVER_A_NETWORK = ["runpod"]
 
 
-@pytest.fixture(params=[*OVER_A_NETWORK, "local"])
+@pytest.fixture(params=[*OVER_A_NETWORK, "local", "ssh_host"])
 def bench(request: pytest.FixtureRequest) -> Bench:
     """Every provider in turn."""
     made: Bench = request.getfixturevalue(request.param)

@@ -31,6 +31,7 @@ class LoopbackSshd:
 
     folder: Path
     extra_config: str = ""
+    environment: str = ""  # of a login, as `A=b C=d`
     port: int = 0
     _process: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -64,7 +65,7 @@ class LoopbackSshd:
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/host_key\n"
             f"AuthorizedKeysFile {self.folder}/authorized_keys\nPidFile none\nUsePAM no\n"
             "PasswordAuthentication no\nPermitRootLogin yes\nStrictModes no\n"
-            f"SetEnv HOME={self.home}\nMaxStartups 100\n{self.extra_config}"
+            f"SetEnv HOME={self.home} {self.environment}\nMaxStartups 100\n{self.extra_config}"
         )
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(

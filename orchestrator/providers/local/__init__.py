@@ -11,20 +11,18 @@ import hashlib
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
 from orchestrator.agent import protocol
-from orchestrator.budget.price import Price
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import InvalidRequest, MachineNotFound, NoCapacity, ProviderDown
-from orchestrator.offers.gpus import canonical, card
+from orchestrator.offers.gpus import canonical
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import (
     Account,
@@ -33,20 +31,24 @@ from orchestrator.providers.base import (
     GuardWay,
     Machine,
     MachineRequest,
-    MachineStatus,
     Provider,
     ProviderSettings,
 )
 from orchestrator.providers.local import processes
-from orchestrator.providers.local.nvidia import FoundGpu, find_gpus
-from orchestrator.runs.label import parse_label
+from orchestrator.providers.nvidia import FoundGpu, find_gpus
+from orchestrator.providers.own_machine import (
+    FACTS_FILE,
+    Computer,
+    free_gpus,
+    is_label,
+    to_environment,
+    to_facts,
+    to_machine,
+    to_offers,
+)
 from orchestrator.spec.resources import Need
 
-_FACTS = "machine.json"
-_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
-# A desktop keeps some hundred MiB; more than this, and somebody computes.
-_IDLE_GPU_GIB = 1.0
 
 
 def build(settings: ProviderSettings) -> Provider:
@@ -76,11 +78,8 @@ class Local(Provider, Account):
 
     def list_offers(self, need: Need) -> list[Offer]:
         """Free GPUs, one offer per card; with `allow_cpu` this computer without them too."""
-        free: dict[str, list[FoundGpu]] = {}
-        for gpu in self._free_gpus():
-            free.setdefault(canonical(gpu.name), []).append(gpu)
-        offers = [_to_offer(name, gpus, need) for name, gpus in free.items()]
-        return [*offers, *([_without_gpu()] if need.allow_cpu else [])]
+        computer = Computer(self.name, "this computer", _ram_gib(), platform.machine())
+        return to_offers(computer, self._free_gpus(), need)
 
     def create_machine(self, request: MachineRequest) -> Machine:
         """Make the folder; GPUs are held by the record in it, under one lock of this home."""
@@ -93,13 +92,9 @@ class Local(Provider, Account):
             try:
                 shutil.rmtree(made, ignore_errors=True)
                 made.mkdir(mode=0o700)
-                facts = {
-                    "created_at": self._clock.now_s(),
-                    "gpu": request.offer.gpu,
-                    "gpus": [gpu.uuid for gpu in held],
-                }
-                (made / _FACTS).write_text(json.dumps(facts))
-                _write_environment(made / protocol.ENVIRONMENT_FILE, request, held)
+                facts = to_facts(request, held, self._clock.now_s())
+                (made / FACTS_FILE).write_text(json.dumps(facts))
+                _write_environment(made / protocol.ENVIRONMENT_FILE, to_environment(request, held))
                 made.rename(folder)
             except OSError as error:
                 raise NoCapacity(f"no room for a machine on this computer: {error}") from error
@@ -132,7 +127,7 @@ class Local(Provider, Account):
         return None
 
     def _path(self, machine_id: str) -> Path:
-        if not _LABEL.fullmatch(machine_id):
+        if not is_label(machine_id):
             raise InvalidRequest("that is not the id of a machine of this computer")
         return self._root / machine_id
 
@@ -148,42 +143,19 @@ class Local(Provider, Account):
             return []
         except OSError as error:
             raise ProviderDown(f"cannot read {self._root}: {error}") from error
-        return [path for path in found if _LABEL.fullmatch(path.name) and _is_folder(path)]
+        return [path for path in found if is_label(path.name) and _is_folder(path)]
 
     def _to_machine(self, folder: Path) -> Machine:
-        facts = _read_facts(folder)
-        label = parse_label(folder.name)
-        created_at = facts.get("created_at")
-        gpus = facts.get("gpus")
-        return Machine(
-            id=folder.name,
-            label=folder.name,
-            status=MachineStatus.RUNNING,
-            gpu=str(facts.get("gpu", "")),
-            gpu_count=len(gpus) if isinstance(gpus, list) else 0,
-            usd_per_hour=Decimal(0),
-            created_at_s=(
-                float(created_at)
-                if isinstance(created_at, int | float)
-                else float(label.created_s if label else 0)
-            ),
-            address=FolderAddress(folder),
-        )
+        return to_machine(folder.name, _read_facts(folder), FolderAddress(folder))
 
     def _free_gpus(self) -> list[FoundGpu]:
-        held = {
-            uuid
-            for folder in self._folders()
-            if isinstance(gpus := _read_facts(folder).get("gpus"), list)
-            for uuid in gpus
-        }
-        found = find_gpus(self._nvidia_smi)
-        return [gpu for gpu in found if gpu.uuid not in held and gpu.used_gib <= _IDLE_GPU_GIB]
+        records = [_read_facts(folder) for folder in self._folders()]
+        return free_gpus(find_gpus(self._nvidia_smi), records)
 
-    def _choose_gpus(self, offer: Offer) -> list[FoundGpu]:
+    def _choose_gpus(self, offer: Offer) -> list[str]:
         if not offer.gpu_count:
             return []
-        free = [gpu for gpu in self._free_gpus() if canonical(gpu.name) == offer.gpu]
+        free = [gpu.uuid for gpu in self._free_gpus() if canonical(gpu.name) == offer.gpu]
         if len(free) < offer.gpu_count:
             raise NoCapacity(f"{offer.gpu} of this computer is in use")
         return free[: offer.gpu_count]
@@ -200,47 +172,7 @@ class Local(Provider, Account):
             yield
 
 
-def _to_offer(name: str, gpus: list[FoundGpu], need: Need) -> Offer:
-    known = card(name)
-    count = min(max(1, need.gpu_count), len(gpus))
-    return Offer(
-        id=f"this computer {name} x{count}",
-        provider="local",
-        gpu=name,
-        gpu_count=count,
-        gpu_memory_gib=known.memory_gib if known else round(gpus[0].memory_gib, 1),
-        cuda=gpus[0].cuda,
-        compute_capability=gpus[0].compute_capability,
-        price=Price(Decimal(0)),
-        trust="secure",
-        stock="high",
-        ram_gib=_ram_gib(),
-        architecture=_architecture(),
-    )
-
-
-def _without_gpu() -> Offer:
-    return Offer(
-        id="this computer",
-        provider="local",
-        gpu="",
-        gpu_count=0,
-        gpu_memory_gib=0.0,
-        price=Price(Decimal(0)),
-        trust="secure",
-        stock="high",
-        ram_gib=_ram_gib(),
-        architecture=_architecture(),
-    )
-
-
-def _write_environment(path: Path, request: MachineRequest, gpus: list[FoundGpu]) -> None:
-    """What a container would have got from its provider; without a GPU none is to be seen."""
-    environment = {
-        **request.environment,
-        processes.LABEL_VARIABLE: request.label,
-        "CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus),
-    }
+def _write_environment(path: Path, environment: Mapping[str, str]) -> None:
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\0" for name, value in environment.items()))
 
@@ -248,7 +180,7 @@ def _write_environment(path: Path, request: MachineRequest, gpus: list[FoundGpu]
 def _read_facts(folder: Path) -> dict[str, object]:
     """The record in a machine's folder; empty when it is gone or spoilt."""
     try:
-        facts = json.loads((folder / _FACTS).read_text())
+        facts = json.loads((folder / FACTS_FILE).read_text())
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
@@ -297,8 +229,3 @@ def _ram_gib() -> float:
     import psutil
 
     return round(psutil.virtual_memory().total / 2**30, 1)
-
-
-def _architecture() -> str:
-    machine = platform.machine().lower()
-    return {"amd64": "x86_64", "aarch64": "arm64"}.get(machine, machine)

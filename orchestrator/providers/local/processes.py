@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.agent import protocol
+from orchestrator.providers.own_machine import LABEL_VARIABLE
 
 if TYPE_CHECKING:
     import psutil
 
-LABEL_VARIABLE = "GPULEASE_LABEL"
 _ROUNDS = 5
 _TERM_S = 3.0
 _KILL_S = 3.0

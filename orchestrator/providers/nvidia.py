@@ -1,4 +1,4 @@
-"""What nvidia-smi says of this computer's GPUs."""
+"""What nvidia-smi says of a computer's GPUs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import subprocess
 from dataclasses import dataclass
 
 _ANSWER_S = 20.0
-_FIELDS = "uuid,name,memory.total,memory.used,compute_cap"
+# Asked for as one table; without arguments nvidia-smi says the driver's CUDA.
+TABLE = (
+    "--query-gpu=uuid,name,memory.total,memory.used,compute_cap",
+    "--format=csv,noheader,nounits",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundGpu:
-    """One GPU of this computer."""
+    """One GPU of a computer."""
 
     uuid: str
     name: str  # as its driver says
@@ -25,11 +29,14 @@ class FoundGpu:
 
 
 def find_gpus(nvidia_smi: str = "nvidia-smi") -> list[FoundGpu]:
-    """The GPUs, in the driver's order; empty without a driver that answers."""
-    table = _run(nvidia_smi, f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits")
-    if not table:
-        return []
-    version = re.search(r"CUDA Version:\s*(\d+\.\d+)", _run(nvidia_smi))
+    """This computer's GPUs, in the driver's order; empty without a driver that answers."""
+    table = _run(nvidia_smi, *TABLE)
+    return to_gpus(table, _run(nvidia_smi)) if table else []
+
+
+def to_gpus(table: str, banner: str) -> list[FoundGpu]:
+    """GPUs of a TABLE, and what nvidia-smi prints without arguments."""
+    version = re.search(r"CUDA Version:\s*(\d+\.\d+)", banner)
     cuda = version.group(1) if version else ""
     rows = csv.reader(table.splitlines(), skipinitialspace=True)
     return [gpu for row in rows if (gpu := _to_gpu(row, cuda)) is not None]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.providers.local.nvidia import find_gpus
+from orchestrator.providers.nvidia import find_gpus
 
 HEADER = "| NVIDIA-SMI 570.86.15   Driver Version: 570.86.15   CUDA Version: 12.8  |"
 

@@ -1,0 +1,51 @@
+"""A workstation under the contract suite: its simulator is a loopback sshd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.clock import FakeClock
+from orchestrator.providers.base import Provider
+from orchestrator.providers.ssh_host import SshHost
+from orchestrator.spec.resources import Need
+from tests.providers.ssh_host.workstation import Workstation
+
+
+class SshHostBench:
+    """A computer with GPUs. No keys of ours, and what breaks is the connection."""
+
+    need = Need(gpu_memory_gib=20)
+    faults: frozenset[str] = frozenset()
+    secret = ""
+
+    def __init__(self, state: Path) -> None:
+        self._home = state
+        self._clock = FakeClock()
+        self._workstation = Workstation(state / "workstation")
+        self._clients: list[SshHost] = []
+
+    def __enter__(self) -> SshHostBench:
+        self._workstation.has_gpus(*[0] * 5)
+        self._workstation.sshd.start()
+        self.provider = self.with_key("same")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
+        self._workstation.sshd.stop()
+
+    def with_key(self, which: str) -> Provider:
+        if which != "same":
+            raise NotImplementedError("a workstation has one login")
+        self._clients.append(SshHost(self._workstation.host(), self._home, clock=self._clock))
+        return self._clients[-1]
+
+    def break_next(self, fault: str, **options: float | int | str) -> None:
+        raise NotImplementedError(fault)
+
+    def rented(self) -> list[str]:
+        return sorted(path.name for path in self._workstation.home.glob("gpulease/*"))
+
+    def wait(self, seconds: float) -> None:
+        self._clock.advance(seconds)

@@ -1,0 +1,72 @@
+"""A workstation: a loopback sshd with a home of its own and a stub of nvidia-smi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.remote.openssh import Host
+from tests.remote.loopback_sshd import LoopbackSshd
+
+L4 = "NVIDIA L4, 23034, {used_mib}, 8.9"
+BANNER = "| NVIDIA-SMI 580.65.06   Driver Version: 580.65.06   CUDA Version: 13.0  |"
+
+
+class Workstation:
+    """Started by `start`; what it gives to a login is under `home`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._bin = folder / "bin"
+        self.sshd = LoopbackSshd(folder, environment=f"PATH={self._bin}:/usr/bin:/bin")
+        self.has_gpus()
+
+    @property
+    def home(self) -> Path:
+        return self.sshd.home
+
+    def host(self, name: str = "tower") -> Host:
+        """As the config file names it."""
+        at = self.sshd.server
+        key = self.sshd.login_key.private_path
+        return Host(name, at.host, at.user, at.port, key, self.sshd.host_key)
+
+    def config(self, name: str = "tower") -> str:
+        """Its table of a config file."""
+        host = self.host(name)
+        return (
+            f'[hosts.{name}]\nhost = "{host.address}"\nuser = "{host.user}"\nport = {host.port}\n'
+            f'key = "{host.key}"\nhost_key = "{host.host_key}"\n'
+        )
+
+    def has_gpus(self, *used_mib: int) -> None:
+        """From now on it has one L4 for each figure, with so much of its memory in use."""
+        rows = [f"GPU-{n}, {L4.format(used_mib=used)}" for n, used in enumerate(used_mib, 1)]
+        short = [f"GPU-{n}, {used}" for n, used in enumerate(used_mib, 1)]
+        listing = ["NVIDIA L4, 23034 MiB, 580.65.06" for _ in used_mib]
+        self._bin.mkdir(parents=True, exist_ok=True)
+        program = self._bin / "nvidia-smi"
+        program.write_text(
+            f'#!/bin/sh\n[ {len(used_mib)} -gt 0 ] || exit 9\ncase "$*" in\n'
+            f"*uuid,name,*) cat <<'END'\n{_lines(rows)}END\n;;\n"
+            f"*uuid,memory.used*) cat <<'END'\n{_lines(short)}END\n;;\n"
+            f"*query-gpu*) cat <<'END'\n{_lines(listing)}END\n;;\n"
+            f"*) echo '{BANNER}' ;;\nesac\n"
+        )
+        program.chmod(0o755)
+
+    def hangs_at_create(self) -> None:
+        """From now on nvidia-smi does not answer who is about to make a machine."""
+        program = self._bin / "nvidia-smi"
+        text = program.read_text()
+        hang = 'case "$*" in *=uuid,memory.used*) exec sleep 15 ;; esac'
+        program.write_text(text.replace("#!/bin/sh\n", f"#!/bin/sh\n{hang}\n"))
+
+    def listing(self) -> set[str]:
+        """Every path of its home, with what a file holds."""
+        return {
+            f"{path.relative_to(self.home)} {path.read_bytes()!r}" if path.is_file() else str(path)
+            for path in self.home.rglob("*")
+        }
+
+
+def _lines(rows: list[str]) -> str:
+    return "".join(f"{row}\n" for row in rows)
