@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -43,6 +43,11 @@ class Abilities:
     columns: tuple[str, ...]  # roles that a column of the data may have
     train: Kinds
     methods: tuple[str, ...] = ("full",)  # the default first
+    of_method: Mapping[str, Kinds] = field(default_factory=dict)  # what a method adds or changes
+
+    def kinds(self, method: str) -> Kinds:
+        """Every setting that has a meaning with `method`."""
+        return {**self.train, **self.of_method.get(method, {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def read_settings(abilities: Abilities, arguments: list[str]) -> Settings:
         train_file=train_file,
         eval_file=eval_file,
         columns=_columns(abilities, _table(told, "columns"), flags),
-        train=_read_train(abilities.train, _table(told, "train"), flags.set),
+        train=_read_train(abilities.kinds(str(method)), _table(told, "train"), flags.set),
         output=output,
         checkpoints=_placed("GPULEASE_CHECKPOINTS", output / "checkpoints"),
         metrics=_placed("GPULEASE_METRICS", output / "metrics.json"),
@@ -134,7 +139,7 @@ def _parser(abilities: Abilities) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"one of {', '.join(abilities.train)}",
+        help=f"one of {', '.join(abilities.kinds(abilities.methods[0]))}",
     )
     return parser
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class DataReport:
     label_column: str = ""
     columns: tuple[str, ...] = ()
     labels: tuple[LabelFacts, ...] = ()  # most frequent in train first
+    layout: str = ""  # of what a language model learns from: see spec/examples.py
+    roles: Mapping[str, str] = field(default_factory=dict)  # of that layout: role → column
     majority_share: float = 0.0  # of eval (else train) rows with train's most frequent label
     longest_text_chars: int = 0
     problems: list[str] = field(default_factory=list)  # each `file:line: …`, the first 20
@@ -76,6 +78,10 @@ def check_data(job: FinetuneJob, *, large_bytes: int = LARGE_BYTES) -> DataRepor
     """
     if job.data is None:
         return DataReport()
+    if job.task == "causal-lm":
+        from orchestrator.spec.examples import check_examples
+
+        return check_examples(job, large_bytes=large_bytes)
     check = _Check(job.folder, job.data, large_bytes)
     return check.measure() if job.is_own_code else check.parse()
 

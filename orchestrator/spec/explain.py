@@ -32,8 +32,8 @@ _BOUNDS = {
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
-# Keys of the design that this version does not read yet.
-_LATER_KEYS = {("stage",): "sft and dpo come with causal-lm"}
+# Keys that only some jobs have.
+_ELSEWHERE = {("stage",): "task: causal-lm"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def _what(value: object) -> str:
 
 def _unknown_key(keys: Keys, root: type[BaseModel]) -> str:
     key = str(keys[-1])
-    if keys in _LATER_KEYS:
-        return f"{quoted(key)} is not yet supported in this version: {_LATER_KEYS[keys]}"
+    if keys in _ELSEWHERE:
+        return f"unknown key {quoted(key)} here; it belongs to `{_ELSEWHERE[keys]}`"
     known = keys_of(_section_at(keys[:-1], root))
     text = f"unknown key {quoted(key)}"
     if OTHER_NAMES.get(key) in known:

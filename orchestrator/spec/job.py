@@ -42,15 +42,17 @@ from orchestrator.spec.section import (
     not_yet,
     wrong,
 )
-from orchestrator.spec.train import TextClassificationTrain
+from orchestrator.spec.train import CausalLmTrain, Train
 
 KINDS = Choice(("finetune",), later=("serve", "experiment"))
 PROVIDERS = Choice(("runpod", "local"), later=("lambda", "vast", "paperspace", "ssh_host"))
 TASKS = Choice(
-    ("text-classification",),
-    later=("causal-lm", "token-classification", "embedding", "image-classification"),
+    ("text-classification", "causal-lm"),
+    later=("token-classification", "embedding", "image-classification"),
 )
 METHODS = Choice(("full",), later=("lora", "qlora"))
+CAUSAL_LM_METHODS = Choice(("lora", "qlora", "full"))
+STAGES = Choice(("sft",), later=("dpo",))
 TRUST = Choice(("verified", "any", "datacenter", "secure"))
 # The kinds of a manifest (agent/protocol.py) that one may leave behind.
 KEEPABLE = ("model", "metrics", "logs", "checkpoint", "rest")
@@ -127,6 +129,13 @@ class Columns(Section):
 
     text: Text | None = None
     label: Text | None = None
+    messages: Text | None = None
+    prompt: Text | None = None
+    completion: Text | None = None
+    instruction: Text | None = None
+    input: Text | None = None
+    output: Text | None = None
+    system: Text | None = None
 
 
 class Data(Section):
@@ -189,7 +198,7 @@ class FinetuneJob(Section):
     task: Annotated[str, TASKS] | None = None
     method: Annotated[str, METHODS] = "full"
     data: Data | None = None
-    train: TextClassificationTrain = TextClassificationTrain()
+    train: Train = Train()
     code: Code | None = None
     gpu: Annotated[
         Gpu, BeforeValidator(_read_gpu, json_schema_input_type=Literal["auto"] | Gpu)
@@ -231,7 +240,21 @@ class FinetuneJob(Section):
         return {"folder": str(self.folder), **written}
 
 
+class CausalLmJob(FinetuneJob):
+    """Teach a language model to write, by an adapter or in full."""
+
+    method: Annotated[str, CAUSAL_LM_METHODS] = "lora"
+    stage: Annotated[str, STAGES] = "sft"
+    train: CausalLmTrain = CausalLmTrain()
+
+
 Job: TypeAlias = FinetuneJob
+_OF_TASK: dict[object, type[FinetuneJob]] = {"causal-lm": CausalLmJob}
+
+
+def job_type(task: object) -> type[FinetuneJob]:
+    """The keys that a job of this task may have."""
+    return _OF_TASK.get(task, FinetuneJob) if isinstance(task, str) else FinetuneJob
 
 
 def read_job(
@@ -247,10 +270,11 @@ def read_job(
         return mistakes
     mistakes = list(broken_rules(written))
     around = Surroundings(folder, files_must_exist)
+    kind = job_type(written.get("task"))
     try:
-        job = FinetuneJob.model_validate({**written, "folder": folder}, context=around)
+        job = kind.model_validate({**written, "folder": folder}, context=around)
     except ValidationError as error:
-        mistakes += explain(error, FinetuneJob)
+        mistakes += explain(error, kind)
     else:
         if not mistakes:
             job._origin = origin or Origin()

@@ -6,10 +6,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
 from orchestrator.spec.explain import Mistake, missing
+from orchestrator.spec.train import ONLY_WITH_ADAPTER
 
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 _FOR_OUR_PROGRAMS = ("model", "task", "data")
-_NOT_WITH_CODE = ("task", "method", "train")
+_NOT_WITH_CODE = ("task", "method", "train", "stage")
+_COLUMNS_OF_LABELS = ("text", "label")
+_COLUMNS_OF_LANGUAGE = (
+    "text",
+    "messages",
+    "prompt",
+    "completion",
+    "instruction",
+    "input",
+    "output",
+    "system",
+)
 
 
 def broken_rules(written: Mapping[str, object]) -> Iterator[Mistake]:
@@ -37,6 +49,18 @@ def _our_program(written: Mapping[str, object], present: set[str]) -> Iterator[M
             if suffix.lower() not in DATA_SUFFIXES:
                 text = f"data.{split}: the name must end in one of {', '.join(DATA_SUFFIXES)}"
                 yield Mistake(("data", split), text)
+
+    language = written.get("task") == "causal-lm"
+    known = _COLUMNS_OF_LANGUAGE if language else _COLUMNS_OF_LABELS
+    for role in _mapping(data.get("columns")):
+        if role in {*_COLUMNS_OF_LANGUAGE, *_COLUMNS_OF_LABELS} and role not in known:
+            text = f"data.columns.{role}: has no meaning here; {', '.join(known)} have"
+            yield Mistake(("data", "columns", role), text)
+    if language and written.get("method") == "full":
+        for name in ONLY_WITH_ADAPTER:
+            if _mapping(written.get("train")).get(name) is not None:
+                text = f"train.{name}: has no meaning with `method: full`, which has no adapter"
+                yield Mistake(("train", name), text)
 
 
 def _own_code(written: Mapping[str, object], present: set[str]) -> Iterator[Mistake]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.spec.job import Job, job_from_document, job_hash
+from orchestrator.spec.job import CausalLmJob, Job, job_from_document, job_hash
 from orchestrator.spec.model import HubModel
 
 
@@ -94,7 +94,7 @@ def test_requirements_lie_below_the_code(
     ("line", "problem"),
     [
         ("spot: true", "spot: a spot machine is not yet supported in this version"),
-        ("stage: sft", "`stage` is not yet supported in this version"),
+        ("stage: sft", "unknown key `stage` here; it belongs to `task: causal-lm`"),
         ("method: lora", "method: `lora` is not yet supported in this version; supported: full"),
         ("gpu: {count: 2}", "gpu.count: more than one GPU is not yet supported in this version"),
         ("artifacts: {to: s3://b}", "artifacts.to: a bucket is not yet supported in this version"),
@@ -137,12 +137,62 @@ def test_kinds_to_come_are_refused_without_further_complaints(
 def test_settings_of_a_task_to_come_are_not_called_unknown(
     problems: Callable[..., list[str]], our_job: str
 ) -> None:
-    base = our_job.replace("text-classification", "causal-lm")
+    base = our_job.replace("text-classification", "embedding")
 
     assert problems("train: {packing: true}\n", base=base) == [
-        "job.yaml:4: task: `causal-lm` is not yet supported in this version; "
-        "supported: text-classification"
+        "job.yaml:4: task: `embedding` is not yet supported in this version; "
+        "supported: text-classification, causal-lm"
     ]
+
+
+def test_a_language_model_has_keys_of_its_own(load: Callable[..., Job], our_job: str) -> None:
+    base = our_job.replace("text-classification", "causal-lm")
+    more = "stage: sft\ntrain: {lora_target_modules: [q_proj, v_proj], lora_r: 8, packing: true}\n"
+
+    job = load(more, base=base)
+
+    assert isinstance(job, CausalLmJob) and job.method == "lora"
+    settings = job.train.to_settings()
+    assert settings["lora_target_modules"] == "q_proj,v_proj"
+    assert (settings["lora_r"], settings["packing"]) == (8, True)
+    assert "learning_rate" not in settings and "merge_adapter" not in settings
+    assert job_from_document(job.to_document()) == job
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ("stage: dpo\n", "stage: `dpo` is not yet supported in this version; supported: sft"),
+        ("method: loar\n", "method: cannot be `loar`: one of lora, qlora, full; did you mean"),
+        (
+            "method: full\ntrain: {lora_r: 8}\n",
+            "train.lora_r: has no meaning with `method: full`, which has no adapter",
+        ),
+        ("train: {max_seq_len: 64}\n", "unknown key `max_seq_len`; it is called `max_length`"),
+        ("train: {lora_rank: 8}\n", "unknown key `lora_rank`; it is called `lora_r` here"),
+        ("train: {lora_dropout: 1}\n", "train.lora_dropout: must be less than 1"),
+        ("train: {packing: 1}\n", "train.packing: must be true or false, not the number `1`"),
+    ],
+)
+def test_a_wrong_key_of_a_language_model_is_explained(
+    problems: Callable[..., list[str]], our_job: str, more: str, problem: str
+) -> None:
+    base = our_job.replace("text-classification", "causal-lm")
+
+    (found,) = problems(more, base=base)
+
+    assert problem in found and found.startswith("job.yaml:")
+
+
+def test_columns_of_another_task_are_refused(
+    problems: Callable[..., list[str]], our_job: str
+) -> None:
+    more = "{train: train.jsonl, columns: {label: x, text: y}}"
+    base = our_job.replace("{train: train.jsonl, eval: eval.jsonl}", more)
+
+    (found,) = problems(base=base.replace("text-classification", "causal-lm"))
+
+    assert found.startswith("job.yaml:5: data.columns.label: has no meaning here; text, messages")
 
 
 def test_a_value_of_the_environment_is_never_repeated(problems: Callable[..., list[str]]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SpecError
+from orchestrator.spec.job import TASKS
 from orchestrator.spec.programs import Program, known_tasks, load_program
 
 _PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>[^\s+]+)(?P<local>\+\w+)?", re.MULTILINE)
@@ -23,8 +24,8 @@ def program(request: pytest.FixtureRequest) -> Program:
     return load_program(str(request.param))
 
 
-def test_text_classification_is_known() -> None:
-    assert known_tasks() == ("text-classification",)
+def test_every_task_of_a_job_has_its_program() -> None:
+    assert sorted(known_tasks()) == sorted(TASKS.words)
 
 
 def test_every_file_that_a_program_names_is_in_its_folder(program: Program) -> None:
@@ -32,6 +33,8 @@ def test_every_file_that_a_program_names_is_in_its_folder(program: Program) -> N
     assert (program.folder / program.command[1]).is_file()
     assert all((program.folder / lock).is_file() for lock in program.requirements.values())
     assert program.task == program.folder.name
+    assert [folder.name for folder in program.shares] == ["training"]
+    assert all((folder / "__init__.py").is_file() for folder in program.shares)
 
 
 def test_both_locks_pin_the_same_versions(program: Program) -> None:

@@ -54,7 +54,7 @@ def test_a_starter_without_a_task_classifies_texts() -> None:
 def test_starters_to_come_are_refused_as_such() -> None:
     with pytest.raises(UsageError, match="kind `serve` is not yet supported in this version"):
         starter_text("serve")
-    with pytest.raises(UsageError, match="task `causal-lm` is not yet supported"):
-        starter_text("finetune", "causal-lm")
+    with pytest.raises(UsageError, match="task `embedding` is not yet supported"):
+        starter_text("finetune", "embedding")
     with pytest.raises(UsageError, match=r"task `cod` is unknown.*did you mean `code`"):
         starter_text("finetune", "cod")

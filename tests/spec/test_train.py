@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.spec.job import Job
-from orchestrator.spec.train import OTHER_NAMES, TextClassificationTrain
+from orchestrator.spec.train import OTHER_NAMES, CausalLmTrain
 
 
 def test_settings_are_the_ones_that_have_a_value(load: Callable[..., Job]) -> None:
@@ -17,8 +17,8 @@ def test_settings_are_the_ones_that_have_a_value(load: Callable[..., Job]) -> No
 
 
 def test_every_other_name_leads_to_a_setting() -> None:
-    assert set(OTHER_NAMES.values()) <= set(TextClassificationTrain.model_fields)
-    assert not set(OTHER_NAMES) & set(TextClassificationTrain.model_fields)
+    assert set(OTHER_NAMES.values()) <= set(CausalLmTrain.model_fields)
+    assert not set(OTHER_NAMES) & set(CausalLmTrain.model_fields)
 
 
 def test_a_name_of_other_tools_is_translated(problems: Callable[..., list[str]]) -> None:
