@@ -4,15 +4,18 @@ artifacts/       what the run gives back
 checkpoints/     `step-N/`, complete ones only, the two newest
 incoming/        unfinished files
 verified.jsonl   what of `artifacts/` is whole
+manifest.json    what the machine says that it gives back
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.artifacts.checkpoints import Checkpoint, CheckpointStore
+from orchestrator.artifacts.disk import write_durably
 from orchestrator.artifacts.document import read_document
 from orchestrator.artifacts.intake import BUDGET_S, Intake, Progress
 from orchestrator.artifacts.manifest import (
@@ -22,9 +25,11 @@ from orchestrator.artifacts.manifest import (
     parse_manifest,
 )
 from orchestrator.clock import Clock, SystemClock
+from orchestrator.errors import HomeDiskFull, HostileArtifact
 from orchestrator.remote.shell import Shell
 
 ARTIFACTS_DIR = "artifacts"
+_MANIFEST_FILE = "manifest.json"
 
 
 class HomeStore:
@@ -37,16 +42,17 @@ class HomeStore:
             self.artifacts_dir, folder / "incoming", folder / "verified.jsonl", clock
         )
         self._checkpoints = CheckpointStore(folder / "checkpoints", clock)
+        self._manifest = b""
 
     @property
     def artifacts_dir(self) -> Path:
         """What the person is given."""
         return self.folder / ARTIFACTS_DIR
 
-    def free_bytes(self) -> int:
-        """Bytes that may still be written here."""
+    def disk_bytes(self) -> int:
+        """Size of the disk that this lies on."""
         existing = next(each for each in (self.folder, *self.folder.parents) if each.exists())
-        return shutil.disk_usage(existing).free
+        return shutil.disk_usage(existing).total
 
     def read_manifest(self, shell: Shell, path: str, *, limit_bytes: int) -> Manifest:
         """The machine's MANIFEST; files beyond `limit_bytes` in total are refused.
@@ -54,7 +60,19 @@ class HomeStore:
         Raises: Unreachable, HostileArtifact (also when there is none).
         """
         document = read_document(shell, path, DOCUMENT_LIMIT_BYTES)
-        return parse_manifest(document, limit_bytes=limit_bytes)
+        manifest = parse_manifest(document, limit_bytes=limit_bytes)
+        if document != self._manifest:
+            with contextlib.suppress(HomeDiskFull):  # it only names what a lost machine had
+                write_durably(self.folder, _MANIFEST_FILE, document)
+                self._manifest = document
+        return manifest
+
+    def known_manifest(self, *, limit_bytes: int) -> Manifest | None:
+        """What the machine listed when it was last asked, by this process or an earlier one."""
+        with contextlib.suppress(OSError, HostileArtifact):
+            document = (self.folder / _MANIFEST_FILE).read_bytes()
+            return parse_manifest(document, limit_bytes=limit_bytes)
+        return None
 
     def plan_pull(self, manifest: Manifest) -> list[ManifestFile]:
         """The files that are not home and verified yet, in the order of their pull."""

@@ -125,7 +125,7 @@ class _Sieve:
         home = "" if problem else home_path(path)
         problem = problem or self._place_problem(path, home)
         if problem:
-            self.refused.append(f"{shown(path)} {problem}")
+            self.refused.append(f"{shown(path)} is refused: it {problem}")
             return
         kind = record.get("kind")
         self.files.append(

@@ -27,7 +27,7 @@ def test_a_run_is_collected_by_its_manifest(filled: Shell, tmp_path: Path) -> No
     progress = store.fetch_some(filled, manifest)
 
     assert progress.finished
-    assert progress.failed == ("'../../x' has the part '..'",)
+    assert progress.failed == ("'../../x' is refused: it has the part '..'",)
     assert store.plan_pull(manifest) == []
     assert (store.artifacts_dir / "model" / "config.json").read_bytes() == b"{}"
     store.fetch(filled, manifest.files[0])
@@ -41,10 +41,26 @@ def test_an_absent_manifest_is_said(
         HomeStore(tmp_path).read_manifest(folder_machine[0], "absent.json", limit_bytes=10)
 
 
-def test_free_bytes_are_those_of_the_disk_also_before_the_folder_is(tmp_path: Path) -> None:
-    free_bytes = HomeStore(tmp_path / "not" / "yet").free_bytes()
+def test_what_a_machine_listed_is_known_when_it_is_gone(
+    folder_machine: tuple[FolderShell, Path], tmp_path: Path
+) -> None:
+    listed = {"files": [record_of(path, data) for path, data in FILES.items()]}
+    folder_machine[0].write("manifest.json", json.dumps(listed).encode())
+    store = HomeStore(tmp_path / "run")
+    assert store.known_manifest(limit_bytes=10**9) is None
 
-    assert abs(free_bytes - shutil.disk_usage(tmp_path).free) < 2**30
+    manifest = store.read_manifest(folder_machine[0], "manifest.json", limit_bytes=10**9)
+
+    later = HomeStore(tmp_path / "run")
+    assert later.known_manifest(limit_bytes=10**9) == manifest
+    (tmp_path / "run/manifest.json").write_text("[")
+    assert later.known_manifest(limit_bytes=10**9) is None
+
+
+def test_the_disk_is_measured_also_before_the_folder_is(tmp_path: Path) -> None:
+    total_bytes = HomeStore(tmp_path / "not" / "yet").disk_bytes()
+
+    assert total_bytes == shutil.disk_usage(tmp_path).total
 
 
 def test_progress_adds_refusals_to_failures() -> None:

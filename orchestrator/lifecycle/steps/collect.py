@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.watch import machine_lost, over_cap, result_limit, verdict
 from orchestrator.lifecycle.world import Step, Wait, World
+from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -32,6 +34,7 @@ from orchestrator.runs.states import Outcome, Wish
 
 _EVENTS_BYTES = 1 << 20
 _METRICS_BYTES = 1 << 20
+_MOST_NAMED = 50
 _POLL_S = 0.2
 _ALWAYS_KEPT = ("exit", "metrics")
 
@@ -47,16 +50,16 @@ def collect(run: Run, world: World) -> Step:
     try:
         return _pull(run, world, lease, world.shell(run, lease))
     except HomeDiskFull as error:
-        return Wait(
-            5.0, error.problem, run.note(f"{error.problem}: make room, it goes on by itself")
-        )
+        minutes = run.launch.hold_s / 60
+        note = f"not all fits at home: make room within {minutes:.0f} min, it goes on by itself"
+        return Wait(5.0, error.problem, run.note(note))
     except HostKeyMismatch as error:
         return Wait(10.0, error.problem, run.note(error.problem))
     except (RemoteError, ArtifactsError) as error:
         if isinstance(error, ArtifactsError | AgentFault):
             return _give_up(run.note(error.problem), world, error.problem)
         world.drop_shell(lease)
-        lost = machine_lost(replace(run, artifacts_missing=_missing(run, world)), world, lease)
+        lost = machine_lost(_so_far(run, world), world, lease)
         return lost or Wait(SHELL_RETRY_S, f"no contact: {error.problem}", run)
 
 
@@ -64,14 +67,15 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     now_s = world.clock.now_s()
     if not run.manifest_ready:
         run, _ = fold(run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), now_s)
-        world.log(run).fetch_some(shell)
+        with contextlib.suppress(HomeDiskFull):  # said when the artifacts do not fit either
+            world.log(run).fetch_some(shell)
         if not run.manifest_ready:
             if now_s - (run.exit_seen_s or now_s) > MANIFEST_S:
                 return _give_up(run, world, "the machine never listed its artifacts")
             return Wait(_POLL_S, "the machine lists its artifacts", run)
     store = world.home_store(run)
     manifest = store.read_manifest(shell, MANIFEST_FILE, limit_bytes=result_limit(world, run))
-    wanted = replace(manifest, files=tuple(f for f in manifest.files if _kept(run, f.kind)))
+    wanted = _wanted(run, manifest)
     progress = store.fetch_some(shell, wanted)
     if not progress.finished:
         left = f"{progress.left_files} files, {progress.left_bytes / 2**20:.1f} MiB"
@@ -88,6 +92,10 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         shell.write(FETCHED_FILE, b"")
     outcome, failure = verdict(run)
     return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
+
+
+def _wanted(run: Run, manifest: Manifest) -> Manifest:
+    return replace(manifest, files=tuple(f for f in manifest.files if _kept(run, f.kind)))
 
 
 def _kept(run: Run, kind: str) -> bool:
@@ -115,15 +123,24 @@ def _metrics(run: Run, world: World) -> dict[str, float | str]:
         return {}
 
 
-def _missing(run: Run, world: World) -> tuple[str, ...]:
-    return run.artifacts_missing or ("artifacts that were not home when the machine ended",)
+def _so_far(run: Run, world: World) -> Run:
+    """The run with what is home, and the names of what is not, by the machine's last list."""
+    store = world.home_store(run)
+    manifest = store.known_manifest(limit_bytes=result_limit(world, run))
+    if manifest is None:
+        unknown = ("whatever the program gave back: the machine never listed it",)
+        return replace(run, artifacts_missing=run.artifacts_missing or unknown)
+    wanted = _wanted(run, manifest)
+    left = store.plan_pull(wanted)
+    missing = [f"{shown(file.home_path)} was not fetched" for file in left[:_MOST_NAMED]]
+    if len(left) > _MOST_NAMED:
+        missing.append(f"and {len(left) - _MOST_NAMED} more files")
+    return replace(
+        run, artifacts=_home(left, wanted), artifacts_missing=(*manifest.refused, *missing)
+    )
 
 
 def _give_up(run: Run, world: World, why: str) -> Step:
     outcome, failure = verdict(run) if run.exit else (Outcome.FAILED, None)
-    run = replace(
-        run,
-        artifacts_missing=_missing(run, world),
-        metrics=_metrics(run, world) or run.metrics,
-    )
+    run = replace(_so_far(run, world), metrics=_metrics(run, world) or run.metrics)
     return finish(run, world, outcome, failure, why)

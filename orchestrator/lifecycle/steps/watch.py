@@ -50,15 +50,16 @@ def watch(run: Run, world: World) -> Step:
         after, said = fold(
             run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), _now(world)
         )
-        world.log(run).fetch_some(shell)
+        try:
+            world.log(run).fetch_some(shell)
+        except HomeDiskFull as error:
+            after = after.note(error.problem)
         after = _ask_to_stop(after, world, lease, shell)
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
             after = _ask_the_agent(after, world, shell)
         after = _pull_checkpoint(after, world, shell)
     except HostKeyMismatch as error:
         return Wait(10.0, error.problem, run.note(error.problem))
-    except HomeDiskFull as error:
-        return Wait(5.0, error.problem, run.note(error.problem))
     except RemoteError as error:
         world.drop_shell(lease)
         return machine_lost(run, world, lease) or Wait(
@@ -186,8 +187,10 @@ def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:
 
 
 def result_limit(world: World, run: Run) -> int:
-    """Most bytes that a machine may send: what home can hold, with room left for others."""
-    return max(0, int(world.home_store(run).free_bytes() * 0.9))
+    """Most bytes that a machine can have to give; whether home has room is another question."""
+    rented = run.lease is not None and run.lease.bills
+    disk_bytes = run.launch.disk_gib << 30 if rented else world.home_store(run).disk_bytes()
+    return 2 * disk_bytes  # files may share their content
 
 
 def _verdict(run: Run) -> tuple[Outcome, Failure | None]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from orchestrator.agent.protocol import FETCHED_FILE, MANIFEST_FILE
 from orchestrator.errors import Unreachable
 from orchestrator.lifecycle.deadlines import MANIFEST_S
+from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.job import KEEPABLE
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
@@ -35,6 +38,10 @@ def list_results(stage: Stage, *more: dict[str, object]) -> None:
     stage.box.files.update({path: data for path, (data, _) in RESULTS.items()})
     stage.box.files[MANIFEST_FILE] = json.dumps({"files": [*files, *more]}).encode()
     stage.box.say(event="ready", manifest=True)
+
+
+def is_over(run: Run) -> bool:
+    return run.state in (State.RETURNING, State.ENDED)
 
 
 def is_returning(stage: Stage) -> bool:
@@ -197,6 +204,58 @@ def test_a_machine_that_ends_meanwhile_leaves_the_verdict_and_names_the_loss(
     assert is_returning(stage)
     assert stage.run.outcome is Outcome.SUCCEEDED
     assert stage.run.artifacts_missing
+
+
+def test_results_that_share_their_content_are_not_absurd(stage: Stage) -> None:
+    collecting(stage)
+    size_bytes = (stage.run.launch.disk_gib << 30) - 1000
+    claims = [{**listed(f"output/{n}", b""), "size_bytes": size_bytes} for n in range(3)]
+    list_results(stage, *claims)
+
+    stage.until(is_over)
+
+    assert [missing for missing in stage.run.artifacts_missing if "too large" in missing] == [
+        f"'output/2' is refused: it is too large: {size_bytes} bytes"
+    ]
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+@pytest.mark.parametrize("room_is_made", [True, False])
+def test_what_does_not_fit_at_home_is_waited_for_as_long_as_the_machine_is_there(
+    stage: Stage, room_is_made: bool
+) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(stage.home)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no mounts here")
+    try:
+        collecting(stage)
+        large = bytes(12 << 20)
+        list_results(stage, listed("output/large.bin", large))
+        stage.box.files["output/large.bin"] = large
+
+        stage.drive(3)
+        assert stage.state() is State.COLLECTING
+        assert "there is no room at home for 'large.bin'" in stage.run.waiting
+        assert "not all fits at home: make room within 30 min" in " ".join(stage.run.notes)
+        assert (stage.home / "artifacts/model/config.json").exists()
+
+        if room_is_made:
+            subprocess.run(["mount", "-o", "remount,size=64m", str(stage.home)], check=True)
+            stage.until(is_over)
+            assert (stage.run.outcome, stage.run.artifacts_missing) == (Outcome.SUCCEEDED, ())
+        else:
+            stage.restart()
+            stage.cloud.end("m1")
+            stage.box.fault = Unreachable("gone")
+            stage.until(is_over)
+            assert stage.run.artifacts_missing == ("'large.bin' was not fetched",)
+        homes = {path for path, _, _ in stage.run.artifacts}
+        assert homes >= {"exit.json", "metrics.json", "model/config.json"}
+        assert ("large.bin" in homes) is room_is_made
+    finally:
+        stage.world.forget_run(stage.run)
+        subprocess.run(["umount", "-l", str(stage.home)], check=True)
 
 
 def test_the_cap_wins_over_the_artifacts(stage: Stage) -> None:
