@@ -22,6 +22,8 @@ LONGEST_S: dict[State, float | None] = {
 
 MANIFEST_S = 900.0  # program's end → manifest
 LOGIN_S = 240.0  # address known → first login
+UNSHIPPED_S = 1200.0  # boot → its guard ends a machine to which nothing was shipped
+SLOW_BOOT_S = 600.0
 AGENT_SILENT_S = 60.0  # then it is asked whether it lives
 SHELL_RETRY_S = 2.0
 MAX_CREATED = 6  # machines of one run

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 
-from orchestrator.budget.ledger import Entry, EntryKind, committed_usd
+from orchestrator.budget.ledger import Entry, EntryKind, accrued_usd, committed_usd
 from orchestrator.errors import GpuleaseError, StaleRun
 from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
@@ -31,6 +32,7 @@ STEPS: dict[State, Callable[[Run, World], Step]] = {
     State.RUNNING: watch,
     State.COLLECTING: collect,
 }
+_COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE)  # one may have lived while nobody watched
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 _QUIET_S = 30.0  # a run that only waits is still written this often, so that figures are fresh
 
@@ -61,23 +63,31 @@ class Engine:
         return seconds if back_s is None else min(seconds, back_s)
 
     def _give_back(self, run: Run) -> tuple[Run, float | None]:
-        """One step of each machine on its way back."""
+        """One step of each machine on its way back; what is written down first is done at once."""
         soonest_s: float | None = None
-        for lease in run.returning:
-            try:
-                after, seconds, waiting = give_back(run, self._world, lease)
-            except GpuleaseError as error:
-                after = run.note(_sentence(error))
-                seconds, waiting = self._again_s(lease.key), error.problem
-            else:
-                self._trouble.pop(lease.key, None)
-            closed = _lease_state(after, lease.key) is LeaseState.CLOSED
-            events = [f"{lease.machine_id} is proven gone"] if closed else []
-            if run.state is State.RETURNING and not closed:
-                after = replace(after, waiting=waiting)
-            run = self.save(run, after, events)
+        for key in [lease.key for lease in run.returning]:
+            run, seconds = self._give_back_one(run, key)
+            if not seconds:
+                run, seconds = self._give_back_one(run, key)
             soonest_s = seconds if soonest_s is None else min(soonest_s, seconds)
         return run, soonest_s
+
+    def _give_back_one(self, run: Run, key: str) -> tuple[Run, float]:
+        lease = next((one for one in run.returning if one.key == key), None)
+        if lease is None:
+            return run, 0.0
+        try:
+            after, seconds, waiting = give_back(run, self._world, lease)
+        except GpuleaseError as error:
+            after = run.note(_sentence(error))
+            seconds, waiting = self._again_s(key), error.problem
+        else:
+            self._trouble.pop(key, None)
+        closed = _lease_state(after, key) is LeaseState.CLOSED
+        events = [f"{lease.machine_id} is proven gone"] if closed else []
+        if run.state is State.RETURNING and not closed:
+            after = replace(after, waiting=waiting)
+        return self.save(run, after, events), seconds
 
     def _step(self, run: Run) -> float:
         if run.state is State.ENDED:
@@ -129,14 +139,17 @@ class Engine:
         left_usd = committed_usd(old)
         for lease in after.leases:
             newly = lease.state is not known.get(lease.key)
-            if not newly or lease.state is not LeaseState.CLOSED or not lease.bills:
+            if not newly or lease.state not in _COUNTED or not lease.bills:
                 continue
-            usd = lease.upper_usd(now_s)
-            entries.append(Entry(now_s, after.id, EntryKind.ACCRUED, usd, lease.label))
+            counted_usd = accrued_usd(entry for entry in old if entry.label == lease.key)
+            usd = max(Decimal(0), lease.upper_usd(now_s) - counted_usd)
+            if not usd and lease.state is LeaseState.TOMBSTONE:
+                continue
+            entries.append(Entry(now_s, after.id, EntryKind.ACCRUED, usd, lease.key))
             free_usd = min(usd, left_usd)
             left_usd -= free_usd
             if free_usd:
-                entries.append(Entry(now_s, after.id, EntryKind.RELEASED, free_usd, lease.label))
+                entries.append(Entry(now_s, after.id, EntryKind.RELEASED, free_usd, lease.key))
         if after.state is State.ENDED and before.state is not State.ENDED and left_usd > 0:
             entries.append(Entry(now_s, after.id, EntryKind.RELEASED, left_usd, note="run ended"))
         return entries
@@ -148,8 +161,8 @@ class Engine:
 
 
 def _money_moves(before: Run, after: Run) -> bool:
-    closed = [lease.key for lease in after.leases if lease.state is LeaseState.CLOSED]
-    known = [lease.key for lease in before.leases if lease.state is LeaseState.CLOSED]
+    closed = [lease.key for lease in after.leases if lease.state in _COUNTED]
+    known = [lease.key for lease in before.leases if lease.state in _COUNTED]
     return closed != known or (after.state is State.ENDED) != (before.state is State.ENDED)
 
 

@@ -7,7 +7,13 @@ from decimal import Decimal
 
 from orchestrator.budget.caps import terms
 from orchestrator.errors import BudgetRefused, GpuleaseError
-from orchestrator.lifecycle.deadlines import IDLE_SHARE, MAX_CREATED, START_BY_S
+from orchestrator.lifecycle.deadlines import (
+    IDLE_SHARE,
+    MAX_CREATED,
+    SLOW_BOOT_S,
+    START_BY_S,
+    UNSHIPPED_S,
+)
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities
@@ -64,9 +70,17 @@ def nothing_rented(lease: Lease, why: str, *, watch_until_s: float = 0.0) -> Lea
 
 
 def lost_label(lease: Lease, now_s: float) -> Lease:
-    """The lease of a create whose reply was lost and whose machine never showed up."""
+    """The lease of a create whose reply was lost and whose machine never showed up.
+
+    Looked for so late that a machine may have ended itself meanwhile, it counts as if one had.
+    """
     why = "the reply to create was lost, and no machine appeared"
-    return nothing_rented(lease, why, watch_until_s=now_s + TOMBSTONE_WATCH_S)
+    lost = nothing_rented(lease, why, watch_until_s=now_s + TOMBSTONE_WATCH_S)
+    sent_s = lease.sent_s or now_s
+    if now_s - sent_s < UNSHIPPED_S:
+        return lost
+    ended_s = min(now_s, sent_s + SLOW_BOOT_S + UNSHIPPED_S)
+    return replace(lost, bound_usd=replace(lease, gone_s=ended_s).upper_usd(now_s))
 
 
 def let_go(run: Run, why: str) -> Run:

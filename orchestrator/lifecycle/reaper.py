@@ -152,6 +152,7 @@ class Reaper:
                 LeaseState.HELD,
                 machine_id=found.machine.id,
                 began_s=found.machine.created_at_s,
+                bound_usd=None,
             )
             back = held.move(LeaseState.RETURNING, why_ended="it appeared under an abandoned label")
             event = f"{found.machine.id} appeared under an abandoned label: it goes back"

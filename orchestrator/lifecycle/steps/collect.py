@@ -24,7 +24,7 @@ from orchestrator.errors import (
 from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
-from orchestrator.lifecycle.steps.watch import machine_lost, over_cap, result_limit, verdict
+from orchestrator.lifecycle.steps.watch import machine_lost, must_end, result_limit, verdict
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
@@ -45,8 +45,9 @@ def collect(run: Run, world: World) -> Step:
     assert lease is not None
     if run.wish is Wish.CANCEL_NOW:
         return _give_up(run, world, "cancelled at once")
-    if over_cap(run, lease, world):
-        return _give_up(run, world, "the cap leaves money only for the return")
+    if why := must_end(run, lease, world):
+        lost = machine_lost(_so_far(run, world), world, lease)
+        return lost or _give_up(run, world, why)
     try:
         return _pull(run, world, lease, world.shell(run, lease))
     except HomeDiskFull as error:

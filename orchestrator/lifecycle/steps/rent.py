@@ -107,8 +107,13 @@ def look(run: Run, world: World) -> Step:
     left_s = capabilities.settle_s - known_s
     if left_s > 0:
         return Wait(min(left_s, capabilities.poll_s), "a machine just rented may not be listed yet")
-    run = run.with_lease(lost_label(lease, world.clock.now_s()))
-    return next_offer(run, world, "no machine appeared under the label")
+    lost = lost_label(lease, world.clock.now_s())
+    if lost.bound_usd:
+        run = run.note(
+            f"a machine may have lived as {lease.label} while nobody watched: it is counted "
+            f"with ${lost.bound_usd:.2f}"
+        )
+    return next_offer(run.with_lease(lost), world, "no machine appeared under the label")
 
 
 def adopt(run: Run, world: World, lease: Lease, machine: Machine) -> Moved:

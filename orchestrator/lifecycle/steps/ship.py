@@ -9,6 +9,7 @@ from orchestrator.agent.protocol import AGENT, EVENTS_FILE, GUARD_FILE
 from orchestrator.errors import RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, cancelled, finish
+from orchestrator.lifecycle.steps.watch import has_vanished
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
 from orchestrator.providers.base import GuardWay
 from orchestrator.remote.shell import Shell
@@ -33,6 +34,7 @@ PY"""
 
 _GUARD_S = 60.0  # first login → its guard has reached the provider; one try may take 20 s
 _GUARD_LOOK_S = 0.5
+_LATE = "shipping took too long"
 
 
 class _Unfit(Exception):
@@ -47,16 +49,14 @@ def ship(run: Run, world: World) -> Step:
     """Everything from the first login to the started agent; safe to repeat from the start."""
     lease = run.lease
     assert lease is not None
-    if run.wish is not Wish.GO_ON:
-        return cancelled(run, world)
-    now_s = world.clock.now_s()
-    longest_s = LONGEST_S[State.SHIPPING] or 0.0
-    if now_s - run.state_since_s > longest_s or now_s > lease.stop_s:
-        return abandon(run, world, lease, "shipping took too long")
     try:
         shell = world.shell(run, lease)
         if shell.read(EVENTS_FILE, 0, 1):
             return _started(run, world, lease)
+        if run.wish is not Wish.GO_ON:
+            return cancelled(run, world)
+        if _is_late(run, lease, world):
+            return abandon(run, world, lease, _LATE)
         guard = _prove_guard(run, world, lease, shell)
         device = _probe(run, lease, shell)
         lease = replace(lease, guard=guard)
@@ -77,6 +77,12 @@ def ship(run: Run, world: World) -> Step:
         return finish(run, world, Outcome.REFUSED, failure, failure.problem)
     except Unreachable as error:
         world.drop_shell(lease)
+        if run.wish is not Wish.GO_ON:
+            return cancelled(run, world)
+        if has_vanished(world, lease):
+            return _lose(run, world, lease, "the machine vanished before its job began")
+        if _is_late(run, lease, world):
+            return _lose(run, world, lease, _LATE)
         return Wait(SHELL_RETRY_S, f"the connection broke: {error.problem}")
     except RemoteError as error:
         world.drop_shell(lease)
@@ -85,6 +91,21 @@ def ship(run: Run, world: World) -> Step:
         words = reply.stderr.decode(errors="replace").strip()[-300:]
         return abandon(run, world, lease, f"the agent did not start: {words or reply.exit_code}")
     return _started(run, world, lease)
+
+
+def _is_late(run: Run, lease: Lease, world: World) -> bool:
+    now_s = world.clock.now_s()
+    longest_s = LONGEST_S[State.SHIPPING] or 0.0
+    return now_s - run.state_since_s > longest_s or now_s > lease.stop_s
+
+
+def _lose(run: Run, world: World, lease: Lease, why: str) -> Moved:
+    """Give up a machine that nobody reaches any more; its agent may have been started."""
+    moved = abandon(run, world, lease, why)
+    if moved.run.outcome is None:
+        return moved  # the next machine does the work anew
+    lost = "what the machine made, if its agent was started: nobody reached it any more"
+    return replace(moved, run=replace(moved.run, artifacts_missing=(lost,)))
 
 
 def _started(run: Run, world: World, lease: Lease) -> Moved:

@@ -37,14 +37,8 @@ def watch(run: Run, world: World) -> Step:
     if run.wish is Wish.CANCEL_NOW:
         lost = replace(run, artifacts_missing=("everything after the last pull (cancel --now)",))
         return finish(lost, world, Outcome.CANCELLED, None, "cancelled at once")
-    if over_cap(run, lease, world):
-        return finish(
-            replace(run, artifacts_missing=("what the cap left no money to fetch",)),
-            world,
-            Outcome.CAPPED,
-            _capped(run),
-            "the cap leaves money only for the return",
-        )
+    if why := must_end(run, lease, world):
+        return machine_lost(run, world, lease) or _end(run, world, lease, why)
     try:
         shell = world.shell(run, lease)
         after, said = fold(
@@ -79,21 +73,22 @@ def watch(run: Run, world: World) -> Step:
     return Wait(_POLL_S, "", after)
 
 
-def over_cap(run: Run, lease: Lease, world: World) -> bool:
-    """Whether only the return still fits under the cap."""
-    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour)) if lease.bills else None
-    return price is not None and must_return(run.upper_usd(_now(world)), price, cap_usd=run.cap_usd)
+def must_end(run: Run, lease: Lease, world: World) -> str:
+    """Why a machine must go back now, collected or not; empty while it may stay.
+
+    A computer that was away for hours asks `machine_lost` first: it may have ended long ago.
+    """
+    if not lease.bills:
+        return ""
+    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
+    if must_return(run.upper_usd(_now(world)), price, cap_usd=run.cap_usd):
+        return "the cap leaves money only for the return"
+    return "its deadline has passed" if _now(world) > lease.deadline_s else ""
 
 
 def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
     """The run's way to its end when the machine is no longer there; None while it may be."""
-    capabilities = world.accounts.provider(lease.provider).capabilities
-    world.accounts.check_same(lease.account, lease.provider)
-    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
-    machine = found.by_id(lease.machine_id)
-    if machine is not None and machine.status is not MachineStatus.STOPPED:
-        return None
-    if machine is None and not _says_gone(world, lease, found.identity):
+    if not has_vanished(world, lease):
         return None
     now_s = _now(world)
     if run.exit:
@@ -102,15 +97,36 @@ def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
             replace(run, artifacts_missing=missing), world, *_verdict(run), "the machine ended"
         )
     run = replace(run, artifacts_missing=("everything after the last pull: the machine is gone",))
+    if run.wish is Wish.CANCEL:
+        return finish(run, world, Outcome.CANCELLED, None, "cancelled; the machine had ended")
     if now_s >= lease.stop_s:
         return finish(run, world, *_out_of_time(run, lease), "the machine ended at its deadline")
     failure = Failure("host_lost", "the machine vanished while the job ran", "submit again", 6)
     return finish(run, world, Outcome.FAILED, failure, failure.problem)
 
 
+def has_vanished(world: World, lease: Lease) -> bool:
+    """Whether the provider says that a machine is stopped or gone; asked when nobody answers."""
+    capabilities = world.accounts.provider(lease.provider).capabilities
+    world.accounts.check_same(lease.account, lease.provider)
+    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
+    machine = found.by_id(lease.machine_id)
+    if machine is not None:
+        return machine.status is MachineStatus.STOPPED
+    return _says_gone(world, lease, found.identity)
+
+
 def verdict(run: Run) -> tuple[Outcome, Failure | None]:
     """What the program's end means for the run."""
     return _verdict(run)
+
+
+def _end(run: Run, world: World, lease: Lease, why: str) -> Moved:
+    """Give back a machine that lives too long, with all that is still on it."""
+    run = replace(run, artifacts_missing=("everything after the last pull: no time was left",))
+    if _now(world) > lease.deadline_s:
+        return finish(run, world, *_out_of_time(run, lease), why)
+    return finish(run, world, Outcome.CAPPED, _capped(run), why)
 
 
 def _says_gone(world: World, lease: Lease, identity: str) -> bool:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.errors import ProviderDown
 from orchestrator.providers.base import Charge
 from orchestrator.runs.run import Run
@@ -93,7 +95,6 @@ def test_one_miss_is_noise_where_the_provider_says_so(stage: Stage) -> None:
 
     stage.after(LAG_S)
     assert (stage.first.misses, stage.first.state) == (1, LeaseState.RETURNING)
-    stage.after(1)
     stage.after(4)
     assert stage.first.state is LeaseState.RETURNING
     stage.after(1)
@@ -192,6 +193,37 @@ def test_a_machine_that_ended_itself_is_bounded_by_the_bill(stage: Stage) -> Non
     assert stage.first.unknown_s == stage.first.deadline_s
     assert stage.first.billed_usd == Decimal("0.50")
     assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
+
+
+def test_a_process_that_dies_in_the_delete_leaves_written_until_when_the_machine_lived(
+    stage: Stage,
+) -> None:
+    returning(stage)
+    stage.cloud.errors["delete"] = [KeyboardInterrupt()]  # type: ignore[list-item]
+    stage.clock.advance(600)
+    with pytest.raises(KeyboardInterrupt):
+        stage.drive()
+    assert stage.first.delete_asked_s == NOW_S + 600
+    stage.cloud.end("m1")
+    stage.restart()
+
+    stage.clock.advance(60)
+    stage.until(is_over)
+
+    assert stage.first.cost_usd(0) == Decimal("0.10")
+    assert stage.first.upper_usd(0) >= Decimal("0.11")
+
+
+def test_a_return_that_nobody_watched_to_its_end_is_bounded_by_the_bill(stage: Stage) -> None:
+    stage.cloud.bill = [Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50"))]
+    returning(stage)
+    stage.drive()
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.returned_by == "provider"
+    assert stage.first.upper_usd(0) == Decimal("0.51")
 
 
 def test_without_a_bill_a_machine_that_ended_itself_counts_until_it_was_missed(

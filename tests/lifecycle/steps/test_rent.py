@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from orchestrator.budget.ledger import accrued_usd
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
@@ -146,6 +147,18 @@ def test_time_asleep_does_not_count_as_looking(stage: Stage) -> None:
     stage.drive()
 
     assert stage.state() is State.LOOKING
+
+
+def test_what_may_have_lived_and_ended_while_nobody_watched_is_counted(stage: Stage) -> None:
+    lost(stage)
+    stage.clock.advance(8 * 3600, asleep=True)
+
+    stage.drive()
+    stage.after(CAPABILITIES.settle_s)
+
+    assert stage.first.state is LeaseState.TOMBSTONE
+    assert stage.run.upper_usd(0) == accrued_usd(stage.journal.entries()) == Decimal("0.30")
+    assert "may have lived" in stage.run.notes[0]
 
 
 def test_a_list_of_another_account_does_not_prove_that_nothing_was_rented(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from orchestrator.errors import AgentFault, RemoteError, SpecError, Unreachable
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
-from tests.lifecycle.steps.harness import Stage, armed
+from tests.lifecycle.steps.harness import CAPABILITIES, Stage, armed
 from tests.runs.samples import RUN_ID, launch
 
 ONE_GPU = Reply(0, b"NVIDIA GeForce RTX 4090, 24564 MiB, 570.86\n", b"")
@@ -167,6 +167,41 @@ def test_shipping_has_an_end(stage: Stage) -> None:
 
     assert "shipping took too long" in stage.first.why_ended
     assert stage.first.state is LeaseState.RETURNING
+
+
+def test_an_agent_that_was_started_before_a_long_sleep_is_found(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.say(event="phase", phase="setup", state="started")
+    stage.restart()
+    stage.clock.advance(7000, asleep=True)
+
+    stage.drive()
+
+    assert stage.state() is State.SETTING_UP
+
+
+def test_work_that_may_have_begun_on_a_machine_that_is_gone_is_named(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+    stage.clock.advance(8 * 3600, asleep=True)
+
+    stage.drive()
+
+    assert stage.run.outcome is Outcome.EXPIRED
+    assert "if its agent was started" in stage.run.artifacts_missing[0]
+
+
+def test_a_machine_that_vanishes_before_its_job_is_replaced_at_once(stage: Stage) -> None:
+    shipping(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+
+    stage.after(CAPABILITIES.list_lag_s + 1)
+
+    old, new = stage.run.leases
+    assert old.why_ended == "the machine vanished before its job began"
+    assert (new.offer.id, stage.run.artifacts_missing) == ("RTX 4090 x2", ())
 
 
 def test_an_agent_that_does_not_start_makes_the_machine_unfit(stage: Stage) -> None:

@@ -122,6 +122,43 @@ def test_a_machine_gone_at_its_deadline_used_up_its_time(stage: Stage) -> None:
     assert stage.run.outcome is Outcome.EXPIRED
 
 
+def test_a_machine_that_outlives_its_deadline_is_returned(stage: Stage) -> None:
+    running(stage, cap_usd=Decimal(100))
+    stage.box.fault = Unreachable("no route")
+    stage.after(7200)
+    assert stage.state() is State.RUNNING
+
+    stage.after(1)
+
+    assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.EXPIRED)
+    assert stage.first.why_ended == "its deadline has passed"
+    assert stage.run.artifacts_missing
+
+
+def test_a_machine_that_ended_itself_during_a_long_sleep_did_not_reach_the_cap(
+    stage: Stage,
+) -> None:
+    running(stage, cap_usd=Decimal(2))
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+
+    stage.clock.advance(8 * 3600, asleep=True)
+    stage.drive()
+
+    assert stage.run.outcome is Outcome.EXPIRED
+
+
+def test_a_cancelled_run_whose_machine_is_gone_is_cancelled(stage: Stage) -> None:
+    running(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+
+    stage.after(CAPABILITIES.list_lag_s + 1)
+
+    assert stage.run.outcome is Outcome.CANCELLED
+
+
 def test_cancel_asks_the_program_to_stop_once(stage: Stage) -> None:
     running(stage)
     stage.journal.wish(RUN_ID, Wish.CANCEL)
