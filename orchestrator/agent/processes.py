@@ -57,6 +57,11 @@ class Children:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
 
+    def group_lives(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether anything of a process's group is left."""
+        self.reap()
+        return _group_lives(process.pid)
+
     def reap(self) -> None:
         """Bury adopted processes; those started here are waited for by who started them."""
         with self._lock:

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Sequence
@@ -47,8 +48,8 @@ class Runner:
     ) -> Ended:
         """Run `argv` and wait.
 
-        With `graceful`, as the program: a wish to stop is SIGTERM first, SIGKILL in time, and
-        nothing that it started outlives it.
+        With `graceful`, as the program: a wish to stop is SIGTERM to all of its group, SIGKILL in
+        time to whoever is left of it, and nothing that it started outlives it.
 
         Raises OSError when it cannot be started.
         """
@@ -92,9 +93,11 @@ class Runner:
     def _wait(self, process: subprocess.Popen[bytes], graceful: bool) -> bool:
         asked = killed = False
         while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=_POLL_S)
-                return killed
+            if _has_ended(process):
+                # A shell dies of SIGTERM at once; the training that it runs still has its grace.
+                if not asked or not self._children.group_lives(process):
+                    return killed
+                time.sleep(_POLL_S)
             if self._wish.is_asked() and graceful and not asked:
                 asked = True
                 self._children.signal_group(process, signal.SIGTERM)
@@ -108,3 +111,11 @@ class Runner:
         with process.stdout:
             for piece in read_all(process.stdout):
                 self._log.write(piece)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; looks for a moment."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_POLL_S)
+        return True
+    return False

@@ -6,6 +6,8 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
+
 from orchestrator.agent import protocol
 from tests.agent.work_folder import WorkFolder, runs
 
@@ -66,6 +68,39 @@ def test_a_program_that_does_not_stop_is_killed_when_its_grace_is_over(work: Wor
 
     record = work.record(protocol.EXIT_FILE)
     assert (record["why"], record["exit_code"], record["signal"]) == ("stopped", None, 9)
+
+
+@pytest.mark.parametrize("command", ["python program.py", "python program.py | cat; echo over"])
+def test_the_shell_of_a_command_may_die_and_the_program_still_has_its_grace(
+    work: WorkFolder, command: str
+) -> None:
+    work.write_program(
+        CHECKPOINTS_ON_SIGTERM.replace("def stop(*_):", "def stop(*_):\n    time.sleep(0.5)")
+    )
+    work.write_run(command)
+    work.start()
+    work.wait_for_log("ready")
+
+    work.call("stop", "60", "cancelled")
+    work.wait_for("ready")
+
+    assert [event["step"] for event in work.events("checkpoint")] == [40]
+    assert work.record(protocol.EXIT_FILE)["why"] == "stopped"
+
+
+def test_a_program_below_a_shell_is_killed_when_its_grace_is_over(work: WorkFolder) -> None:
+    work.write_program(IGNORES_SIGTERM)
+    work.write_run("python program.py")
+    work.start()
+    work.wait_for_log("ready")
+
+    work.call("stop", "60")
+    work.wait_for_log("not yet")
+    assert not work.events("exited")
+    work.advance(61)
+    work.wait_for("ready")
+
+    assert work.record(protocol.EXIT_FILE)["why"] == "stopped"
 
 
 def test_a_stop_during_set_up_is_a_stop_and_no_failure(work: WorkFolder) -> None:
