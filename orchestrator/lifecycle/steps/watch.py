@@ -146,23 +146,26 @@ def _ask_to_stop(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
     """Ask the program for a checkpoint and its end, once, when the person or the money says so."""
     if run.exit:
         return run
-    reason = run.stop_reason
-    if not reason:
-        price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
-        upper_usd = run.upper_usd(_now(world))
-        collect_s = run.launch.collect_s
-        if run.wish is Wish.CANCEL:
-            reason = "cancelled"
-        elif lease.bills and must_stop(upper_usd, price, cap_usd=run.cap_usd, collect_s=collect_s):
-            reason = "cap"
-        elif _now(world) >= lease.stop_s:
-            reason = "cap" if _is_capped(run, lease) else "duration"
-        if not reason:
-            return run
+    if not run.stop_reason:
+        # Saved before the program hears of it: after its end only this tells why it ended.
+        return replace(run, stop_reason=_why_stop(run, world, lease))
     if run.stop_asked_s is not None and _now(world) - run.stop_asked_s < GRACE_S:
         return run
-    shell.write(STOP_FILE, encode({"reason": reason, "grace_s": run.launch.grace_s}))
-    return replace(run, stop_asked_s=_now(world), stop_reason=reason)
+    shell.write(STOP_FILE, encode({"reason": run.stop_reason, "grace_s": run.launch.grace_s}))
+    return replace(run, stop_asked_s=_now(world))
+
+
+def _why_stop(run: Run, world: World, lease: Lease) -> str:
+    """Why the work must end now; empty while it may go on."""
+    if run.wish is Wish.CANCEL:
+        return "cancelled"
+    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
+    upper_usd, collect_s = run.upper_usd(_now(world)), run.launch.collect_s
+    if lease.bills and must_stop(upper_usd, price, cap_usd=run.cap_usd, collect_s=collect_s):
+        return "cap"
+    if _now(world) >= lease.stop_s:
+        return "cap" if _is_capped(run, lease) else "duration"
+    return ""
 
 
 def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:

@@ -171,6 +171,18 @@ def test_cancel_asks_the_program_to_stop_once(stage: Stage) -> None:
     assert stage.state() is State.RUNNING
 
 
+def test_a_driver_that_dies_as_it_asks_leaves_the_reason_behind(stage: Stage) -> None:
+    running(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+
+    stage.drive()
+    assert (stop_asked(stage), stage.run.stop_reason) == ("", "cancelled")
+    stage.restart()
+    stage.drive()
+
+    assert (stop_asked(stage), stage.run.stop_reason) == ("cancelled", "cancelled")
+
+
 def test_cancel_now_returns_the_machine_at_once(stage: Stage) -> None:
     running(stage)
     stage.journal.wish(RUN_ID, Wish.CANCEL_NOW)
@@ -188,6 +200,7 @@ def test_the_cap_asks_the_program_to_stop_in_time_to_collect(stage: Stage) -> No
     stage.after(2600)
     assert stop_asked(stage) == ""
     stage.after(100)
+    stage.drive()
 
     assert (stop_asked(stage), stage.run.stop_reason) == ("cap", "cap")
     assert stage.state() is State.RUNNING
@@ -211,6 +224,7 @@ def test_the_end_of_the_work_is_asked_for_in_its_own_name(
     running(stage, max_duration_s=max_duration_s)
 
     stage.after(3600)
+    stage.drive()
 
     assert stop_asked(stage) == reason
 
