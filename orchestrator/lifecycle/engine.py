@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from orchestrator.budget.ledger import Entry, EntryKind, accrued_usd, committed_usd
 from orchestrator.errors import GpuleaseError, StaleRun
+from orchestrator.lifecycle.announcing import messages_between, to_waiting
 from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
 from orchestrator.lifecycle.steps.give_back import give_back
@@ -40,9 +41,15 @@ _QUIET_S = 30.0  # a run that only waits is still written this often, so that fi
 class Engine:
     """Moves runs. May be asked twice; must be asked again after a crash."""
 
-    def __init__(self, journal: Journal, world: World) -> None:
+    def __init__(self, journal: Journal, world: World, *, tells: bool = False) -> None:
+        """Nothing moves yet.
+
+        Args:
+            tells: also put what others are to be told into the outbox, with each change.
+        """
         self._journal = journal
         self._world = world
+        self._tells = tells
         self._trouble: dict[str, int] = {}
 
     def drive(self, run_id: str) -> float | None:
@@ -123,13 +130,16 @@ class Engine:
         return step.after_s
 
     def save(self, before: Run, after: Run, events: list[str]) -> Run:
-        """Write a change with its ledger entries. Raises: StaleRun."""
+        """Write a change with its ledger entries and messages. Raises: StaleRun."""
         if after == before and not events:
             return before
         now_s = self._world.clock.now_s()
         for event in events:
             log.info("%s run=%s state=%s", event, after.id, after.state)
-        return self._journal.save(before, after, self._entries(before, after, now_s), events, now_s)
+        entries = self._entries(before, after, now_s)
+        found = messages_between(before, after, now_s) if self._tells else []
+        messages = [to_waiting(message) for message in found]
+        return self._journal.save(before, after, entries, events, now_s, messages)
 
     def _entries(self, before: Run, after: Run, now_s: float) -> list[Entry]:
         """What the move means for the ledger."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.budget.ledger import Entry, Standing
@@ -14,6 +14,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import Wish
 from orchestrator.spec.resources import Need
 from orchestrator.store.journal import Journal
+from orchestrator.store.outbox import Waiting
 from tests.crash.life import Life
 
 
@@ -71,11 +72,17 @@ class MortalJournal(Journal):
         return self._life.around("add", lambda: add(run, entries, check, month_start_s))
 
     def save(
-        self, before: Run, after: Run, entries: list[Entry], events: list[str], now_s: float
+        self,
+        before: Run,
+        after: Run,
+        entries: list[Entry],
+        events: list[str],
+        now_s: float,
+        messages: Sequence[Waiting] = (),
     ) -> Run:
         save = super().save
         name = f"save {before.state}" + (f"→{after.state}" if after.state != before.state else "")
-        return self._life.around(name, lambda: save(before, after, entries, events, now_s))
+        return self._life.around(name, lambda: save(before, after, entries, events, now_s, messages))
 
     def wish(self, run_id: str, wish: Wish) -> None:
         say = super().wish

@@ -168,3 +168,24 @@ def test_a_save_without_a_change_writes_nothing(journal: Journal, engine: Engine
 
     assert engine.save(known, known, []) is known
     assert journal.run(RUN_ID).version == known.version
+
+
+def test_what_others_are_told_is_written_with_the_change(
+    journal: Journal, cloud: SmallCloud, clock: FakeClock, engine: Engine
+) -> None:
+    add(journal, returning())
+    telling = Engine(journal, world_of(cloud, clock), tells=True)
+
+    drive_to_end(telling, clock)
+
+    assert [message.id for message in journal.waiting_messages()] == [f"{RUN_ID}.finished"]
+
+
+def test_nobody_is_told_where_there_is_no_webhook(
+    journal: Journal, clock: FakeClock, engine: Engine
+) -> None:
+    add(journal, returning())
+
+    drive_to_end(engine, clock)
+
+    assert journal.waiting_messages() == []
