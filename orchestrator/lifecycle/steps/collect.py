@@ -44,7 +44,7 @@ def collect(run: Run, world: World) -> Step:
     lease = run.lease
     assert lease is not None
     if run.wish is Wish.CANCEL_NOW:
-        return _give_up(run, world, "cancelled at once")
+        return _give_up(replace(run, stop_reason="cancelled"), world, "cancelled at once")
     if why := must_end(run, lease, world):
         lost = machine_lost(_so_far(run, world), world, lease)
         return lost or _give_up(run, world, why)

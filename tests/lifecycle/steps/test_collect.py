@@ -276,5 +276,6 @@ def test_cancel_now_leaves_the_artifacts(stage: Stage) -> None:
     stage.drive()
 
     assert is_returning(stage)
+    assert stage.run.outcome is Outcome.CANCELLED
     assert stage.run.artifacts == ()
     assert stage.run.artifacts_missing
