@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from orchestrator.sizing.flops import (
-    Range,
-    forward_flops,
-    full_training_flops,
-    training_seconds,
-)
+from orchestrator.sizing.flops import Range, forward_flops, training_flops, training_seconds
 from orchestrator.sizing.memory import (
     GIB,
+    LORA_R,
     Parts,
-    full_training_parts,
+    Recipe,
+    adapter_parameters,
     margin_bytes,
     total_bytes,
+    training_parts,
 )
 from orchestrator.sizing.shape import Shape
 
@@ -39,6 +37,11 @@ _CHARS_PER_TOKEN = 3.5  # English text, subword vocabularies: 3.5 to 4.5
 _SMALL_RESULT_BYTES = 2 << 20  # metrics, log, model card, configuration
 _CHECKPOINTS_ON_DISK = 3  # two kept, one being written
 
+# The interpreter with torch and CUDA's libraries, and the installer beside it.
+_HOST_BYTES = 4 * GIB
+_ROWS_IN_RAM = 8  # rows as Python and Arrow objects, against their bytes in a file
+_PACKED_SHARE = 0.95  # of a packed sequence that holds tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Training:
@@ -52,7 +55,14 @@ class Training:
     max_length: int  # tokens; longer rows are cut
     gradient_accumulation: int = 1
     max_steps: int | None = None  # wins over epochs
-    labels: int = 2
+    labels: int = 2  # 0: a language model, which has its own head
+    method: str = "full"  # full | lora | qlora
+    lora_r: int = LORA_R
+    packing: bool = False
+    checkpointing: bool = False
+    merged: bool = False  # the adapter's base comes home too
+    counted_tokens: float | None = None  # of a mean row, by the model's own tokenizer
+    longest_tokens: int | None = None  # of any row, by the same
 
     @property
     def steps(self) -> int:
@@ -63,19 +73,37 @@ class Training:
         """
         if self.max_steps is not None:
             return self.max_steps
-        batches = math.ceil(self.train_rows / self.batch)
+        batches = math.ceil(self._sequences / self.batch)
         return math.ceil(self.epochs * math.ceil(batches / self.gradient_accumulation))
 
     @property
+    def _sequences(self) -> int:
+        """Of an epoch: rows, or what they are packed into."""
+        if not self.packing:
+            return self.train_rows
+        return math.ceil(self.train_rows * self.mean_tokens / (_PACKED_SHARE * self.max_length))
+
+    @property
     def mean_tokens(self) -> float:
-        """Tokens of a row, estimated from its characters, with the two that mark its ends."""
+        """Tokens of a row: counted, else estimated from its characters and two for its ends."""
+        if self.counted_tokens is not None:
+            return min(self.counted_tokens, self.max_length)
         return min(self.mean_chars / _CHARS_PER_TOKEN + 2, self.max_length)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of the longest sequence that may occur."""
+        if self.packing or self.longest_tokens is None:
+            return self.max_length
+        return min(self.longest_tokens, self.max_length)
 
     @property
     def rows_seen(self) -> int:
         """Training rows, counted each time."""
         most = math.ceil(self.epochs * self.train_rows)
         asked = self.steps * self.batch * self.gradient_accumulation
+        if self.packing:
+            asked = math.ceil(asked * self.train_rows / max(1, self._sequences))
         return asked if self.max_steps is not None else min(most, asked)
 
 
@@ -91,6 +119,9 @@ class Footprint:
     checkpoint_bytes: int  # one of them
     training_flops: float  # evaluations included
     steps: int
+    ram_gib: float = 0.0  # of the host
+    trained_parameters: int = 0
+    method: str = "full"
 
 
 def footprint(
@@ -101,13 +132,15 @@ def footprint(
     download_bytes: int,
     tokenizer_bytes: int = 1 << 20,
     data_bytes: int = 0,
+    weight_bytes: int = 0,
 ) -> Footprint:
-    """The footprint of fine-tuning all parameters on one GPU.
+    """The footprint of fine-tuning on one GPU.
 
     Args:
-        parameters: of the model, without the new head, which is counted here.
+        parameters: of the model, without the head of a classifier, which is counted here.
         download_bytes: of the model's files that the machine fetches.
         data_bytes: of the data files that are sent.
+        weight_bytes: of the model's weights as the hub has them; 0: four a parameter.
 
     >>> minilm = Shape(384, 6, 1536, 30522, 384, 512)
     >>> quickstart = Training(480, 120, 100, epochs=3, batch=16, max_length=128, labels=5)
@@ -115,15 +148,25 @@ def footprint(
     >>> need.gpu_memory_gib, need.disk_gib, need.steps
     (2.7, 13, 90)
     """
-    trained = parameters + (shape.hidden_size + 1) * training.labels
-    longest = min(training.max_length, shape.max_positions or training.max_length)
-    parts = full_training_parts(
-        trained, shape, batch=training.batch, tokens=longest, outputs=training.labels
+    whole = parameters + (shape.hidden_size + 1) * training.labels
+    longest = min(training.most_tokens, shape.max_positions or training.most_tokens)
+    recipe = Recipe(
+        method=training.method,
+        batch=training.batch,
+        tokens=longest,
+        lora_r=training.lora_r,
+        checkpointing=training.checkpointing,
+        outputs=training.labels,
     )
+    parts = training_parts(whole, shape, recipe)
     needed = total_bytes(parts)
     margin = margin_bytes(needed)
+    trained, saved_bytes = whole, weight_bytes or 4 * whole
+    if training.method != "full":
+        trained = adapter_parameters(whole, shape, training.lora_r)
+        saved_bytes = 4 * trained + (saved_bytes if training.merged else 0)
     checkpoint_bytes = 12 * trained + _SMALL_RESULT_BYTES  # weights and both moments
-    result_bytes = 4 * trained + tokenizer_bytes + _SMALL_RESULT_BYTES
+    result_bytes = saved_bytes + tokenizer_bytes + _SMALL_RESULT_BYTES
     disk_bytes = (
         _ENVIRONMENT_BYTES
         + download_bytes
@@ -139,17 +182,34 @@ def footprint(
         download_bytes=download_bytes,
         result_bytes=result_bytes,
         checkpoint_bytes=checkpoint_bytes,
-        training_flops=_flops(training, trained, shape),
+        training_flops=_flops(training, whole, shape),
         steps=training.steps,
+        ram_gib=_ram_gib(training, whole, data_bytes),
+        trained_parameters=trained,
+        method=training.method,
     )
 
 
+def _ram_gib(training: Training, parameters: int, data_bytes: int) -> float:
+    """Memory of the host: the weights pass through it, and the rows lie in it."""
+    width = 4 if training.method == "full" else 2
+    needed = _HOST_BYTES + width * parameters + _ROWS_IN_RAM * data_bytes
+    return math.ceil(needed / GIB * 10) / 10
+
+
 def _flops(training: Training, parameters: int, shape: Shape) -> float:
-    tokens = training.mean_tokens
-    train = full_training_flops(parameters, shape, rows=training.rows_seen, tokens=tokens)
+    tokens, writes = training.mean_tokens, training.labels == 0
+    train = training_flops(
+        parameters,
+        shape,
+        rows=training.rows_seen,
+        tokens=tokens,
+        method=training.method,
+        writes=writes,
+    )
     evaluations = max(1, math.ceil(training.rows_seen / max(training.train_rows, 1)))
     judged = evaluations * training.eval_rows
-    return train + forward_flops(parameters, shape, rows=judged, tokens=tokens)
+    return train + forward_flops(parameters, shape, rows=judged, tokens=tokens, writes=writes)
 
 
 def expected_hours(
@@ -176,7 +236,7 @@ def expected_hours(
     slow_line, fast_line = _DOWNLOAD_BYTES_PER_S
     slow_disk, fast_disk = _DISK_BYTES_PER_S
     low_train_s, high_train_s = training_seconds(
-        need.training_flops, steps=need.steps, tflops=gpu_tflops
+        need.training_flops, steps=need.steps, tflops=gpu_tflops, method=need.method
     )
     written_bytes = need.result_bytes + checkpoints * need.checkpoint_bytes
     low_setup_s = need.download_bytes / fast_line

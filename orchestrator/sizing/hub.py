@@ -31,6 +31,7 @@ _ONE_FILE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLE = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+_HEAD = "lm_head.weight"  # a tied one is not in the file
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 # What the agent leaves on the hub: the same weights in other formats (agent/hub.py).
@@ -214,8 +215,12 @@ def _facts(
     if shape is None:
         raise SpecError([f"model {model}: {_CONFIG} does not describe a transformer"])
     parameters: Counter[str] = Counter()
+    has_head = False
     for header in headers:
         parameters.update({str(dtype): count for dtype, count in header.parameter_count.items()})
+        has_head = has_head or any(name.endswith(_HEAD) for name in header.tensors)
+    if parameters:
+        shape = replace(shape, tied=not has_head)
     weight_bytes = sum(sizes[name] for name in shards)
     is_estimate = not parameters
     if is_estimate:

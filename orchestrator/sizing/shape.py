@@ -28,11 +28,23 @@ class Shape:
     vocab_size: int
     kv_size: int  # kv_heads × head_dim: width of keys, and of values
     max_positions: int  # 0: no limit stated
+    heads_size: int = 0  # heads × head_dim: width of queries; 0: that of `hidden_size`
+    tied: bool = True  # tokens are looked up and predicted by one table
 
     @property
     def embedding_parameters(self) -> int:
         """Rows of the table that tokens are looked up in: they cost memory and no FLOPs."""
         return self.vocab_size * self.hidden_size
+
+    @property
+    def table_parameters(self) -> int:
+        """The table of tokens, and the head where it is a table of its own."""
+        return self.embedding_parameters * (1 if self.tied else 2)
+
+    @property
+    def query_size(self) -> int:
+        """Width of queries, and of what attention gives back."""
+        return self.heads_size or self.hidden_size
 
 
 def to_shape(config: Mapping[str, object]) -> Shape | None:
@@ -40,7 +52,7 @@ def to_shape(config: Mapping[str, object]) -> Shape | None:
 
     >>> to_shape({"n_embd": 768, "n_layer": 12, "n_head": 12, "vocab_size": 50257})
     Shape(hidden_size=768, layers=12, intermediate_size=3072, vocab_size=50257, kv_size=768, \
-max_positions=0)
+max_positions=0, heads_size=0, tied=True)
     """
     nested = config.get("text_config")  # models that also see or hear
     values = {
@@ -51,6 +63,7 @@ max_positions=0)
     if not (hidden and values["layers"] and values["vocab_size"]):
         return None
     head_dim = values["head_dim"] or (hidden // heads if heads else 0)
+    heads_size = heads * head_dim
     return Shape(
         hidden_size=hidden,
         layers=values["layers"],
@@ -58,6 +71,8 @@ max_positions=0)
         vocab_size=values["vocab_size"],
         kv_size=(values["kv_heads"] or heads) * head_dim or hidden,
         max_positions=values["max_positions"],
+        heads_size=0 if heads_size == hidden else heads_size,
+        tied=config.get("tie_word_embeddings") is not False,
     )
 
 

@@ -52,6 +52,55 @@ def test_memory_does_not_depend_on_accumulation_and_work_does_not_on_batch() -> 
     assert wider.training_flops == size().training_flops
 
 
+SMOL = Shape(576, 30, 1536, 49152, 192, 8192)
+CHAT = Training(
+    480, 120, mean_chars=300, epochs=3, batch=4, max_length=1024, labels=0, checkpointing=True
+)
+
+
+def size_of_chat(training: Training) -> Footprint:
+    return footprint(
+        training,
+        parameters=134_515_008,
+        shape=SMOL,
+        download_bytes=272_000_000,
+        weight_bytes=269_000_000,
+    )
+
+
+def test_an_adapter_is_small_at_home_and_on_disk() -> None:
+    lora = size_of_chat(replace(CHAT, method="lora"))
+    merged = size_of_chat(replace(CHAT, method="lora", merged=True))
+    full = size_of_chat(CHAT)
+
+    assert lora.trained_parameters == pytest.approx(4.9e6, rel=0.01)
+    assert lora.result_bytes < 25e6 < 269e6 < merged.result_bytes < 300e6
+    assert full.result_bytes == pytest.approx(272e6, rel=0.02)  # in the base's own width
+    assert full.checkpoint_bytes == pytest.approx(12 * 134_515_008, rel=0.01)
+    assert lora.gpu_memory_gib < full.gpu_memory_gib and lora.ram_gib < full.ram_gib
+
+
+def test_packing_fills_sequences_and_takes_fewer_steps() -> None:
+    counted = replace(CHAT, counted_tokens=128, longest_tokens=300)
+    packed = replace(counted, packing=True)
+
+    assert (counted.steps, counted.most_tokens) == (360, 300)
+    assert (packed.steps, packed.most_tokens) == (48, 1024)  # 480 × 128 / (0.95 × 1024) = 64
+    assert packed.rows_seen == counted.rows_seen == 1440
+
+
+def test_counted_tokens_win_over_characters_and_long_rows_are_cut() -> None:
+    assert CHAT.mean_tokens == pytest.approx(87.7, abs=0.1)
+    assert replace(CHAT, counted_tokens=70.5).mean_tokens == 70.5
+    assert replace(CHAT, counted_tokens=5000).mean_tokens == 1024
+
+
+def test_rows_lie_in_the_hosts_memory() -> None:
+    few = footprint(CHAT, parameters=10, shape=SMOL, download_bytes=0)
+    many = footprint(CHAT, parameters=10, shape=SMOL, download_bytes=0, data_bytes=GIB)
+    assert many.ram_gib - few.ram_gib == pytest.approx(8, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("training", "steps", "rows_seen"),
     [

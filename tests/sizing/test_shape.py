@@ -29,7 +29,13 @@ def test_grouped_keys_and_values_are_narrower() -> None:
 
 def test_an_explicit_head_size_counts() -> None:
     shape = to_shape({**LLAMA_3_8B, "head_dim": 256})
-    assert shape is not None and shape.kv_size == 2048
+    assert shape is not None and (shape.kv_size, shape.query_size) == (2048, 8192)
+
+
+def test_a_head_of_its_own_is_a_second_table() -> None:
+    tied, own = to_shape(LLAMA_3_8B), to_shape({**LLAMA_3_8B, "tie_word_embeddings": False})
+    assert tied is not None and own is not None
+    assert own.table_parameters == 2 * tied.table_parameters == 2 * 128256 * 4096
 
 
 def test_distilbert_has_names_of_its_own() -> None:
