@@ -10,7 +10,11 @@ from pathlib import Path
 from .records import is_disk_full
 
 _TAIL_BYTES = 16 << 10
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]"
+    r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # window titles, clipboards, links
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
 
 
 class Log:

@@ -95,5 +95,9 @@ def safe_text(data: bytes) -> str:
     >>> safe_text(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\rnext")
     'red ok\nnext'
     """
-    text = _ESCAPES.sub("", data.decode("utf-8", "replace"))
-    return _INVISIBLE.sub("", _RETURNS.sub("\n", text))
+    return without_escapes(data.decode("utf-8", "replace"))
+
+
+def without_escapes(text: str) -> str:
+    """The same for what is text already."""
+    return _INVISIBLE.sub("", _RETURNS.sub("\n", _ESCAPES.sub("", text)))

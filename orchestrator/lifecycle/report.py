@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from orchestrator.agent.protocol import WHY
+from orchestrator.artifacts.log import without_escapes
 from orchestrator.runs.run import Run
 
 LONGEST_LINE_BYTES = 65_536
@@ -79,12 +80,12 @@ def to_metrics(record: object) -> dict[str, float | str]:
 
 
 def printable(text: str) -> str:
-    """Text without control characters, at most 2,000 characters.
+    """Text without escapes and control characters, at most 2,000 characters.
 
     >>> printable("a" + chr(27) + "[31mb")
-    'a[31mb'
+    'ab'
     """
-    return "".join(c for c in text[:_LONG] if c.isprintable() or c == "\n")
+    return "".join(c for c in without_escapes(text[:_LONG]) if c.isprintable() or c == "\n")
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -23,9 +23,11 @@ def test_the_tail_goes_on_where_the_file_ends(tmp_path: Path) -> None:
 
     log.write(b"first\n")
     log.close()
-    log.write(b"\x1b[31mlast\x1b[0m\r\x07 words\n")
+    log.write(
+        b"\x1b]0;owned\x07\x1b[31mlast\x1b[0m\r\x07 words\n\x1b]8;;http://127.0.0.1/\x1b\\ok\n"
+    )
 
-    assert log.tail() == "first\nlast words\n"
+    assert log.tail() == "first\nlast words\nok\n"
 
 
 def test_last_words_are_one_paragraph() -> None:
