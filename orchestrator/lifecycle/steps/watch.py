@@ -243,7 +243,9 @@ def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
 def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]:
     if run.stop_reason == "cap" or (lease is not None and _is_capped(run, lease)):
         return Outcome.CAPPED, _capped(run)
-    problem = f"the job used its max_duration of {run.max_duration_s / 3600:.2g} h"
+    minutes = run.max_duration_s / 60
+    longest = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.3g} h"
+    problem = f"the job used its max_duration of {longest}"
     return Outcome.EXPIRED, Failure("max_duration", problem, "raise budget.max_duration", 5)
 
 
