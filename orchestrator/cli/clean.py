@@ -14,6 +14,7 @@ _SEQUENCES = re.compile(
     r"|[\x90\x98\x9d\x9e\x9f].*?(?:\x07|\x1b\\|\x9c|$)",
     re.DOTALL,
 )
+_RETURNS = re.compile(r"[\r\n]")  # a stored log has a newline in a return's place
 _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]"
 )
@@ -34,8 +35,8 @@ def clean_line(line: str, limit: int = LINE_LIMIT) -> str:
     >>> clean_line("10%\r20%\r100%\n")
     '100%'
     """
-    shown = [part for part in line.rstrip("\r\n").split("\r") if part]
-    text = clean(shown[-1] if shown else "").replace("\n", " ")
+    shown = [part for part in _RETURNS.split(line) if part]
+    text = clean(shown[-1] if shown else "")
     if len(text) > limit:
         return f"{text[:limit]} ... ({len(text) - limit} more characters)"
     return text

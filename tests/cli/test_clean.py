@@ -35,6 +35,7 @@ def test_no_control_character_survives(text: str) -> None:
 
 def test_a_bar_that_overwrites_itself_is_shown_once() -> None:
     assert clean_line("10%\r50%\r100%\r\n") == "100%"
+    assert clean_line("10%\n50%\n100%\n") == "100%"
 
 
 def test_a_line_of_any_length_is_cut() -> None:

@@ -1,0 +1,191 @@
+"""What goes wrong on a machine that bills: the log and all that can be had come home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.terminal import Terminal
+from tests.e2e.books import books_agree
+from tests.e2e.cloud import Cloud
+from tests.e2e.jobs import own_code
+from tests.e2e.person import Person
+
+FAILS = """\
+import os, pathlib, sys
+(pathlib.Path(os.environ["GPULEASE_OUTPUT"]) / "half.txt").write_text("half")
+print("the labels are of another language")
+sys.exit(3)
+"""
+
+
+def ended(person: Person, cloud: Cloud, job: str, *, exit_code: int) -> dict[str, Any]:
+    """Submit a job and follow it to its receipt; the proofs of return are not waited for."""
+    with person.starts("submit", job, "--yes", "--json") as process:
+        person.waits_for_state("returning")
+        with cloud.hurrying():
+            followed = person.ends(process)
+    assert followed.code == exit_code, followed.err + person.driver_log()
+    assert "Traceback" not in followed.err
+    receipt = followed.json()
+    books_agree(receipt, person, cloud)
+    return receipt
+
+
+def test_user_code_that_exits_3_is_a_failed_job_and_its_words_are_the_reason(
+    person: Person, cloud: Cloud
+) -> None:
+    receipt = ended(person, cloud, own_code(person, FAILS), exit_code=1)
+
+    assert receipt["outcome"] == "failed"
+    assert receipt["error"] == {
+        "code": "job_failed",
+        "problem": "the program ended with exit code 3: the labels are of another language",
+        "hint": f"gpulease logs {receipt['run']}",
+    }
+    assert Path(receipt["artifacts_dir"], "half.txt").read_text() == "half"
+    assert json.loads(Path(receipt["artifacts_dir"], "exit.json").read_text())["exit_code"] == 3
+    page = person.types("receipt", "last")
+    assert page.code == 1
+    assert "the program ended with exit code 3: the labels" in page.out
+
+
+def test_requirements_that_do_not_install_say_which_and_why(person: Person, cloud: Cloud) -> None:
+    job = own_code(person, requirements="needs.txt")
+    person.writes("trainer/needs.txt", "six==99.99\n")
+
+    receipt = ended(person, cloud, job, exit_code=1)
+
+    assert receipt["outcome"] == "failed"
+    assert receipt["error"]["code"] == "setup"
+    assert receipt["error"]["problem"].startswith("setup failed: needs.txt could not be installed")
+    assert "there is no version of six==99.99" in receipt["error"]["problem"]
+    assert receipt["error"]["hint"] == f"gpulease logs {receipt['run']}"
+    assert "six==99.99" in Path(receipt["log"]).read_text()
+    assert {one["path"] for one in receipt["artifacts"]} == {"exit.json", "log.txt"}
+
+
+HANGS = """\
+import pathlib, os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("SIGTERM is not for me", flush=True))
+(pathlib.Path(os.environ["GPULEASE_OUTPUT"]) / "so-far.txt").write_text("something")
+print("it goes on", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+def test_user_code_that_hangs_is_asked_and_then_ended_at_max_duration(
+    person: Person, cloud: Cloud
+) -> None:
+    job = own_code(person, HANGS, max_duration="20m", max_cost="2.00")
+    with person.starts("submit", job, "--yes", "--json") as process:
+        person.waits_for_state("running")
+        cloud.advance(19 * 60)
+        person.waits(lambda view: "it goes on" in Path(view["log"]).read_text())
+        cloud.advance(60)
+        person.waits(lambda view: "SIGTERM" in Path(view["log"]).read_text())
+        assert person.state() == "running"  # it still has its minute of grace
+        cloud.advance(60)
+        person.waits_for_state("returning")
+        with cloud.hurrying():
+            followed = person.ends(process)
+
+    assert followed.code == 5, followed.err + person.driver_log()
+    receipt = followed.json()
+    assert receipt["outcome"] == "expired"
+    assert receipt["error"] == {
+        "code": "max_duration",
+        "problem": "the job used its max_duration of 20 min",
+        "hint": "raise budget.max_duration",
+    }
+    assert Path(receipt["log"]).read_text() == "it goes on\nSIGTERM is not for me\n"
+    assert Path(receipt["artifacts_dir"], "so-far.txt").read_text() == "something"
+    exit_record = json.loads(Path(receipt["artifacts_dir"], "exit.json").read_text())
+    assert exit_record["why"] in ("stopped", "deadline")
+    books_agree(receipt, person, cloud)
+
+
+PAINTS = r"""
+import json, os, sys
+lines = [
+    b"\x1b]0;owned\x07a title",
+    b"\x1b]52;c;ZXZpbA==\x1b\\a clipboard",
+    b"\x1b[2J\x1b[1;1Ha screen",
+    b"\xc2\x9b31ma colour in one sign",
+    b"\x1bP+q544e\x1b\\a device",
+    b"\xe2\x80\xaea direction",
+    b"\x1b]8;;http://127.0.0.1/\x07a link\x1b]8;;\x07",
+    b"\x1b[?1049h\x1b[6n\x05\x0ea mode",
+    b" 50 %\r100 %",
+]
+sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
+sys.stdout.flush()
+with open(os.environ["GPULEASE_EVENTS"], "a") as events:
+    for event in ({"event": "message", "text": "\x1b]0;owned\x07hello"},
+                  {"event": "progress", "step": 1, "steps": 2, "metrics": {"\x1b[2Jloss": 1}}):
+        events.write(json.dumps({"at": 0, **event}) + "\n")
+with open(os.environ["GPULEASE_METRICS"], "w") as metrics:
+    json.dump({"\x1b]0;owned\x07accuracy": 0.5, "note": "\x1b[2Jx"}, metrics)
+sys.exit("\x1b]0;owned\x07bye")
+"""
+PAINTED = b"""\
+\x1b]0;owned\x07a title
+\x1b]52;c;ZXZpbA==\x1b\\a clipboard
+\x1b[2J\x1b[1;1Ha screen
+\xc2\x9b31ma colour in one sign
+\x1bP+q544e\x1b\\a device
+\xe2\x80\xaea direction
+\x1b]8;;http://127.0.0.1/\x07a link\x1b]8;;\x07
+\x1b[?1049h\x1b[6n\x05\x0ea mode
+ 50 %\r100 %
+\x1b]0;owned\x07bye
+"""
+PLAIN = [
+    "a title",
+    "a clipboard",
+    "a screen",
+    "a colour in one sign",
+    "a device",
+    "a direction",
+    "a link",
+    "a mode",
+    "100 %",
+    "bye",
+]
+
+
+def test_what_a_log_would_do_to_a_terminal_stays_in_the_file(person: Person, cloud: Cloud) -> None:
+    job = own_code(person, PAINTS)
+    with Terminal(
+        "submit",
+        job,
+        "--yes",
+        environment=person.env,
+        program=("-m", "orchestrator"),
+        place=person.desk,
+        patience_s=60,
+    ) as terminal:
+        person.waits_for_state("returning")
+        with cloud.hurrying():
+            assert terminal.end() == 1
+    shown = [terminal.raw, terminal.text.encode()]
+    assert terminal.screen.title == ""
+    for command in ("attach", "receipt", "logs"):
+        said = person.types(command, "last")
+        assert said.code in (0, 1)
+        shown.append((said.out + said.err).encode())
+        assert "\x1b" not in shown[-1].decode()
+    attached = person.types("attach", "last", "--json")
+
+    for hostile in (b"owned", b"\x1b]", b"\x1bP", b"\x1b[2J", b"52;c", b"1049", b"\xe2\x80\xae"):
+        assert [text.count(hostile) for text in shown] == [0] * len(shown), hostile
+    assert said.out.splitlines() == PLAIN
+    told = [json.loads(line) for line in attached.out.splitlines()]
+    assert not [one for one in told if "\x1b" in json.dumps(one, ensure_ascii=False)]
+    receipt = person.view()
+    assert Path(receipt["log"]).read_bytes() == PAINTED
+    assert Path(receipt["artifacts_dir"], "log.txt").read_bytes() == PAINTED
+    assert receipt["error"]["problem"] == "the program ended with exit code 1: bye"
+    assert receipt["metrics"] == {"accuracy": 0.5, "note": "x"}
