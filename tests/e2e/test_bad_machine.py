@@ -189,3 +189,83 @@ def test_what_a_log_would_do_to_a_terminal_stays_in_the_file(person: Person, clo
     assert Path(receipt["artifacts_dir"], "log.txt").read_bytes() == PAINTED
     assert receipt["error"]["problem"] == "the program ended with exit code 1: bye"
     assert receipt["metrics"] == {"accuracy": 0.5, "note": "x"}
+
+
+FORGES = r"""
+import hashlib, json, os, pathlib, time
+
+work = pathlib.Path(os.environ["GPULEASE_OUTPUT"]).parent
+out = work / "output"
+(out / "result.txt").write_text("forty-two\n")
+(out / "link").symlink_to("/etc")
+(out / "hostname").symlink_to("/etc/hostname")
+(work.parent / "x").write_text("owned\n")
+(work / "x").write_text("owned\n")
+
+
+def listed(path, data=b"owned\n", **claims):
+    sha256 = hashlib.sha256(data).hexdigest()
+    return {"path": path, "size_bytes": len(data), "sha256": sha256, "kind": "rest", **claims}
+
+
+files = [
+    listed("../../x"),
+    listed("output/../../x"),
+    listed("/etc/passwd"),
+    listed("../gpulease.sqlite"),
+    listed("output/link/passwd", pathlib.Path("/etc/passwd").read_bytes()),
+    listed("output/\x1b[2Jx"),
+    listed("output/" + "long" * 2000),
+    listed("output/endless", size_bytes=1 << 60),
+    listed("output/negative", size_bytes=-1),
+    listed("output/absent"),
+    listed("output/result.txt/below"),
+    listed("x", kind="model"),
+    listed("output/result.txt", b"forty-two\n", kind="model"),
+    {"path": ["output/x"]},
+    "output/x",
+]
+(work / "manifest.json").write_text(json.dumps({"protocol": 1, "files": files}))
+print("listed", flush=True)
+with open(os.environ["GPULEASE_EVENTS"], "a") as events:
+    for event in ({"event": "exited", "why": "finished", "exit_code": 0},
+                  {"event": "ready", "manifest": True}):
+        events.write(json.dumps({"at": time.time(), **event}) + "\n")
+time.sleep(600)
+"""
+REFUSED = [
+    "'../../x' is refused: it has the part '..'",
+    "'output/../../x' is refused: it has the part '..'",
+    "'/etc/passwd' is refused: it is absolute",
+    "'../gpulease.sqlite' is refused: it has the part '..'",
+    "'output/\\x1b[2Jx' is refused: it has a control or invisible character",
+    "is refused: it is longer than 1024 bytes",
+    "'output/endless' is refused: it is too large: 1152921504606846976 bytes",
+    "'output/negative' is refused: it has no size that can be",
+    "'output/result.txt/below' is refused: it is in another file's way",
+    "a file without a path",
+    "a file without a path",
+    "The machine cannot send 'output/absent': ",
+]
+
+
+def test_a_machine_that_lies_about_its_artifacts_writes_nothing_outside_the_runs_folder(
+    person: Person, cloud: Cloud
+) -> None:
+    receipt = ended(person, cloud, own_code(person, FORGES), exit_code=8)
+
+    assert receipt["outcome"] == "succeeded"  # as it says itself
+    told = receipt["artifacts_missing"]
+    assert len(told) == len(REFUSED)
+    assert not [(want, said) for want, said in zip(REFUSED, told, strict=True) if want not in said]
+    artifacts = Path(receipt["artifacts_dir"])
+    assert {one["path"] for one in receipt["artifacts"]} == {"result.txt", "x", "link/passwd"}
+    assert (artifacts / "result.txt").read_text() == "forty-two\n"
+    files = [path for path in person.home.parent.rglob("*") if path.is_file()]
+    assert [path for path in files if path.read_bytes() == b"owned\n"] == [artifacts / "x"]
+    assert not [path for path in person.home.rglob("*") if path.is_symlink()]
+    assert Path(receipt["log"]).read_text() == "listed\n"
+    page = person.types("receipt", "last")
+    assert page.code == 8
+    assert "\x1b" not in page.out
+    assert "'../../x' is refused: it has the part '..'" in page.out
