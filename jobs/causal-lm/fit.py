@@ -116,11 +116,9 @@ def _tokenizer(settings: Settings, rows: Rows) -> PreTrainedTokenizerBase:
     tokenizer = AutoTokenizer.from_pretrained(settings.model)
     if tokenizer.eos_token is None:
         fail("the model's tokenizer has no end-of-text token: nothing would teach it to stop")
-    if rows.layout == "messages" and not tokenizer.chat_template:
+    if rows.is_chat and not tokenizer.chat_template:
         fail("the model has no chat template, and the rows are conversations")
-    is_chat = rows.layout == "messages" or (
-        rows.layout == "instruction" and tokenizer.chat_template
-    )
+    is_chat = rows.is_chat or (rows.layout == "instruction" and tokenizer.chat_template)
     if settings.train["assistant_only_loss"] and not is_chat:
         fail(f"assistant_only_loss: nobody is the assistant in {rows.layout} rows")
     return tokenizer

@@ -49,6 +49,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def is_chat(self) -> bool:
+        """Rows are messages of somebody to somebody."""
+        return any(isinstance(value, list) for value in self.rows[0].values())
+
     def examples(self, *, chat: bool) -> Iterator[Example]:
         """As TRL wants them. `chat`: the model has a template for conversations."""
         for row in self.rows:

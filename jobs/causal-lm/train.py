@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def main(arguments: list[str]) -> int:
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     # Threads that spin while they wait slow down a shared CPU: a fifth, and far more when busy.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # What will change in the next versions is for those who pin these ones.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     from training.conductor import Stopped
 
     from fit import train  # torch, transformers, TRL: seconds
@@ -60,7 +63,8 @@ def _save(settings: Settings, result: Result, train: Rows, evaluation: Rows | No
     from models import save_adapter, save_full, save_merged
 
     model, adapter = result.trainer.model, settings.output / "adapter"
-    chat = bool(result.tokenizer.chat_template) and train.layout in ("messages", "instruction")
+    has_template = bool(result.tokenizer.chat_template)
+    chat = has_template and (train.is_chat or train.layout == "instruction")
 
     def finish(folder: Path, *, is_adapter: bool) -> None:
         result.tokenizer.save_pretrained(folder)

@@ -12,7 +12,7 @@ from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.driver import driver_lives
 from orchestrator.lifecycle.plan import Material
 from orchestrator.remote.code import code_files
-from orchestrator.spec.data import check_data
+from orchestrator.spec.data import DataReport, check_data
 from orchestrator.spec.job import Job
 from orchestrator.store.home import Home
 
@@ -35,8 +35,7 @@ def check_job(job: Job, prepare: Callable[[Job], Material]) -> list[Finding]:
         if not report.problems:
             rows = f"{report.train_rows} rows to train on, {report.eval_rows} to evaluate on"
             findings.append(("data", True, f"{rows}, {report.size_bytes / 2**20:.1f} MiB", ""))
-            labels = ", ".join(f"{one.label} {one.train_rows}" for one in report.labels[:10])
-            findings.append(("labels", True, f"{len(report.labels)}: {labels}", ""))
+            findings.append(_shape_of(report))
         else:
             return findings
     try:
@@ -45,12 +44,22 @@ def check_job(job: Job, prepare: Callable[[Job], Material]) -> list[Finding]:
         return [*findings, *(("model", False, problem, error.hint) for problem in error.problems)]
     except GpuleaseError as error:
         return [*findings, ("model", False, error.problem, error.hint)]
+    told = {found for _, _, found, _ in findings}
+    findings += [("tokens", None, one, "") for one in material.warnings if one not in told]
     if material.sizing:
         findings.append(
             ("model", True, (material.job.model and material.launch.model_id) or "", "")
         )
         findings += [("size", True, f"{part}: {figure}", "") for part, figure in material.sizing]
     return findings
+
+
+def _shape_of(report: DataReport) -> Finding:
+    if report.layout:
+        columns = ", ".join(f"{role} from {name}" for role, name in report.roles.items())
+        return ("format", True, f"{report.layout}: {columns}", "")
+    labels = ", ".join(f"{one.label} {one.train_rows}" for one in report.labels[:10])
+    return ("labels", True, f"{len(report.labels)}: {labels}", "")
 
 
 def check_computer(

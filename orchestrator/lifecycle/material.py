@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import SpecError
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material, collect_s, disk_gib
+from orchestrator.lifecycle.reading import Reading, read_as_model
 from orchestrator.offers.offer import TRUST_ORDER
 from orchestrator.runs.run import Launch
 from orchestrator.sizing.fit import Footprint, Training, footprint
-from orchestrator.sizing.hub import ModelFacts, read_folder, read_model
+from orchestrator.sizing.hub import ModelFacts, read_folder, read_model, tokenizer_files
+from orchestrator.sizing.memory import LORA_R
 from orchestrator.spec.data import DataReport, check_data
 from orchestrator.spec.job import Job
 from orchestrator.spec.model import HubModel, LocalModel
@@ -22,6 +23,7 @@ _OWN_CODE_RESULT_BYTES = 1 << 30  # a guess that the plan shows
 _OWN_CODE_CUDA = "12.8"
 _GIB = 1024**3
 _SECRETS_TRUST = "datacenter"  # hosts below it are given secrets only when the job allows it
+_BFLOAT16 = 8.0  # least compute capability: TRL keeps an adapter on 4 bits in bf16
 HUB_TOKEN = "HF_TOKEN"
 
 
@@ -42,12 +44,15 @@ def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> M
     if not facts.has_tokenizer:
         problem = f"model {facts.id} brings no tokenizer, and {job.task} needs one"
         raise SpecError([job.at("model") + problem], hint=job.check_hint)
-    footprint_ = _footprint(job, report, facts)
+    files = tokenizer_files(facts, cache_dir=cache_dir, token=token, endpoint=endpoint)
+    reading = read_as_model(job, report, facts, files)
+    if reading.problems:
+        raise SpecError(list(reading.problems), hint=job.check_hint)
+    footprint_ = _footprint(job, report, facts, reading)
     launch = _launch(job, program, facts, report, footprint_, endpoint)
     need = _need(job, footprint_, program.cuda, launch)
-    return Material(
-        job, launch, need, footprint_, _sizing(facts, footprint_), tuple(report.warnings)
-    )
+    warnings = (*report.warnings, *reading.warnings)
+    return Material(job, launch, need, footprint_, _sizing(facts, footprint_, reading), warnings)
 
 
 def model_facts(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> ModelFacts:
@@ -104,11 +109,15 @@ def _launch(
         program=program.task,
         command=program.command,
         requirements=dict(program.requirements),
-        columns={"text": report.text_column, "label": report.label_column},
+        columns=_columns(report),
         result_bytes=need.result_bytes + 2 * need.checkpoint_bytes,
         collect_s=collect_s(need.result_bytes + 2 * need.checkpoint_bytes),
     )
     return _with_wishes(_with_model(launch, facts, job, endpoint), job)
+
+
+def _columns(report: DataReport) -> dict[str, str]:
+    return dict(report.roles) or {"text": report.text_column, "label": report.label_column}
 
 
 def _with_model(launch: Launch, facts: ModelFacts | None, job: Job, endpoint: str) -> Launch:
@@ -153,24 +162,34 @@ def _need(job: Job, need: Footprint | None, cuda: str, launch: Launch) -> Need:
         cuda=cuda,
         regions_allow=tuple(job.regions.allow),
         regions_deny=tuple(job.regions.deny),
+        ram_gib=need.ram_gib if need is not None else 0.0,
+        compute_capability=_BFLOAT16 if job.method == "qlora" else 0.0,
         trust=max(job.trust, _SECRETS_TRUST, key=TRUST_ORDER.index) if has_secrets else job.trust,
         has_secrets=has_secrets,
     )
 
 
-def _footprint(job: Job, report: DataReport, facts: ModelFacts) -> Footprint:
+def _footprint(job: Job, report: DataReport, facts: ModelFacts, reading: Reading) -> Footprint:
     settings = job.train.to_settings()
-    rows = report.train_rows
+    rows, tokens = report.train_rows, reading.tokens
+    writes = job.task == "causal-lm"
     training = Training(
         train_rows=rows,
         eval_rows=report.eval_rows,
         mean_chars=report.size_bytes / max(1, rows + report.eval_rows),
-        epochs=_number(settings, "num_train_epochs", 3.0),
-        batch=int(_number(settings, "per_device_train_batch_size", 16)),
-        max_length=int(_number(settings, "max_length", 128)),
-        gradient_accumulation=int(_number(settings, "gradient_accumulation_steps", 1)),
-        max_steps=int(_number(settings, "max_steps", 0)) or None,
-        labels=max(2, len(report.labels)),
+        epochs=job.train.num_train_epochs,
+        batch=job.train.per_device_train_batch_size,
+        max_length=job.train.max_length,
+        gradient_accumulation=job.train.gradient_accumulation_steps,
+        max_steps=job.train.max_steps,
+        labels=0 if writes else max(2, len(report.labels)),
+        method=job.method,
+        lora_r=int(settings.get("lora_r", LORA_R)),
+        packing=settings.get("packing") is True,
+        checkpointing=settings.get("gradient_checkpointing") is True,
+        merged=settings.get("merge_adapter") is True,
+        counted_tokens=tokens.mean if tokens and tokens.rows else None,
+        longest_tokens=tokens.longest if tokens and reading.is_whole else None,
     )
     return footprint(
         training,
@@ -178,17 +197,18 @@ def _footprint(job: Job, report: DataReport, facts: ModelFacts) -> Footprint:
         shape=facts.shape,
         download_bytes=facts.download_bytes,
         data_bytes=report.size_bytes,
+        weight_bytes=facts.weight_bytes if writes else 0,
     )
 
 
-def _number(settings: Mapping[str, object], name: str, default: float) -> float:
-    value = settings.get(name)
-    return float(value) if isinstance(value, int | float) and value > 0 else default
-
-
-def _sizing(facts: ModelFacts, need: Footprint) -> tuple[tuple[str, str], ...]:
+def _sizing(facts: ModelFacts, need: Footprint, reading: Reading) -> tuple[tuple[str, str], ...]:
     parts = [("parameters", f"{facts.total_parameters / 1e6:.1f} M")]
+    if need.method != "full":
+        parts.append(("trained", f"{need.trained_parameters / 1e6:.2f} M, {need.method}"))
+    if reading.sentence:
+        parts.append(("tokens", reading.sentence))
     parts += [(name, f"{size / _GIB:.2f} GiB") for name, size in need.parts]
     parts.append(("GPU memory", f"{need.gpu_memory_gib:.1f} GiB"))
+    parts.append(("RAM of the host", f"{need.ram_gib:.1f} GiB"))
     parts.append(("expected results", f"{need.result_bytes / 2**20:.0f} MiB"))
     return tuple(parts)

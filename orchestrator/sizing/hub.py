@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from huggingface_hub.utils._safetensors import SafetensorsFileMetadata
 
 PUBLIC_HUB = "https://huggingface.co"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 _TIMEOUT_S = 20.0
 _HEADERS_AT_ONCE = 8
@@ -102,6 +103,33 @@ def read_model(
             facts = _read_hub(api, model_id, info, cache_dir / "hub")
             _keep(kept, facts)
     return replace(facts, needs_token=bool(info.gated or info.private))
+
+
+def tokenizer_files(
+    facts: ModelFacts, *, cache_dir: Path, token: str | None = None, endpoint: str | None = None
+) -> dict[str, Path]:
+    """The files of TOKENIZER_FILES that a model has, by name, on this computer.
+
+    Raises: as `read_model`.
+    """
+    if not facts.revision:
+        folder = Path(facts.id)
+        return {name: folder / name for name in TOKENIZER_FILES if (folder / name).is_file()}
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    api = HfApi(endpoint=endpoint or PUBLIC_HUB, token=token or False)
+    found: dict[str, Path] = {}
+    with _hub_errors(facts.id, facts.revision, api.endpoint, has_token=bool(token)):
+        for name in TOKENIZER_FILES:
+            with suppress(EntryNotFoundError):
+                path = api.hf_hub_download(
+                    facts.id, name, revision=facts.revision, cache_dir=cache_dir / "hub"
+                )
+                found[name] = Path(path)
+    return found
 
 
 def token_owner(token: str, endpoint: str) -> str:

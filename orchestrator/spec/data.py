@@ -52,6 +52,7 @@ class DataReport:
     labels: tuple[LabelFacts, ...] = ()  # most frequent in train first
     layout: str = ""  # of what a language model learns from: see spec/examples.py
     roles: Mapping[str, str] = field(default_factory=dict)  # of that layout: role → column
+    is_chat: bool = False  # its rows are messages of somebody to somebody
     majority_share: float = 0.0  # of eval (else train) rows with train's most frequent label
     longest_text_chars: int = 0
     problems: list[str] = field(default_factory=list)  # each `file:line: …`, the first 20

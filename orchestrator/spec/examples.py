@@ -47,11 +47,6 @@ class Layout:
     name: str
     columns: Mapping[str, str]  # role → column
 
-    @property
-    def has_messages(self) -> bool:
-        """Every row is a conversation, whatever the model."""
-        return self.name == "messages"
-
 
 def check_examples(job: FinetuneJob, *, large_bytes: int = LARGE_BYTES) -> DataReport:
     """Read the data of a causal-lm job once, whole. Never raises for what is in a file."""
@@ -113,6 +108,7 @@ class _Check:
         self._large_bytes = large_bytes
         self._names: tuple[str, ...] = ()
         self._layout: Layout | None = None
+        self._is_chat = False
         self._more = 0
         self.problems: list[str] = []
         self.warnings: list[str] = []
@@ -155,6 +151,7 @@ class _Check:
             columns=self._names,
             layout=layout.name,
             roles=dict(layout.columns),
+            is_chat=self._is_chat,
             longest_text_chars=train.longest_chars,
             problems=self.problems,
             warnings=self.warnings,
@@ -164,6 +161,8 @@ class _Check:
         self._names = tuple(column for column in row if isinstance(column, str))
         self._layout = recognise(row, self._asked)
         if self._layout is not None:
+            columns = self._layout.columns.values()
+            self._is_chat = any(isinstance(row.get(column), list) for column in columns)
             return True
         among = ", ".join(quoted(column) for column in self._names[:12]) or "no columns"
         for role, column in self._asked.items():

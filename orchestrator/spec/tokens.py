@@ -31,8 +31,13 @@ class TokenReport:
         return self.total / self.rows if self.rows else 0.0
 
 
-def token_lengths(tokenizer_json: Path, texts: Iterable[str], *, max_length: int) -> TokenReport:
-    """Count the tokens of every text by the model's own `tokenizer.json`.
+def token_lengths(
+    tokenizer_json: Path, rows: Iterable[tuple[str, int]], *, max_length: int
+) -> TokenReport:
+    """Count the tokens of every row by the model's own `tokenizer.json`.
+
+    Args:
+        rows: the text of each, and how many tokens stand beside it that are not in the text.
 
     Raises: SpecError when the file is no tokenizer.
     """
@@ -44,18 +49,19 @@ def token_lengths(tokenizer_json: Path, texts: Iterable[str], *, max_length: int
         raise SpecError([f"{tokenizer_json}: not a tokenizer: {error}"]) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    rows = longest = total = cut_rows = 0
-    for batch in _batches(texts):
-        for encoding in tokenizer.encode_batch_fast(batch):
-            length = len(encoding)
-            rows += 1
+    counted = longest = total = cut_rows = 0
+    for batch in _batches(rows):
+        encodings = tokenizer.encode_batch_fast([text for text, _ in batch])
+        for encoding, (_, beside) in zip(encodings, batch, strict=True):
+            length = len(encoding) + beside
+            counted += 1
             total += length
             longest = max(longest, length)
             cut_rows += length > max_length
-    return TokenReport(rows, longest, total, cut_rows, max_length)
+    return TokenReport(counted, longest, total, cut_rows, max_length)
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(texts)
+def _batches(rows: Iterable[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    rest = iter(rows)
     while batch := list(islice(rest, _BATCH)):
         yield batch
