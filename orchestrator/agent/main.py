@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from . import protocol
-from .daemon import Daemon
 from .detach import AlreadyStarted, agent_process, detach, take_lock
 from .environment import machine_environment
 from .guard import guard_lives, guard_record
@@ -41,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def start(work: Path, _: Sequence[str]) -> int:
     """Detach the daemon and say so."""
+    from .daemon import Daemon  # most of the agent: `send` shall not wait for it
+
     try:
         run = parse_run_file((work / protocol.RUN_FILE).read_bytes())
     except (OSError, BadRunFile) as error:

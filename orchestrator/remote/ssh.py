@@ -7,6 +7,7 @@ own limits are set, which fabric's connection does not let through.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import secrets
 import selectors
@@ -35,6 +36,8 @@ _CHANNEL_S = 30.0
 _STEP_BYTES = 64 * 1024
 _SEND_POLL_S = 0.02
 _BANNER = b"SSH-"
+_SMALL_BYTES = 4 * 1024 * 1024
+_SLOWEST_BYTES_PER_S = 20_000
 
 
 def answers(server: SshServer, timeout_s: float) -> bool:
@@ -89,6 +92,7 @@ class SshShell:
         self.login = login
         self._transport = transport
         self._enter = entering
+        self._stall_s = stall_s
         self._bulk = Bulk(lambda: ssh_command(login, "-T"), entering, stall_s=stall_s)
 
     @property
@@ -127,7 +131,19 @@ class SshShell:
             raise refusal(f"{shown(path)} cannot be written", last_words(reply))
 
     def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
-        self._bulk.push(stream, timeout_s=timeout_s)
+        pieces, head = iter(stream), bytearray()
+        for piece in pieces:
+            head += piece
+            if len(head) > _SMALL_BYTES:
+                self._bulk.push(itertools.chain([bytes(head)], pieces), timeout_s=timeout_s)
+                return
+        # A login of its own would take longer than so few bytes do.
+        limit_s = min(timeout_s, self._stall_s + len(head) / _SLOWEST_BYTES_PER_S)
+        reply = self.run("exec tar -x -f -", stdin=bytes(head), timeout_s=limit_s)
+        if reply.exit_code != 0:
+            raise refusal(
+                f"Unpacking on the machine ended with {reply.exit_code}", last_words(reply)
+            )
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         return self._bulk.pull(path, offset, size_bytes)

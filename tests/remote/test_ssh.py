@@ -85,7 +85,7 @@ def test_another_host_key_is_refused_by_the_bulk_connection_too(
     with pytest.raises(HostKeyMismatch):
         list(ssh_shell.pull("agent.pyz", 0, 10))
     with pytest.raises(HostKeyMismatch):
-        ssh_shell.push([bytes(10240)])
+        ssh_shell.push([bytes(8_000_000)])
 
 
 def test_a_refused_key_and_an_absent_server_are_unreachable(
@@ -161,6 +161,8 @@ def test_stalls_of_pull_and_push_are_bounded(own_sshd: LoopbackSshd, ssh_shell: 
         list(stream)
     with pytest.raises(Unreachable):
         ssh_shell.push(bytes(1_000_000) for _ in range(20))
+    with pytest.raises(Unreachable):
+        ssh_shell.push([bytes(10_000)])
 
 
 def test_a_push_that_is_cut_is_unreachable(own_sshd: LoopbackSshd, ssh_shell: SshShell) -> None:
@@ -175,6 +177,17 @@ def test_a_push_that_is_cut_is_unreachable(own_sshd: LoopbackSshd, ssh_shell: Ss
 
     with pytest.raises(Unreachable):
         ssh_shell.push(cut_half_way())
+
+
+def test_what_is_small_needs_no_second_login(own_sshd: LoopbackSshd, ssh_shell: SshShell) -> None:
+    def logins() -> int:
+        return (own_sshd.folder / "sshd.log").read_text().count("Accepted publickey")
+
+    ssh_shell.push(bundle([bytes_entry("small", bytes(3_000_000))]))
+    assert (ssh_shell.run("wc -c <small").stdout.strip(), logins()) == (b"3000000", 1)
+
+    ssh_shell.push(bundle([bytes_entry("large", bytes(8_000_000))]))
+    assert (ssh_shell.run("wc -c <large").stdout.strip(), logins()) == (b"8000000", 2)
 
 
 def test_a_login_that_prints_does_not_disturb(own_sshd: LoopbackSshd) -> None:
@@ -218,6 +231,8 @@ def test_a_full_disk_on_the_machine_is_said_in_words(ssh_shell: SshShell) -> Non
             ssh_shell.write("small/file", bytes(3_000_000))
         with pytest.raises(RemoteError, match="disk is full"):
             ssh_shell.push(bundle([bytes_entry("small/file", bytes(3_000_000))]))
+        with pytest.raises(RemoteError, match="disk is full"):
+            ssh_shell.push(bundle([bytes_entry("small/file", bytes(8_000_000))]))
         assert ssh_shell.run("ls -A small").stdout in (b"", b"file\n")
     finally:
         ssh_shell.run("umount small")
