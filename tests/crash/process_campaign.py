@@ -101,9 +101,8 @@ def summary(played: list[Played]) -> str:
         missed = sum(one.point is not None and not one.killed for one in mine)
         broken = sum(bool(one.broken) for one in mine)
         mean_s = sum(one.seconds for one in mine) / len(mine)
-        lines.append(
-            f"{story.name:14}{killed:4} killed{missed:4} not met{broken:4} broken, {mean_s:.0f} s each"
-        )
+        counts = f"{killed:4} killed{missed:4} not met{broken:4} broken"
+        lines.append(f"{story.name:14}{counts}, {mean_s:.0f} s each")
     deaths = sum(bool(one.killed) for one in played)
     leaked = sum("still lives" in text for one in played for text in one.broken)
     return "\n".join([*lines, f"{deaths} kills, {leaked} machines left behind"])

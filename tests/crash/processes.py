@@ -14,15 +14,15 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S
 from tests.conventions.source import PROJECT
 from tests.crash.process_points import POINT, TALLY, Point, Tally
-from tests.crash.process_relay import Relay
 from tests.crash.process_records import Records, broken_promises
+from tests.crash.process_relay import Relay
 from tests.crash.process_store import Stored, look
 from tests.crash.process_stories import Story
 from tests.e2e.cloud import Cloud
@@ -81,9 +81,7 @@ class Place:
     def close(self) -> None:
         self.cloud.close()
 
-    def play(
-        self, story: Story, point: Point | None, *, mode: str, dice: random.Random
-    ) -> Played:
+    def play(self, story: Story, point: Point | None, *, mode: str, dice: random.Random) -> Played:
         """Let the story happen in a new home, with a death at the point.
 
         Args:
@@ -168,8 +166,7 @@ class Telling:
             if time.monotonic() > give_up_at or self._is_stuck(stored):
                 return [f"the run does not end: {stored.state or 'never recorded'}"]
             self._let_time_go_by(stored)
-            if self._happens(stored):
-                continue
+            self._happen(stored)
             self._answer_a_death(stored)
             time.sleep(_LOOK_S)
 
@@ -206,19 +203,17 @@ class Telling:
         else:
             self._follower = self._type("attach", "last", "--json")
 
-    def _happens(self, stored: Stored) -> bool:
+    def _happen(self, stored: Stored) -> None:
         """What the story has in store once the program runs."""
         if stored.state != "running" or not self._has_written():
-            return False
-        if self.story.cancels and stored.wish == "go_on":
-            if self._cancel is None or self._cancel.process.poll() is not None:
-                self._cancel = self._type("cancel", "last", "--json")
-                return True
+            return
+        cancels = self.story.cancels and stored.wish == "go_on"
+        if cancels and (self._cancel is None or self._cancel.process.poll() is not None):
+            self._cancel = self._type("cancel", "last", "--json")
         if self.story.reaches_cap and not self._capped:
             self._capped = True
             stop_s = stored.leases[-1]["stop_s"]
             self.cloud.advance(stop_s + 1 - self.cloud.now_s())
-        return False
 
     def _has_written(self) -> bool:
         runs = self.person.home / "runs"
