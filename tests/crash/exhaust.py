@@ -13,7 +13,7 @@ from orchestrator.spec.load import load_job
 from orchestrator.store.journal import Journal
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.invariants import check
-from tests.crash.stage import Process, Stage, Violation
+from tests.crash.stage import RUN_ID, Process, Stage, Violation
 from tests.crash.stories import Story
 
 _JOB = """\
@@ -58,7 +58,7 @@ class Theatre:
                     self.story.revive(stage)
                     if not stage.is_recorded():
                         break
-                check(stage, self.story.ends, asleep=self.story.asleep)
+                check(stage, self.story.ends)
             except Exception as error:
                 raise Violation(self._tell(error, stage, lives, kills)) from error
         return [process.life.passed for process in lives]
@@ -87,9 +87,8 @@ class Theatre:
         self, error: Exception, stage: Stage, lives: list[Process], kills: tuple[int, ...]
     ) -> str:
         deaths = [f"{one.life.dies_at}: {one.life.died_at}" for one in lives if one.life.died_at]
-        events = stage.journal.events("runid123") if stage.is_recorded() else []
+        events = stage.journal.events(RUN_ID) if stage.is_recorded() else []
         history = "\n".join(f"  {at_s - 1.8e9:8.1f} {text}" for at_s, text in events)
-        return (
-            f"{self.story.name}, killed at {deaths or 'no point'}: {type(error).__name__}: {error}\n"
-            f"{history}\n(again: perform({', '.join(map(str, kills))}))"
-        )
+        where = f"{self.story.name}, killed at {deaths or 'no point'}"
+        again = ",".join(map(str, kills))
+        return f"{where}: {type(error).__name__}: {error}\n{history}\n(again: CRASH_AT={again})"

@@ -18,21 +18,22 @@ from tests.crash.stage import RUN_ID, Stage, Violation, artifacts_dir, bill_usd,
 _LATE_S = 120.0  # a guard's tick and the ways that it tries
 
 
-def check(stage: Stage, ends: frozenset[tuple[Outcome, int]], *, asleep: bool = False) -> None:
+def check(stage: Stage, ends: frozenset[tuple[Outcome, int]]) -> None:
     """Raise Violation with every promise that was broken.
 
     Args:
         ends: outcomes with exit codes that the story allows.
-        asleep: the driver was away for hours, so that the upper figure may pass the cap.
     """
-    broken = list(stage.births)
+    broken = list(stage.seen)
     broken += _creates(stage)
     if not stage.is_recorded():
-        broken += [f"{one.id} was rented for a run that nobody recorded" for one in stage.machines()]
+        broken += [
+            f"{one.id} was rented for a run that nobody recorded" for one in stage.machines()
+        ]
     else:
         run = stage.run
         view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
-        broken += [*_machines(stage, run), *_ended(run, view, ends), *_money(stage, run, asleep)]
+        broken += [*_machines(stage, run), *_ended(run, view, ends), *_money(stage, run)]
         broken += _artifacts(stage, run, view)
     if broken:
         raise Violation("\n".join(broken))
@@ -45,6 +46,9 @@ def _creates(stage: Stage) -> Iterator[str]:
 
 
 def _machines(stage: Stage, run: Run) -> Iterator[str]:
+    for other in stage.neighbours():
+        if not other.alive:
+            yield f"{other.id} is gone, and it was somebody else's"
     leases = {lease.machine_id: lease for lease in run.leases if lease.has_machine}
     for machine in stage.machines():
         label = parse_label(machine.label)
@@ -58,8 +62,9 @@ def _machines(stage: Stage, run: Run) -> Iterator[str]:
             yield f"{machine.id} outlived its deadline by {late_s:.0f} s"
         if lease is None:
             continue
-        if lease.state is LeaseState.CLOSED and (lease.gone_s or 0.0) < machine.ended_s:
-            yield f"{machine.id} counted as gone {machine.ended_s - (lease.gone_s or 0):.0f} s early"
+        early_s = machine.ended_s - (lease.gone_s or 0.0)
+        if lease.state is LeaseState.CLOSED and early_s > 0:
+            yield f"{machine.id} counted as gone {early_s:.0f} s early"
     for one in run.leases:
         if one.is_open:
             yield f"the lease {one.key} is left {one.state}"
@@ -77,7 +82,7 @@ def _ended(run: Run, view: RunView, ends: frozenset[tuple[Outcome, int]]) -> Ite
         yield f"it ended {run.outcome} with exit code {code}, not one of: {allowed}"
 
 
-def _money(stage: Stage, run: Run, asleep: bool) -> Iterator[str]:
+def _money(stage: Stage, run: Run) -> Iterator[str]:
     now_s = stage.clock.now_s()
     billed, upper, cost = bill_usd(stage), run.upper_usd(now_s), run.cost_usd(now_s)
     entries = stage.journal.entries(run_id=RUN_ID)
@@ -87,9 +92,10 @@ def _money(stage: Stage, run: Run, asleep: bool) -> Iterator[str]:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
     if upper < billed:
         yield f"the upper figure ${upper} is below the bill of ${billed}"
-    if not asleep and upper > run.cap_usd:
+    if upper > run.cap_usd:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
-    if abs(cost - billed) > tick_usd:
+    unseen = any(lease.state is LeaseState.TOMBSTONE and lease.bound_usd for lease in run.leases)
+    if abs(cost - billed) > tick_usd and not unseen:
         yield f"the cost ${cost} is not the bill of ${billed}"
     if accrued_usd(entries) != upper:
         yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"

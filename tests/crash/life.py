@@ -69,11 +69,26 @@ class FileWatch:
             return
         path = arguments[_FILE_EVENTS[event]]
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
-        again = event == "os.mkdir" and self._life.passed[-1:] and "os.mkdir" in self._life.passed[-1]
-        if again:
+        if event == "os.mkdir" and any("os.mkdir" in name for name in self._life.passed[-1:]):
             return  # most of them find the folder there
         if not text.startswith("/") or text.startswith(self._folder):
             self._life.point(f"before {event} {os.path.basename(text)}")  # noqa: PTH119 - no more hooks
 
 
 FILES = FileWatch()
+
+_FIRST, _LAST = 4, 2
+
+
+def deaths(passed: list[str]) -> list[int]:
+    """The points at which a death can make a difference.
+
+    Between the end of one effect and the beginning of the next a process only thinks, so dying at
+    either point is the same. Of what a long wait repeats, the first and the last times count.
+    """
+    times: dict[str, list[int]] = {}
+    for number, name in enumerate(passed):
+        behind_another = number > 0 and passed[number - 1].startswith("after")
+        if not (name.startswith("before") and behind_another):
+            times.setdefault(name, []).append(number)
+    return sorted({one for known in times.values() for one in (*known[:_FIRST], *known[-_LAST:])})

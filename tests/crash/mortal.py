@@ -82,7 +82,9 @@ class MortalJournal(Journal):
     ) -> Run:
         save = super().save
         name = f"save {before.state}" + (f"→{after.state}" if after.state != before.state else "")
-        return self._life.around(name, lambda: save(before, after, entries, events, now_s, messages))
+        return self._life.around(
+            name, lambda: save(before, after, entries, events, now_s, messages)
+        )
 
     def wish(self, run_id: str, wish: Wish) -> None:
         say = super().wish

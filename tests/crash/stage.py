@@ -34,6 +34,7 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, State
 from orchestrator.spec.job import Job
+from orchestrator.spec.resources import Need
 from orchestrator.store.journal import Journal
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.life import FILES, Killed, Life
@@ -41,6 +42,8 @@ from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
 
 HOME_ID = "homeid"
 RUN_ID = "runid123"
+NEIGHBOUR = "somebody-elses"
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 _STEPS = 4000
 _LONG_STATES = (State.BOOTING, State.RUNNING, State.COLLECTING)
 _LOG_QUIET_S = 0.15  # real seconds; a boot log that came late is asked for again
@@ -61,7 +64,7 @@ class Stage:
     job: Job
     pace_s: float = 0.5  # a driver looks no more often in a state that may last
     slept_s: float = 0.0
-    births: list[str] = field(default_factory=list)  # what was wrong when a machine was made
+    seen: list[str] = field(default_factory=list)  # promises broken on the way
     creates: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,8 +83,33 @@ class Stage:
         return bool(self.journal.find_ids(RUN_ID))
 
     def machines(self) -> list[Rented]:
-        """Every machine ever rented, the oldest first."""
-        return list(self.cloud.world.machines.values())
+        """Every machine ever rented under a label of ours, the oldest first."""
+        every = self.cloud.world.machines.values()
+        return [machine for machine in every if parse_label(machine.label) is not None]
+
+    def neighbours(self) -> list[Rented]:
+        """Machines of somebody else on the same account."""
+        every = self.cloud.world.machines.values()
+        return [machine for machine in every if machine.label == NEIGHBOUR]
+
+    def add_neighbour(self) -> None:
+        """Somebody rents a machine that is no business of ours."""
+        client = self.client()
+        offer = client.list_offers(Need())[-1]
+        request = MachineRequest(NEIGHBOUR, offer, "image:1", 20, _KEY, "sleep infinity")
+        client.create_machine(request)
+        client.close()
+
+    def client(self, kind: type[RunPod] = RunPod) -> RunPod:
+        """A new client of the cloud under the account's own key."""
+        env = self.cloud.env
+        return kind(
+            SecretStr(env["RUNPOD_API_KEY"]),
+            url=env["GPULEASE_RUNPOD_URL"],
+            graphql_url=env["GPULEASE_RUNPOD_GRAPHQL_URL"],
+            log_quiet_s=_LOG_QUIET_S,
+            clock=self.clock,
+        )
 
     def living(self) -> list[Rented]:
         return [machine for machine in self.machines() if machine.alive]
@@ -96,36 +124,48 @@ class Stage:
         self.creates[request.label] = self.creates.get(request.label, 0) + 1
         leases = {lease.label: lease for lease in self.run.leases}
         if request.label not in leases:
-            self.births.append(f"a create was sent under {request.label}, which is not recorded")
+            self.seen.append(f"a create was sent under {request.label}, which is not recorded")
         for machine in self.living():
             lease = leases.get(machine.label)
             may_stay = lease is not None and lease.state is LeaseState.RETURNING
             if machine.label != request.label and not may_stay:
                 state = lease.state if lease else "unknown"
-                self.births.append(
+                self.seen.append(
                     f"a create was sent under {request.label} while {machine.id} lived under "
                     f"{machine.label}, whose lease is {state}"
                 )
+
+    def look(self) -> None:
+        """Whatever lives must be known as living."""
+        living = self.living()
+        if not living or not self.is_recorded():
+            return
+        leases = self.run.leases
+        for machine in living:
+            told = {one.state for one in leases if machine.id == one.machine_id}
+            told = told or {one.state for one in leases if machine.label == one.label}
+            if told <= {LeaseState.TOMBSTONE, LeaseState.CLOSED}:
+                said = ", ".join(told) or "nothing"
+                text = f"{machine.id} lives under {machine.label}, and the store says {said}"
+                if text not in self.seen:
+                    self.seen.append(text)
 
 
 class Process:
     """One driver process, from its start to its death. A test may plant a defect by a subclass."""
 
+    client_type = RunPod
+    cargo_type = RunCargo
+    world_type = World
+
     def __init__(self, stage: Stage, dies_at: int | None = None) -> None:
         self.stage = stage
         self.life = Life(dies_at)
         self.journal = MortalJournal(stage.store, self.life)
-        env = stage.cloud.env
-        self.client = RunPod(
-            SecretStr(env["RUNPOD_API_KEY"]),
-            url=env["GPULEASE_RUNPOD_URL"],
-            graphql_url=env["GPULEASE_RUNPOD_GRAPHQL_URL"],
-            log_quiet_s=_LOG_QUIET_S,
-            clock=stage.clock,
-        )
+        self.client = stage.client(self.client_type)
         provider = self.make_provider()
         self.accounts = Accounts(lambda _: provider, stage.clock)
-        self.cargo = self.make_cargo()
+        self.cargo = self.cargo_type(stage.home, self.accounts.provider, lambda _: None)
         self.world = self.make_world()
         self.engine = Engine(self.journal, self.world)
         reaper = Reaper(self.accounts, self.journal, stage.clock, HOME_ID)
@@ -135,11 +175,8 @@ class Process:
         mortal = MortalProvider(self.client, self.life, self.stage.created)
         return stacked(mortal, self.stage.clock)
 
-    def make_cargo(self) -> RunCargo:
-        return RunCargo(self.stage.home, self.accounts.provider, lambda _: None)
-
     def make_world(self) -> World:
-        return World(
+        return self.world_type(
             clock=self.stage.clock,
             home_id=HOME_ID,
             accounts=self.accounts,
@@ -179,6 +216,7 @@ class Process:
         """Move the run to its end; the person and the world may `meddle` between two steps."""
         stage = self.stage
         for _ in range(_STEPS):
+            stage.look()
             meddle(stage)
             seconds = self.engine.drive(RUN_ID)
             if seconds is None:
@@ -210,12 +248,6 @@ class Process:
             shell.close()
         self.client.close()
         self.journal.close()
-
-
-def label_of(machine: Rented) -> str:
-    label = parse_label(machine.label)
-    assert label is not None and label.run == RUN_ID
-    return machine.label
 
 
 def promised(stage: Stage) -> dict[str, str]:

@@ -11,6 +11,7 @@ from tests.crash.stage import RUN_ID, Stage
 
 SLEEP_S = 8 * 3600.0
 _RESTART_S = 5.0
+_SHORT = Program()
 Act = Callable[[Stage], None]
 
 
@@ -23,24 +24,24 @@ class Story:
     begin: Act = lambda stage: None
     meddle: Act = lambda stage: None
     revive: Act = lambda stage: stage.clock.advance(_RESTART_S)
-    program: Program = Program()
+    program: Program = _SHORT
     max_cost: str = "0.50"
     hold: str = "15m"
     pace_s: float = 0.5
 
-    @property
-    def asleep(self) -> bool:
-        return self.name.startswith("asleep")
 
-
-def _fault(name: str, operation: str = "", **options: float) -> Act:
-    return lambda stage: stage.cloud.fault(name, operation=operation, **options)
+def _fault(name: str, operation: str = "", *, seconds: float | None = None) -> Act:
+    return lambda stage: stage.cloud.fault(name, operation=operation, seconds=seconds)
 
 
 def _wish_when(state: State, wish: Wish) -> Act:
     def meddle(stage: Stage) -> None:
         run = stage.run
-        if run.state is state and run.wish is Wish.GO_ON and (state is not State.RUNNING or run.checkpoint):
+        if (
+            run.state is state
+            and run.wish is Wish.GO_ON
+            and (state is not State.RUNNING or run.checkpoint)
+        ):
             stage.journal.wish(RUN_ID, wish)
 
     return meddle
@@ -56,6 +57,35 @@ def _cut_when(state: State) -> Act:
     return meddle
 
 
+def _lose_when(state: State) -> Act:
+    def meddle(stage: Stage) -> None:
+        run = stage.run
+        if run.state is state and len(run.leases) == 1:
+            for machine in stage.living():
+                stage.cloud.machine_fault(machine.id, "host_lost")
+
+    return meddle
+
+
+def _lose_reply_and_lag(stage: Stage) -> None:
+    stage.cloud.fault("reply_lost", operation="create")
+    stage.cloud.fault("list_lag_s", seconds=8.0)
+
+
+def _crowd(stage: Stage) -> None:
+    """Pages of one row, of which the second is refused now and then, and a lost reply."""
+    stage.cloud.switch(page_size=1)
+    stage.cloud.fault("reply_lost", operation="create", after=1)
+    stage.add_neighbour()
+
+
+def _one_more_neighbour(stage: Stage) -> None:
+    """Newer than ours, so that ours is on the second page."""
+    if stage.living() and len(stage.neighbours()) == 1:
+        stage.add_neighbour()
+        stage.cloud.fault("list_page_fail", times=2)
+
+
 def _ends(*ends: tuple[Outcome, int]) -> frozenset[tuple[Outcome, int]]:
     return frozenset(ends)
 
@@ -69,9 +99,10 @@ STORIES = {
     for story in (
         Story("plain", _WELL),
         Story("reply lost", _WELL, _fault("reply_lost", "create")),
+        Story("reply lost, list lags", _WELL, _lose_reply_and_lag),
         Story("5xx after create", _WELL, _fault("5xx_after", "create")),
         Story("no capacity", _WELL, _fault("no_capacity")),
-        Story("price above", _WELL, _fault("price_above", factor=2.0)),
+        Story("price above", _WELL, _fault("price_above")),
         Story(
             "cancel while running",
             _ends((_O.CANCELLED, 9)),
@@ -93,9 +124,9 @@ STORIES = {
             "cap reached",
             _ends((_O.CAPPED, 5)),
             program=_LONG,
-            max_cost="0.024",
+            max_cost="0.04",
             hold="1m",
-            pace_s=2.0,
+            pace_s=6.0,
         ),
         Story("program fails", _ends((_O.FAILED, 1)), program=Program(exit_code=3)),
         Story(
@@ -105,6 +136,23 @@ STORIES = {
             max_cost="0.14",
             pace_s=60.0,
         ),
+        Story(
+            "network cut under a roomy cap",
+            _ends((_O.EXPIRED, 8)),
+            meddle=_cut_when(State.RUNNING),
+            program=_LONG,
+            max_cost="3.00",
+            hold="1m",
+            pace_s=60.0,
+        ),
+        Story(
+            "host lost while running",
+            _ends((_O.FAILED, 8)),
+            meddle=_lose_when(State.RUNNING),
+            program=_LONG,
+        ),
+        Story("host lost while shipping", _WELL, meddle=_lose_when(State.SHIPPING)),
+        Story("crowded account", _WELL, _crowd, _one_more_neighbour),
         Story("list lag", _WELL, _fault("list_lag_s", seconds=8.0)),
         Story("delete lies", _WELL, _fault("delete_lies")),
         Story("boot stuck", _WELL, _fault("boot_stuck"), pace_s=40.0),
