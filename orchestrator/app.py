@@ -24,7 +24,7 @@ from orchestrator.lifecycle.reaper import Found
 from orchestrator.lifecycle.statement import month_lines, month_statement
 from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.lifecycle.views import dollars, to_offer_view, to_plan_view, to_run_view
-from orchestrator.providers.base import Account, SshAddress
+from orchestrator.providers.base import Account
 from orchestrator.providers.registry import provider_names
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
@@ -65,7 +65,7 @@ class App:
 
     def offers(self, need: Need, providers: list[str]) -> tuple[list[OfferView], list[str]]:
         """Live offers, cheapest first, and one sentence per provider that could not be asked."""
-        found, failures = ask_all(self._parts.accounts, providers or self._parts.usable(), need)
+        found, failures = ask_all(self._parts.accounts, self._parts.usable(providers), need)
         found.sort(key=lambda offer: (offer.price.usd_per_hour, offer.id))
         views = [to_offer_view(offer) for offer in found]
         return views, [f"{name}: {error.problem}" for name, error in failures.items()]
@@ -76,6 +76,15 @@ class App:
 
         return check_job(job, self._parts.prepare)
 
+    def size(self, model: str, wish: SizeWish) -> SizeView:
+        """What training a model takes.
+
+        Raises: UsageError, and as `sizing.hub.read_model`.
+        """
+        from orchestrator.lifecycle.size import size_model
+
+        return size_model(self._parts.model_facts(model), wish)
+
     def plan(self, job: Job) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
@@ -83,7 +92,7 @@ class App:
         Raises: NoOffer when nothing is for rent, MissingCredentials, BudgetRefused, ProviderError.
         """
         material = self._parts.prepare(job)
-        names = list(job.providers) or self._parts.usable()
+        names = self._parts.usable(job.providers)
         if not names:
             raise MissingCredentials(
                 "no provider has a key",
@@ -93,7 +102,7 @@ class App:
         if not offers and failures:
             name, failure = next(iter(failures.items()))
             if isinstance(failure, MissingCredentials | BadCredentials):
-                failure.hint = self._parts.key_hint(name)
+                failure.hint = self._parts.key_hint(name) or failure.hint
             raise failure
         capabilities = {
             name: self._parts.accounts.provider(name).capabilities
@@ -268,14 +277,7 @@ class App:
 
     def ssh_command(self, run_id: str) -> list[str]:
         """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""
-        from orchestrator.remote.transfer import Login, ssh_command
-
-        run = self._run(run_id)
-        lease = run.lease
-        if lease is None or not lease.is_open or not lease.ssh_host or not lease.host_key:
-            raise UsageError(f"{run.name} has no machine to log in to", hint="gpulease show it")
-        address = SshAddress(lease.ssh_host, lease.ssh_port, lease.ssh_user)
-        return ssh_command(Login(address, self._parts.cargo.private_key(run), lease.host_key), "-t")
+        return self._parts.login_command(self._run(run_id))
 
     # accounts
 

@@ -21,6 +21,7 @@ from typing import Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator.errors import HomeError, MissingCredentials, UsageError
+from orchestrator.remote.hosts import Host, to_hosts
 from orchestrator.spec.nearest import did_you_mean
 
 PROVIDER_KEYS = {
@@ -32,6 +33,7 @@ PROVIDER_KEYS = {
 HUB = "https://huggingface.co"
 _KEYRING_LIMIT_S = 5.0
 _URL = re.compile(r"GPULEASE_\w+_URL")
+_TABLES = ("limits", "credentials", "hosts")
 _NOT_A_SERVER = "GPULEASE_DATABASE_URL"
 
 T = TypeVar("T")
@@ -132,6 +134,7 @@ class Settings:
     config_file: Path
     database_url: str = field(repr=False)
     limits: Limits
+    hosts: Mapping[str, Host]  # one's own workstations, by name
     clock_file: Path | None  # a simulated cloud's offset; only beside loopback providers
     hf_endpoint: str
     environment: Mapping[str, str] = field(repr=False)
@@ -197,13 +200,14 @@ def load_settings(
     GPULEASE_CLOCK is set beside a cloud that is not simulated.
     """
     config_file = _config_path(env)
-    limits = _read_limits(config_file)
+    limits, hosts = _read_config(config_file)
     home = _home_path(home, env)
     return Settings(
         home=home,
         config_file=config_file,
         database_url=env.get("GPULEASE_DATABASE_URL") or f"sqlite:///{home / 'gpulease.sqlite'}",
         limits=limits,
+        hosts=hosts,
         clock_file=_clock_file(env),
         hf_endpoint=env.get("HF_ENDPOINT", "").rstrip("/") or HUB,
         environment=dict(env),
@@ -267,7 +271,7 @@ def _parse(path: Path, text: str) -> dict[str, object]:
         ) from error
 
 
-def _read_limits(path: Path) -> Limits:
+def _read_config(path: Path) -> tuple[Limits, dict[str, Host]]:
     text = _read_text(path)
     config = _parse(path, text)
     problems: list[str] = []
@@ -281,9 +285,10 @@ def _read_limits(path: Path) -> Limits:
         "burn_usd_per_hour": _to_dollars,
     }
     found: dict[str, object] = {}
+    hosts: dict[str, Host] = {}
     for table, content in config.items():
-        if table not in ("limits", "credentials"):
-            near = _nearest(table, ("limits", "credentials"))
+        if table not in _TABLES:
+            near = _nearest(table, _TABLES)
             complain("", table, f"unknown table or key {table!r}{near}")
         elif not isinstance(content, dict):
             complain("", table, f"{table!r} must be a table: [{table}]")
@@ -291,6 +296,10 @@ def _read_limits(path: Path) -> Limits:
             for key, value in content.items():
                 if not isinstance(value, str):
                     complain(table, key, f"{key!r} must be text in quotes")
+        elif table == "hosts":
+            hosts, wrong = to_hosts(content)
+            for place, key, problem in wrong:
+                complain(place, key, problem)
         else:
             for key, value in content.items():
                 if key not in known:
@@ -302,7 +311,7 @@ def _read_limits(path: Path) -> Limits:
                     complain(table, key, f"{key!r} {error}")
     if problems:
         raise UsageError("\n".join(problems), hint="correct the config file; nothing was done")
-    return Limits(**found)  # type: ignore[arg-type]  # each value went through its converter
+    return Limits(**found), hosts  # type: ignore[arg-type]  # each value went through its converter
 
 
 def _to_dollars(value: object) -> Decimal:
@@ -324,12 +333,15 @@ def _nearest(word: str, words: Iterable[str]) -> str:
 
 
 def _line_of(text: str, table: str, key: str) -> int:
-    """Line of `key` in `[table]` ("" = top level, where a key may be a table's header)."""
+    """Line of `key` in `[table]` ("" = top level, where a key may be a table's header).
+
+    Without a key it is the table's own line.
+    """
     inside = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
             inside = header[1].strip("\"'")
-            if not table and inside.split(".")[0] == key:
+            if (not table and inside.split(".")[0] == key) or (not key and inside == table):
                 return number
         elif inside == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
             return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 
 from orchestrator.budget.caps import RETURN_S
@@ -16,8 +17,14 @@ from orchestrator.lifecycle.material import HUB_TOKEN, prepare
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.world import Opened, World
-from orchestrator.providers.base import Account, Provider, ProviderSettings, SshAddress
-from orchestrator.providers.registry import build, provider_names, surfaces
+from orchestrator.providers.base import Account, OwnLogin, Provider, ProviderSettings, SshAddress
+from orchestrator.providers.registry import (
+    OWN_HOSTS,
+    build,
+    provider_names,
+    surfaces,
+    to_accounts,
+)
 from orchestrator.providers.wrappers import stacked
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -73,13 +80,20 @@ class Parts:
     def reaper(self) -> Reaper:
         return Reaper(self.accounts, self.journal, self.clock, self.home.id)
 
-    def usable(self) -> list[str]:
-        """Providers that have a key; this computer only when a job names it."""
-        return [
+    def usable(self, wanted: Sequence[str] = ()) -> list[str]:
+        """Accounts of the wanted providers; else every one that has a key, and one's own hosts.
+
+        This computer is used only when it is wanted. Raises: UsageError for an unknown host.
+        """
+        hosts = self.settings.hosts
+        if wanted:
+            return to_accounts(wanted, hosts)
+        keyed = [
             name
             for name in provider_names()
             if name in PROVIDER_KEYS and self.keys.get(PROVIDER_KEYS[name]) is not None
         ]
+        return [*keyed, *(to_accounts([OWN_HOSTS], hosts) if hosts else [])]
 
     def key_names(self) -> set[str]:
         """Every credential that a driver may need: of providers, the hub, and the open runs."""
@@ -97,20 +111,23 @@ class Parts:
         return handed
 
     def key_hint(self, provider: str) -> str:
-        """How to give the key of a provider, where this computer has none or a refused one."""
-        name = PROVIDER_KEYS.get(provider, "")
-        found = self.settings.credential(name) if name else None
+        """How to give a key that is missing or was refused; "" where there are no keys."""
+        if (name := PROVIDER_KEYS.get(provider)) is None:
+            return ""
+        found = self.settings.credential(name)
         if found is not None and found.source == "environment":
             return f"correct {name} in the environment, or unset it and gpulease login {provider}"
-        return f"gpulease login {provider}" + (f", or set {name}" if name else "")
+        return f"gpulease login {provider}, or set {name}"
 
     def build_provider(self, name: str, key: str | None) -> Provider:
         """A provider with every wrapper around it."""
         urls = {
             one: url for one in surfaces(name) if (url := self.settings.provider_url(name, one))
         }
+        to_accounts([name], self.settings.hosts)
         settings = ProviderSettings(
             home=self.home.folder,
+            host=self.settings.hosts.get(name.partition(":")[2]),
             key=Secret(key) if key is not None else None,
             urls=urls,
             ssh_user=self.settings.ssh_user(name) or "root",
@@ -124,6 +141,22 @@ class Parts:
             cache_dir=self.home.folder / "cache",
             endpoint=self.settings.hf_endpoint,
             token=self.keys.get(HUB_TOKEN),
+        )
+
+    def model_facts(self, text: str) -> ModelFacts:
+        """Facts of a model that is named as in a job. Raises: UsageError, SpecError, …"""
+        try:
+            model = parse_model(text, Path.cwd())
+        except PydanticCustomError as error:
+            raise UsageError(f"model: {error.message()}") from error
+        if isinstance(model, LocalModel):
+            return read_folder(model.path)
+        return read_model(
+            model.id,
+            model.revision,
+            cache_dir=self.home.folder / "cache",
+            token=self.keys.get(HUB_TOKEN),
+            endpoint=self.settings.hf_endpoint,
         )
 
     def check_secrets(self, plan: Plan) -> None:
@@ -179,6 +212,27 @@ class Parts:
                     hint=f"gpulease login {_login(name)}, or --ephemeral-keys",
                 )
 
+    def login_command(self, run: Run) -> list[str]:
+        """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""
+        from orchestrator.remote.transfer import Login, ssh_command
+
+        lease = run.lease
+        if lease is None or not lease.is_open or not lease.ssh_host:
+            raise UsageError(f"{run.name} has no machine to log in to", hint="gpulease show it")
+        if login := self._own_login(lease):
+            return login.login_command(lease.label)
+        if not lease.host_key:
+            raise UsageError(f"nobody could log in to the machine of {run.name} yet")
+        address = SshAddress(lease.ssh_host, lease.ssh_port, lease.ssh_user)
+        return ssh_command(Login(address, self.cargo.private_key(run), lease.host_key), "-t")
+
+    def _own_login(self, lease: Lease) -> OwnLogin | None:
+        """The lease's provider where it logs in by itself: it pins no host key for us."""
+        if lease.host_key:  # reached without the provider, whose key may be gone meanwhile
+            return None
+        provider = self.accounts.provider(lease.provider)
+        return provider if isinstance(provider, OwnLogin) else None
+
     def _look_up(self, name: str) -> str | None:
         found = self.settings.credential(name)
         return found.value.get_secret_value() if found is not None else None
@@ -207,6 +261,8 @@ class Parts:
             from orchestrator.remote.folder import FolderShell
 
             return Opened(FolderShell(Path(lease.folder)), "")
+        if login := self._own_login(lease):
+            return Opened(login.open_shell(lease.label), "")
         from orchestrator.remote.ssh import connect
 
         shell = connect(

@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 
 from orchestrator.errors import HomeError, MissingCredentials, UsageError
+from orchestrator.remote.hosts import Host
 from orchestrator.settings import (
     KeyringVault,
     Limits,
@@ -108,6 +109,26 @@ def test_limits_come_from_the_config_file_as_exact_dollars(load: Load) -> None:
     settings = load("[limits]\nmonth_usd = 0.1\nmachines = 2\nburn_usd_per_hour = 3\n")
 
     assert settings.limits == Limits(Decimal("0.1"), 2, Decimal(3))
+
+
+def test_own_hosts_come_from_the_config_file(load: Load) -> None:
+    settings = load('[hosts.tower]\nhost = "tower.lan"\nport = 2222\n[hosts.attic]\nhost = "a"\n')
+
+    assert settings.hosts == {
+        "tower": Host("tower", "tower.lan", port=2222),
+        "attic": Host("attic", "a"),
+    }
+
+
+def test_a_mistake_in_a_host_is_told_with_its_line(load: Load) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(
+            '[hosts.tower]\nhost = "tower"\nport = "22"\n[hosts.attic]\nuser = "ada"\n'
+            "[hosts]\ncellar = 5\n"
+        )
+
+    lines = [line.partition("config.toml:")[2] for line in caught.value.problem.splitlines()]
+    assert [line.split(":")[0] for line in lines] == ["3", "4", "7"]
 
 
 def test_limits_are_never_read_from_the_environment(load: Load) -> None:

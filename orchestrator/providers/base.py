@@ -16,7 +16,7 @@ from orchestrator.offers.offer import Offer
 from orchestrator.spec.resources import Need
 
 if TYPE_CHECKING:
-    from orchestrator.remote.openssh import Host
+    from orchestrator.remote.hosts import Host
     from orchestrator.remote.shell import Shell
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from importlib import import_module
 
 from orchestrator.errors import UsageError
@@ -10,7 +11,9 @@ from orchestrator.providers.base import Provider, ProviderSettings
 _FACTORIES = {
     "runpod": "orchestrator.providers.runpod:build",
     "local": "orchestrator.providers.local:build",
+    "ssh_host": "orchestrator.providers.ssh_host:build",
 }
+OWN_HOSTS = "ssh_host"  # each host of the config file is an account: ssh_host:NAME
 _SURFACES = {"runpod": ("", "graphql")}
 
 
@@ -19,19 +22,44 @@ def provider_names() -> tuple[str, ...]:
     return tuple(_FACTORIES)
 
 
+def to_accounts(words: Iterable[str], hosts: Collection[str]) -> list[str]:
+    """Words of a job or a command line as accounts: `ssh_host` stands for every host.
+
+    Raises: UsageError for a host that the config file does not name.
+
+    >>> to_accounts(["runpod", "ssh_host"], ["tower", "attic"])
+    ['runpod', 'ssh_host:tower', 'ssh_host:attic']
+    """
+    accounts: list[str] = []
+    for word in words:
+        kind, _, host = word.partition(":")
+        if kind != OWN_HOSTS:
+            accounts.append(word)
+        elif host in hosts or (hosts and not host):
+            accounts += [f"{OWN_HOSTS}:{name}" for name in ([host] if host else hosts)]
+        else:
+            named = f"no host {host}" if host else "no hosts"
+            raise UsageError(
+                f"the config file has {named}",
+                hint=f"known are {', '.join(hosts)}" if hosts else "add [hosts.NAME] to it: README",
+            )
+    return list(dict.fromkeys(accounts))
+
+
 def surfaces(name: str) -> tuple[str, ...]:
     """Which base URLs of a provider can be set: "" is its main one."""
     return _SURFACES.get(name, ())
 
 
 def build(name: str, settings: ProviderSettings) -> Provider:
-    """The provider of that name.
+    """The provider of that name, which may be an account's: `ssh_host:tower`.
 
     Raises: UsageError for an unknown name or an unsafe URL; MissingCredentials without a key
     where one is needed.
     """
-    if name not in _FACTORIES:
+    kind = name.partition(":")[0]
+    if kind not in _FACTORIES:
         raise UsageError(f"there is no provider {name}", hint=f"known are {', '.join(_FACTORIES)}")
-    module, factory = _FACTORIES[name].split(":")
+    module, factory = _FACTORIES[kind].split(":")
     provider: Provider = getattr(import_module(module), factory)(settings)
     return provider

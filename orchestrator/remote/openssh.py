@@ -14,11 +14,11 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import HostKeyMismatch, LoginRefused, RemoteError, Unreachable
 from orchestrator.remote.child import Child, Patience, Stalled, converse
+from orchestrator.remote.hosts import Host
 from orchestrator.remote.paths import shown
 from orchestrator.remote.script import enter, last_words, read_file, write_file
 from orchestrator.remote.shell import Reply
@@ -53,18 +53,6 @@ _SETTINGS = {
     "ServerAliveCountMax": "4",
     "LogLevel": "ERROR",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """How a person's own computer is reached; what is left out, their OpenSSH knows."""
-
-    name: str
-    address: str  # or an alias of ~/.ssh/config
-    user: str = ""
-    port: int = 0
-    key: Path | None = None
-    host_key: str = ""  # the only one that it may show; else known_hosts says
 
 
 def login_command(host: Host, folder: Path, *options: str) -> list[str]:
@@ -122,7 +110,8 @@ class Connection:
         """
         if not self._socket.exists():
             raise Unreachable(f"The connection to {self.host.name} was lost.")
-        return self._login("-T", "-o", "ControlMaster=no")
+        # Else OpenSSH would log in anew, for this command alone, where the connection just broke.
+        return self._login("-T", "-o", "ControlMaster=no", "-o", "ProxyCommand=false")
 
     def run(
         self, command: str, *, entering: str = "", stdin: bytes = b"", timeout_s: float = 60.0

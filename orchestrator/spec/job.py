@@ -45,7 +45,9 @@ from orchestrator.spec.section import (
 from orchestrator.spec.train import CausalLmTrain, Train
 
 KINDS = Choice(("finetune",), later=("serve", "experiment"))
-PROVIDERS = Choice(("runpod", "local"), later=("lambda", "vast", "paperspace", "ssh_host"))
+PROVIDERS = Choice(
+    ("runpod", "local", "ssh_host"), later=("lambda", "vast", "paperspace"), several=("ssh_host",)
+)
 TASKS = Choice(
     ("text-classification", "causal-lm"),
     later=("token-classification", "embedding", "image-classification"),
@@ -204,7 +206,7 @@ class FinetuneJob(Section):
         Gpu, BeforeValidator(_read_gpu, json_schema_input_type=Literal["auto"] | Gpu)
     ] = Gpu()
     budget: Budget = Budget()
-    providers: Listed[Annotated[str, PROVIDERS]] = ()  # empty: every provider that has a key
+    providers: Listed[Annotated[str, PROVIDERS]] = ()  # empty: all with a key, and own hosts
     image: Annotated[str, AfterValidator(_check_image)] = "auto"
     env: dict[PublicName, EnvironmentText] = Field(default_factory=dict)
     secrets: Listed[EnvironmentName] = ()  # names; values never enter a job

@@ -22,6 +22,7 @@ from orchestrator.spec.document import WrittenFloat, WrittenInt
 from orchestrator.spec.nearest import did_you_mean, quoted
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_ONE_OF_MANY = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 _RESERVED = "GPULEASE_"
 _SECRET_ENDINGS = ("_API_KEY", "_TOKEN", "_SECRET", "_ACCESS_KEY", "_SECRET_KEY", "PASSWORD")
 
@@ -65,15 +66,19 @@ def not_yet(what: str, supported: str) -> PydanticCustomError:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words; `later` are refused as not yet supported."""
+    """One of a few words; `later` are refused as not yet supported.
+
+    Words of `several` may say which one of many is meant: `word:name`.
+    """
 
     words: tuple[str, ...]
     later: tuple[str, ...] = ()
+    several: tuple[str, ...] = ()
 
     def check(self, word: str) -> str:
         """The word itself. Raises PydanticCustomError."""
         supported = ", ".join(self.words)
-        if word in self.words:
+        if word in self.words or (self.several and re.fullmatch(self._named(), word)):
             return word
         if word in self.later:
             raise not_yet(quoted(word), supported)
@@ -88,7 +93,13 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"type": "string", "enum": list(self.words)}
+        schema_of_words: JsonSchemaValue = {"type": "string", "enum": list(self.words)}
+        if not self.several:
+            return schema_of_words
+        return {"anyOf": [schema_of_words, {"type": "string", "pattern": f"^{self._named()}$"}]}
+
+    def _named(self) -> str:
+        return f"(?:{'|'.join(self.several)}):{_ONE_OF_MANY}"
 
 
 def _to_tuple(raw: object) -> object:

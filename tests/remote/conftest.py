@@ -11,7 +11,8 @@ import pytest
 from orchestrator.agent import protocol
 from orchestrator.remote import ssh
 from orchestrator.remote.folder import FolderShell
-from orchestrator.remote.openssh import Connection, Host, OpenSshShell
+from orchestrator.remote.hosts import Host
+from orchestrator.remote.openssh import Connection, OpenSshShell
 from orchestrator.remote.render import agent_zipapp
 from orchestrator.remote.shell import Shell
 from tests.remote.loopback_sshd import LoopbackSshd

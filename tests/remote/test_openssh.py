@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import HostKeyMismatch, LoginRefused, RemoteError, Unreachable
+from orchestrator.remote.hosts import Host
 from orchestrator.remote.keys import make_key_pair
-from orchestrator.remote.openssh import Connection, Host, OpenSshShell, login_command
+from orchestrator.remote.openssh import Connection, OpenSshShell, login_command
 from tests.remote.conftest import own_host
 from tests.remote.loopback_sshd import LoopbackSshd
 
@@ -150,7 +151,8 @@ def test_the_connection_ends_with_this_process_however_it_ends(
 ) -> None:
     code = (
         "import sys, pathlib, tempfile\n"
-        "from orchestrator.remote.openssh import Connection, Host\n"
+        "from orchestrator.remote.hosts import Host\n"
+        "from orchestrator.remote.openssh import Connection\n"
         "name, address, user, port, key, host_key, folder = sys.argv[1:]\n"
         "host = Host(name, address, user, int(port), pathlib.Path(key), host_key)\n"
         "connection = Connection(host, pathlib.Path(folder))\n"

@@ -6,9 +6,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import SpecError
-from orchestrator.spec.job import CausalLmJob, Job, job_from_document, job_hash
+from orchestrator.spec.job import PROVIDERS, CausalLmJob, Job, job_from_document, job_hash
 from orchestrator.spec.model import HubModel
 
 
@@ -99,7 +100,10 @@ def test_requirements_lie_below_the_code(
         ("gpu: {count: 2}", "gpu.count: more than one GPU is not yet supported in this version"),
         ("artifacts: {to: s3://b}", "artifacts.to: a bucket is not yet supported in this version"),
         ("providers: [vast]", "`vast` is not yet supported in this version; supported: runpod, l"),
-        ("providers: [loca]", "providers.0: cannot be `loca`: one of runpod, local; did you mean"),
+        (
+            "providers: [loca]",
+            "providers.0: cannot be `loca`: one of runpod, local, ssh_host; did you mean",
+        ),
         ("gpu: 4090", "gpu: must be `auto`, or a mapping such as"),
         ("name: last", "is written twice"),
         ("image: 'a b'", "image: must be `auto` or the name of a container image"),
@@ -237,3 +241,12 @@ def test_a_spoilt_record_is_a_spec_error(load: Callable[..., Job]) -> None:
 def test_the_hash_follows_what_is_asked_for(load: Callable[..., Job]) -> None:
     assert job_hash(load()) == job_hash(load("trust: verified\n"))
     assert job_hash(load()) != job_hash(load(sets=("budget.max_cost=3",)))
+
+
+def test_one_of_ones_own_hosts_is_named_after_a_colon() -> None:
+    host = PROVIDERS.check("ssh_host:tower-2.lan")
+
+    assert host == "ssh_host:tower-2.lan"
+    for word in ("ssh_host:", "ssh_host:-x", "ssh_host:a/b", "local:x", "ssh_host:a\n"):
+        with pytest.raises(PydanticCustomError):
+            PROVIDERS.check(word)

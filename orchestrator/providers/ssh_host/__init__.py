@@ -36,7 +36,8 @@ from orchestrator.providers.base import (
 )
 from orchestrator.providers.own_machine import free_gpus, is_label, to_machine, to_offers
 from orchestrator.providers.ssh_host import mapping
-from orchestrator.remote.openssh import Connection, Host, OpenSshShell, login_command
+from orchestrator.remote.hosts import Host
+from orchestrator.remote.openssh import Connection, OpenSshShell, login_command
 from orchestrator.remote.shell import Shell
 from orchestrator.spec.resources import Need
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.remote.openssh import Host
+from orchestrator.remote.hosts import Host
 from tests.remote.loopback_sshd import LoopbackSshd
 
 L4 = "NVIDIA L4, 23034, {used_mib}, 8.9"
@@ -53,12 +55,17 @@ class Workstation:
         )
         program.chmod(0o755)
 
-    def hangs_at_create(self) -> None:
-        """From now on nvidia-smi does not answer who is about to make a machine."""
+    @contextmanager
+    def hanging_at_create(self) -> Iterator[Path]:
+        """nvidia-smi does not answer who is about to make a machine; it says so by this file."""
         program = self._bin / "nvidia-smi"
+        asked, go = self._bin / "asked", self._bin / "go"
         text = program.read_text()
-        hang = 'case "$*" in *=uuid,memory.used*) exec sleep 15 ;; esac'
+        hang = f"touch {asked}; while [ ! -e {go} ]; do sleep 0.1; done"
+        hang = f'case "$*" in *=uuid,memory.used*) {hang} ;; esac'
         program.write_text(text.replace("#!/bin/sh\n", f"#!/bin/sh\n{hang}\n"))
+        yield asked
+        go.touch()
 
     def listing(self) -> set[str]:
         """Every path of its home, with what a file holds."""
