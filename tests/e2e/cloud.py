@@ -71,6 +71,10 @@ class Cloud:
         """host_lost, network_cut, network_restored, disk_full or gpu_dead, now."""
         self._ask("POST", f"/machines/{machine_id}/fault", {"fault": fault})
 
+    def boot_log(self, machine_id: str) -> str:
+        """What a machine and its host wrote while it booted."""
+        return "\n".join(self._ask("GET", f"/machines/{machine_id}/log"))
+
     def advance(self, seconds: float) -> None:
         """Let time go by for the bill, the machines, and every command and driver."""
         self._ask("POST", "/clock", {"advance_s": seconds})
@@ -107,6 +111,10 @@ class Cloud:
     def says_go(self, run_id: str) -> None:
         """Programs that wait for a word (jobs.WAITS) go on."""
         Path(self.env["GPULEASE_CLOCK"]).with_name(run_id).touch()
+
+    def now_s(self) -> float:
+        """The time that everybody shares."""
+        return float(self._ask("GET", "/clock")["now_s"])
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         reply = self._control.request(method, path, json=body)

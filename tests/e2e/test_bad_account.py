@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
+from pathlib import Path
 
+from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import Person
@@ -128,3 +131,51 @@ def test_a_secret_without_a_value_is_named(person: Person, cloud: Cloud) -> None
         error["problem"] == "the job needs the secret WANDB_API_KEY, and there is no value for it"
     )
     assert "gpulease login WANDB_API_KEY" in error["hint"]
+
+
+LOOKS_FOR_THE_TOKEN = """\
+import json, os, pathlib, stat
+work = pathlib.Path(os.environ["GPULEASE_OUTPUT"]).parent
+token = os.environ["HF_TOKEN"].encode()
+place = (work / "secrets.json").resolve()
+tops = [work, pathlib.Path("/etc/rp_environment"), pathlib.Path("/run")]
+looked = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
+looked += [pathlib.Path("/proc/1/environ"), *pathlib.Path("/proc").glob("[0-9]*/cmdline")]
+report = {
+    "model": sorted(os.listdir(os.environ["GPULEASE_MODEL"])),
+    "mode": oct(stat.S_IMODE(place.stat().st_mode)),
+    "folder": str(place.parent),
+    "looked": len(looked),
+    "found": [str(path) for path in looked if path.resolve() != place
+              and token in path.read_bytes()],
+}
+(work / "output" / "report.json").write_text(json.dumps(report))
+"""
+
+
+def test_a_token_with_access_opens_a_gated_model_and_lies_nowhere_but_in_memory(
+    person: Person, cloud: Cloud
+) -> None:
+    person.env["HF_TOKEN"] = "hf_sim_of_ada_0123456789"
+    job = own_code(person, LOOKS_FOR_THE_TOKEN, more="model: simcloud/gated-bert\n")
+
+    with person.starts("submit", job, "--yes", "--json") as process:
+        person.waits_for_state("returning")
+        (driver,) = person.driver_ids()
+        for name in ("environ", "cmdline"):
+            assert b"of_ada" not in Path(f"/proc/{driver}/{name}").read_bytes()
+        with cloud.hurrying():
+            ended = person.ends(process)
+
+    assert ended.code == 0, ended.err + person.driver_log()
+    receipt = ended.json()
+    report = json.loads(Path(receipt["artifacts_dir"], "report.json").read_text())
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(report["model"])
+    assert (report["mode"], report["folder"], report["found"]) == ("0o600", "/dev/shm", [])
+    assert report["looked"] > 10
+    (machine,) = books_agree(receipt, person, cloud)
+    assert "of_ada" not in cloud.boot_log(machine["id"])
+    assert "HF_TOKEN on this machine, over SSH" in ended.err  # the plan said so
+    assert "of_ada" not in ended.err + ended.out
+    at_home = [path for path in person.home.parent.rglob("*") if path.is_file()]
+    assert not [path for path in at_home if b"of_ada" in path.read_bytes()]
