@@ -13,6 +13,7 @@ from orchestrator.agent.protocol import (
     MANIFEST_FILE,
     METRICS_FILE,
 )
+from orchestrator.artifacts.intake import BUDGET_S
 from orchestrator.artifacts.manifest import Manifest, ManifestFile
 from orchestrator.errors import (
     AgentFault,
@@ -81,8 +82,10 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     if not progress.finished:
         left = f"{progress.left_files} files, {progress.left_bytes / 2**20:.1f} MiB"
         return Wait(0.0, f"bringing artifacts home: {left} left", run)
+    until_s = world.clock.awake_s() + BUDGET_S
     while world.log(run).fetch_some(shell):
-        pass
+        if world.clock.awake_s() >= until_s:
+            return Wait(0.0, "bringing the log home", run)
     run = replace(
         run,
         artifacts=_home(store.plan_pull(wanted), wanted),
