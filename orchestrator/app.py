@@ -21,6 +21,7 @@ from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.driver import Driver
 from orchestrator.lifecycle.plan import Plan, make_plan
 from orchestrator.lifecycle.reaper import Found
+from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.statement import month_lines, month_statement
 from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.lifecycle.views import dollars, to_offer_view, to_plan_view, to_run_view
@@ -81,8 +82,6 @@ class App:
 
         Raises: UsageError, and as `sizing.hub.read_model`.
         """
-        from orchestrator.lifecycle.size import size_model
-
         return size_model(self._parts.model_facts(model), wish)
 
     def plan(self, job: Job) -> PlanView:

@@ -13,7 +13,7 @@ from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
-from orchestrator.lifecycle.material import HUB_TOKEN, prepare
+from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.world import Opened, World
@@ -30,7 +30,9 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import Wish
 from orchestrator.settings import PROVIDER_KEYS, Secret, Settings
+from orchestrator.sizing.hub import ModelFacts
 from orchestrator.spec.job import Job
+from orchestrator.spec.model import named_model
 from orchestrator.store.home import open_home
 from orchestrator.store.journal import Journal
 
@@ -144,19 +146,12 @@ class Parts:
         )
 
     def model_facts(self, text: str) -> ModelFacts:
-        """Facts of a model that is named as in a job. Raises: UsageError, SpecError, …"""
-        try:
-            model = parse_model(text, Path.cwd())
-        except PydanticCustomError as error:
-            raise UsageError(f"model: {error.message()}") from error
-        if isinstance(model, LocalModel):
-            return read_folder(model.path)
-        return read_model(
-            model.id,
-            model.revision,
+        """Facts of a model that is named as in a job. Raises: UsageError, and as `prepare`."""
+        return read_facts(
+            named_model(text),
             cache_dir=self.home.folder / "cache",
-            token=self.keys.get(HUB_TOKEN),
             endpoint=self.settings.hf_endpoint,
+            token=self.keys.get(HUB_TOKEN),
         )
 
     def check_secrets(self, plan: Plan) -> None:

@@ -13,7 +13,8 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from infra.simcloud.hub_llama import LLAMA_ID, tiny_llama
 from infra.simcloud.hub_models import HostedModel, default_models
 from infra.simcloud.hub_repository import HostedFile, HubError, Repository
 
@@ -29,6 +31,8 @@ TOKEN = "hf_sim_token"
 _DENIED_TOKEN = "hf_sim_denied"
 _VALID_TOKEN = "hf_sim"
 _CHUNK_BYTES = 1 << 20
+_PATIENCE_S = 15.0  # clients wait 20 s
+_MADE_WHEN_ASKED: Mapping[str, Callable[[], Path]] = {LLAMA_ID: tiny_llama}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _FILE_ROUTE = re.compile(r"/(?P<id>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 _API_ROUTE = re.compile(
@@ -50,15 +54,24 @@ class Request:
 class HubServer:
     """A hub that answers until it is closed."""
 
-    def __init__(self, host: str, port: int, models: Iterable[HostedModel]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        models: Iterable[HostedModel],
+        made_when_asked: Mapping[str, Callable[[], Path]] = _MADE_WHEN_ASKED,
+    ) -> None:
         self._repositories = {model.id: Repository(model) for model in models}
+        self._made_when_asked = made_when_asked
+        self._maker = ThreadPoolExecutor(1)
+        self._making: dict[str, Future[Path]] = {}
         self._lock = threading.Lock()
         self._requests: list[Request] = []
         hub = self
 
         class Handler(_Handler):
             def repository(self, model_id: str) -> Repository | None:
-                return hub._repositories.get(model_id)
+                return hub._repositories.get(model_id) or hub._make(model_id)
 
             def note(self, request: Request) -> None:
                 with hub._lock:
@@ -82,8 +95,26 @@ class HubServer:
         """The revision that `main` of a model means."""
         return self._repositories[model_id].commit
 
+    def _make(self, model_id: str) -> Repository | None:
+        """A model that takes its time; until it is there the client is told to come again."""
+        if model_id not in self._made_when_asked:
+            return None
+        with self._lock:
+            if model_id not in self._making:
+                make = self._made_when_asked[model_id]
+                self._making[model_id] = self._maker.submit(make)
+            making = self._making[model_id]
+        try:
+            folder = making.result(_PATIENCE_S)
+        except Exception as error:
+            words = str(error) or "it is being made: half a minute"
+            raise HubError(HTTPStatus.SERVICE_UNAVAILABLE, f"{model_id}: {words}") from error
+        made = Repository(HostedModel(model_id, folder))
+        return self._repositories.setdefault(model_id, made)
+
     def close(self) -> None:
         """Stop answering, and free the port."""
+        self._maker.shutdown(wait=False, cancel_futures=True)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

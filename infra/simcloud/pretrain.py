@@ -1,6 +1,6 @@
-"""Makes the loopback hub's tiny language model: a Llama of 0.4 M parameters that has read some text.
+"""Makes the hub's tiny language model: a Llama of 0.4 M parameters that has read some text.
 
-    python infra/simcloud/pretrain.py FOLDER      in the environment of jobs/causal-lm; 20 s to 60 s
+    python infra/simcloud/pretrain.py FOLDER      in the environment of jobs/causal-lm: 45 s
 
 The text is Python's own documentation, as it lies in the standard library. A base model that has
 learned nothing hardly learns from an adapter either: its embeddings stay random.
@@ -87,7 +87,7 @@ def _train(model: LlamaForCausalLM, tokens: torch.Tensor) -> float:
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        loss = float(result)
+        loss = float(result.detach())
         if step % 50 == 0:
             print(f"step {step}  loss {loss:.2f}", flush=True)
     return loss

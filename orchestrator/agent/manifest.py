@@ -15,7 +15,8 @@ from .records import Record
 _BLOCK_BYTES = 1 << 20
 _CHECKPOINTS_KEPT = 2
 _DEEPEST = 64
-_MODEL_PREFIX = f"{protocol.OUTPUT_DIR}/model/"
+# An adapter is what was trained of a model: it comes home as one.
+_MODEL_PREFIXES = tuple(f"{protocol.OUTPUT_DIR}/{name}/" for name in ("model", "adapter"))
 
 
 def list_files(work: Path) -> tuple[list[Record], list[str]]:
@@ -90,6 +91,6 @@ def _kind(path: str) -> str:
     }
     if path in names:
         return names[path]
-    if path.startswith(_MODEL_PREFIX):
+    if path.startswith(_MODEL_PREFIXES):
         return "model"
     return "checkpoint" if path.startswith(protocol.CHECKPOINTS_DIR + "/") else "rest"

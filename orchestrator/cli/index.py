@@ -24,6 +24,7 @@ COMMANDS = (
     Entry("login", "keep a provider's key in the keyring", _START),
     Entry("doctor", "check every prerequisite, each with its fix", _START),
     Entry("check", "validate a job and its data; spends nothing", _RUN),
+    Entry("size", "memory by part, FLOPs, which GPUs have room", _RUN),
     Entry("plan", "ranked offers, forecast, cap, guards; spends nothing", _RUN),
     Entry("submit", "rent, ship, train, bring home, give back", _RUN),
     Entry("ps", "the open runs, and with --all the ended ones", _WATCH),

@@ -15,7 +15,7 @@ from orchestrator.sizing.hub import ModelFacts, read_folder, read_model, tokeniz
 from orchestrator.sizing.memory import LORA_R
 from orchestrator.spec.data import DataReport, check_data
 from orchestrator.spec.job import Job
-from orchestrator.spec.model import HubModel, LocalModel
+from orchestrator.spec.model import LocalModel, ModelReference
 from orchestrator.spec.programs import Program, load_program
 from orchestrator.spec.resources import Need
 
@@ -57,17 +57,21 @@ def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> M
 
 def model_facts(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> ModelFacts:
     """Facts of the job's model, from the hub or a folder."""
-    model = job.model
+    assert job.model is not None
     try:
-        if isinstance(model, LocalModel):
-            return read_folder(model.path)
-        assert isinstance(model, HubModel)
-        return read_model(
-            model.id, model.revision, cache_dir=cache_dir, token=token, endpoint=endpoint
-        )
+        return read_facts(job.model, cache_dir=cache_dir, endpoint=endpoint, token=token)
     except SpecError as error:
         problems = [job.at("model") + problem for problem in error.problems]
         raise SpecError(problems, hint=error.hint or job.check_hint) from error
+
+
+def read_facts(
+    model: ModelReference, *, cache_dir: Path, endpoint: str, token: str | None
+) -> ModelFacts:
+    """Facts of a model, from the hub or a folder."""
+    if isinstance(model, LocalModel):
+        return read_folder(model.path)
+    return read_model(model.id, model.revision, cache_dir=cache_dir, token=token, endpoint=endpoint)
 
 
 def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Material:

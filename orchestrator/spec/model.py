@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
+from orchestrator.errors import UsageError
 from orchestrator.spec.nearest import quoted
 from orchestrator.spec.paths import resolve, surroundings
 from orchestrator.spec.section import not_yet, wrong
@@ -63,6 +65,17 @@ def parse_model(text: str, folder: Path) -> ModelReference:
     if match is None or ".." in match["id"] or "--" in match["id"]:
         raise wrong(f"{quoted(text)} is neither {_HUB} nor {_LOCAL}")
     return HubModel(match["id"], match["revision"])
+
+
+def named_model(text: str) -> ModelReference:
+    """The same, of the command line.
+
+    Raises: UsageError.
+    """
+    try:
+        return parse_model(text, Path.cwd())
+    except PydanticCustomError as error:
+        raise UsageError(f"model: {error.message()}") from error
 
 
 def _read_model(raw: object, info: ValidationInfo) -> ModelReference:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from orchestrator.app import App, SubmitOptions
 from orchestrator.errors import UsageError
+from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.runs.view import (
     LedgerLineView,
     LedgerView,
@@ -18,6 +19,8 @@ from orchestrator.runs.view import (
     PlanView,
     RunView,
 )
+from orchestrator.sizing.hub import ModelFacts
+from orchestrator.sizing.shape import Shape
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 
@@ -175,6 +178,20 @@ def open_view(state: str = "running", **changes: object) -> RunView:
     return view
 
 
+FACTS = ModelFacts(
+    id="org/llama-8b",
+    revision="a" * 40,
+    parameters={"BF16": 8_030_261_248},
+    is_estimate=False,
+    shape=Shape(4096, 32, 14336, 128256, 1024, 8192, tied=False),
+    model_type="llama",
+    architectures=("LlamaForCausalLM",),
+    weight_bytes=16_060_522_496,
+    download_bytes=16_070_000_000,
+    tokenizer_file="tokenizer.json",
+)
+
+
 def plan_view(**changes: object) -> PlanView:
     return cast(PlanView, {**deepcopy(PLAN), **changes})
 
@@ -213,6 +230,10 @@ class FakeApp(App):
     def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
         self._note("check", job)
         return self.findings
+
+    def size(self, model: str, wish: SizeWish) -> SizeView:
+        self._note("size", model, wish)
+        return size_model(FACTS, wish)
 
     def plan(self, job: Job) -> PlanView:
         self._note("plan", job)

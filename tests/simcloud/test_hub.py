@@ -216,6 +216,37 @@ def test_the_tiny_tokenizer_spells_words(tmp_path: Path) -> None:
     assert tokens == ["[CLS]", "a", "##b", "7", "!", "[SEP]"]
 
 
+def test_a_model_that_takes_its_time_is_made_once_when_it_is_asked_for(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def make() -> Path:
+        made.append("once")
+        write_tiny_bert(tmp_path)
+        return tmp_path
+
+    server = HubServer("127.0.0.1", 0, [], {"org/slow": make})
+    try:
+        assert made == []
+        assert get(server.url, "/api/models/org/slow").status == 200
+        assert get(server.url, "/org/slow/resolve/main/config.json").status == 200
+        assert made == ["once"]
+    finally:
+        server.close()
+
+
+def test_a_model_that_cannot_be_made_is_not_there_for_now() -> None:
+    def make() -> Path:
+        raise OSError("the disk is full")
+
+    server = HubServer("127.0.0.1", 0, [], {"org/slow": make})
+    try:
+        answer = get(server.url, "/api/models/org/slow")
+        assert answer.status == 503
+        assert "the disk is full" in answer.headers["X-Error-Message"]
+    finally:
+        server.close()
+
+
 def test_a_closed_hub_frees_its_port() -> None:
     first = serve_hub()
     first.close()

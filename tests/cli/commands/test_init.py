@@ -39,7 +39,7 @@ def test_a_dash_writes_to_stdout(gpulease: Gpulease, tmp_path: Path) -> None:
 
 
 def test_a_task_of_a_later_version_is_refused(gpulease: Gpulease) -> None:
-    ended = gpulease("init", "--task", "causal-lm", "--json")
+    ended = gpulease("init", "--task", "embedding", "--json")
 
     assert ended.code == 2
     assert "not yet supported" in ended.json()["error"]["problem"]
