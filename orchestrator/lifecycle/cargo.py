@@ -74,10 +74,13 @@ class RunCargo:
         if run.launch.model_folder:
             entries += folder_entries(protocol.MODEL_DIR, Path(run.launch.model_folder))
         shell.push(_watched(bundle(entries), keep_going))
-        self._send_secrets(run.launch.secrets, shell)
+        self._send_secrets(run.launch.secrets, lease, shell)
 
-    def _send_secrets(self, names: tuple[str, ...], shell: Shell) -> None:
-        """Into a 0600 file on tmpfs, over stdin; the work folder only holds a link to it."""
+    def _send_secrets(self, names: tuple[str, ...], lease: Lease, shell: Shell) -> None:
+        """Into a 0600 file on tmpfs, over stdin; the work folder only holds a link to it.
+
+        On a computer of one's own it lies in the work folder, which is all that is removed there.
+        """
         values: dict[str, str] = {}
         for name in names:
             value = self.secret(name)
@@ -88,6 +91,9 @@ class RunCargo:
                 )
             values[name] = value
         if not values:
+            return
+        if not lease.bills:
+            shell.write(protocol.SECRETS_FILE, _json(values))
             return
         shell.run(
             f"umask 077; d=/dev/shm; [ -w $d ] || d=.; f=$(mktemp $d/.gl-XXXXXXXXXX) && "

@@ -15,8 +15,15 @@ from orchestrator.lifecycle.steps.connect import connect
 from orchestrator.lifecycle.steps.give_back import give_back
 from orchestrator.lifecycle.steps.rent import create, look, record_intent
 from orchestrator.lifecycle.steps.ship import ship
+from orchestrator.lifecycle.steps.unreachable import (
+    answered,
+    leave_behind,
+    reached,
+    wait_for_answer,
+)
 from orchestrator.lifecycle.steps.watch import watch
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
+from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, State
 from orchestrator.store.journal import Journal
@@ -86,11 +93,13 @@ class Engine:
         try:
             after, seconds, waiting = give_back(run, self._world, lease)
         except GpuleaseError as error:
-            after = run.note(_sentence(error))
+            left = leave_behind(run, self._world, lease, error)
+            after = left or run.note(_sentence(error))
             seconds, waiting = self._again_s(key), error.problem
         else:
             self._trouble.pop(key, None)
-        closed = _lease_state(after, key) is LeaseState.CLOSED
+            after = reached(after, self._world, _lease(after, key))
+        closed = _lease(after, key).state is LeaseState.CLOSED
         events = [f"{lease.machine_id} is proven gone"] if closed else []
         if run.state is State.RETURNING and not closed:
             after = replace(after, waiting=waiting)
@@ -108,13 +117,15 @@ class Engine:
         try:
             step = STEPS[run.state](run, self._world)
         except GpuleaseError as error:
-            step = Wait(self._again_s(run.id), error.problem, run.note(_sentence(error)))
+            wait = Wait(self._again_s(run.id), error.problem, run.note(_sentence(error)))
+            step = wait_for_answer(run, self._world, error) or wait
         except Exception as error:
             log.exception("a step failed run=%s state=%s", run.id, run.state)
             fault = f"our own fault in {run.state}: {type(error).__name__}: {error}"
             step = Wait(self._again_s(run.id), fault, run.note(fault))
         else:
             self._trouble.pop(run.id, None)
+            step = answered(run, self._world, step)
         if isinstance(step, Moved):
             return self._moved(run, step)
         after = replace(step.run or run, waiting=step.reason)
@@ -176,8 +187,8 @@ def _money_moves(before: Run, after: Run) -> bool:
     return closed != known or (after.state is State.ENDED) != (before.state is State.ENDED)
 
 
-def _lease_state(run: Run, key: str) -> LeaseState | None:
-    return next((lease.state for lease in run.leases if lease.key == key), None)
+def _lease(run: Run, key: str) -> Lease:
+    return next(lease for lease in run.leases if lease.key == key)
 
 
 def _sentence(error: GpuleaseError) -> str:

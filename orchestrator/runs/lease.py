@@ -49,6 +49,7 @@ class Lease:
     unknown_s: float | None = None  # since when the provider says by id that it is gone
     misses: int = 0  # full proofs of absence so far
     missed_s: float | None = None
+    unreached_s: float | None = None  # since when an own computer has not answered
     gone_s: float | None = None
     returned_by: str = ""  # provider | machine | user
     billed_usd: Decimal | None = None  # the provider's own records, where it has some
@@ -66,7 +67,7 @@ class Lease:
 
     def move(self, state: LeaseState, **changes: object) -> Lease:
         """The lease in another state; IllegalMove when the table has no such move."""
-        check_lease_move(self.state, state)
+        check_lease_move(self.state, state, bills=self.bills)
         return replace(self, state=state, **changes)  # type: ignore[arg-type]
 
     def upper_usd(self, now_s: float) -> Decimal:

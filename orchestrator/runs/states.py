@@ -120,13 +120,21 @@ LEASE_MOVES: dict[LeaseState, dict[LeaseState, str]] = {
 }
 
 
+# Beside these, for a machine that nobody bills: whatever may cost is never given up.
+UNBILLED_LEASE_MOVES: dict[LeaseState, dict[LeaseState, str]] = {
+    _L.RETURNING: {_L.TOMBSTONE: "an own computer has not answered for a day"},
+}
+
+
 def check_move(start: State, end: State) -> None:
     """Raise IllegalMove unless the table has this move; staying is always allowed."""
     if start is not end and end not in MOVES[start]:
         raise IllegalMove(f"a run cannot move from {start} to {end}")
 
 
-def check_lease_move(start: LeaseState, end: LeaseState) -> None:
+def check_lease_move(start: LeaseState, end: LeaseState, *, bills: bool = True) -> None:
     """The same for a lease."""
+    if not bills and end in UNBILLED_LEASE_MOVES.get(start, {}):
+        return
     if start is not end and end not in LEASE_MOVES[start]:
         raise IllegalMove(f"a lease cannot move from {start} to {end}")

@@ -138,6 +138,19 @@ def test_secrets_lie_in_a_private_file_and_in_no_other(tmp_path: Path) -> None:
         target.unlink()
 
 
+def test_on_an_own_computer_secrets_go_with_the_work_folder(tmp_path: Path) -> None:
+    job = tickets(tmp_path, "secrets: [WANDB_API_KEY]\n")
+    machine = tmp_path / "machine"
+    values = {"WANDB_API_KEY": "s3cr3t-wandb"}
+
+    ship(cargo(tmp_path / "home", values), run_of(job), machine, replace(LEASE, bills=False))
+
+    path = machine / protocol.SECRETS_FILE
+    assert not path.is_symlink()
+    assert json.loads(path.read_text()) == values
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_secret_without_a_value_is_told_by_its_name(tmp_path: Path) -> None:
     job = tickets(tmp_path, "secrets: [WANDB_API_KEY]\n")
 

@@ -121,3 +121,13 @@ def test_a_lease_is_open_while_a_machine_may_bill(state: LeaseState) -> None:
     over = (LeaseState.CLOSED, LeaseState.TOMBSTONE)
 
     assert lease(state=state).is_open is (state not in over)
+
+
+def test_only_what_nobody_bills_is_ever_given_up_on_its_way_back() -> None:
+    returning = lease(state=LeaseState.RETURNING)
+
+    assert replace(returning, bills=False).move(LeaseState.TOMBSTONE).state is LeaseState.TOMBSTONE
+    with pytest.raises(IllegalMove):
+        returning.move(LeaseState.TOMBSTONE)
+    with pytest.raises(IllegalMove):
+        lease(state=LeaseState.HELD, bills=False).move(LeaseState.TOMBSTONE)

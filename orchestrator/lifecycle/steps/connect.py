@@ -9,7 +9,7 @@ from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, cancelled
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
-from orchestrator.providers.base import BootLog, MachineStatus
+from orchestrator.providers.base import BootLog, MachineStatus, OwnLogin
 from orchestrator.remote.keys import shown_host_key
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -60,6 +60,8 @@ def _pace_s(waited_s: float, share: float, longest_s: float) -> float:
 def _log_in(run: Run, world: World, lease: Lease, again_s: float) -> Step:
     if lease.folder:
         lease = replace(lease, host_key_by="this computer")
+    elif isinstance(world.accounts.provider(lease.provider), OwnLogin):
+        lease = replace(lease, host_key_by="your OpenSSH")
     elif not lease.host_key:
         # Asked first, because the provider's calls are counted and these knocks are not.
         if not world.answers(lease):

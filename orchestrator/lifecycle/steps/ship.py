@@ -116,6 +116,8 @@ def _started(run: Run, world: World, lease: Lease) -> Moved:
 
 def _probe(run: Run, lease: Lease, shell: Shell) -> str:
     """Which device the program gets; _Unfit when the GPU that was rented is not there."""
+    if not lease.offer.gpu_count:  # GPUs of this computer that somebody else uses are not ours
+        return "cpu"
     listed = shell.run(_LIST_GPUS, timeout_s=60.0)
     names = [line for line in listed.stdout.decode(errors="replace").splitlines() if "," in line]
     if listed.exit_code == 0 and len(names) >= max(1, lease.offer.gpu_count):

@@ -11,7 +11,7 @@ from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, armed
-from tests.runs.samples import RUN_ID, launch
+from tests.runs.samples import RUN_ID, launch, offer
 
 ONE_GPU = Reply(0, b"NVIDIA GeForce RTX 4090, 24564 MiB, 570.86\n", b"")
 NO_GPU = Reply(127, b"", b"nvidia-smi: not found\n")
@@ -121,6 +121,17 @@ def test_a_job_that_accepts_it_runs_unguarded(stage: Stage) -> None:
     stage.drive()
 
     assert (stage.run.state, stage.first.guard) == (State.SETTING_UP, "absent")
+
+
+def test_without_a_gpu_in_its_offer_the_machines_gpus_are_somebody_elses(stage: Stage) -> None:
+    cpu = replace(offer(), gpu="", gpu_count=0, gpu_memory_gib=0.0)
+    stage.begin_held(State.SHIPPING, {"offer": cpu}, launch=ALLOW_CPU)
+    stage.box.files = armed()
+    stage.box.replies = {"nvidia-smi": ONE_GPU}
+
+    stage.drive()
+
+    assert (stage.run.state, stage.run.device) == (State.SETTING_UP, "cpu")
 
 
 def test_a_machine_that_costs_nothing_needs_no_guard(stage: Stage) -> None:

@@ -158,7 +158,7 @@ def test_what_ignores_the_first_signal_gets_the_second(ask: Ask, make: Callable[
 def test_a_folder_deeper_than_python_goes_is_removed(ask: Ask, make: Callable[[], Path]) -> None:
     folder = make()
     here = os.open(folder, os.O_RDONLY)
-    for _ in range(2000):
+    for _ in range(1200):
         os.mkdir("d", dir_fd=here)
         inner = os.open("d", os.O_RDONLY, dir_fd=here)
         os.close(here)
