@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,48 @@ def test_secrets_raise_the_trust_that_a_host_needs(
     hub: HubServer, tmp_path: Path, more: str, trust: str
 ) -> None:
     assert prepared(tickets(tmp_path, more), hub, tmp_path).need.trust == trust
+
+
+CAUSAL_LM = """\
+kind: finetune
+name: writer
+model: {model}
+task: causal-lm
+method: {method}
+data: {{train: train.jsonl, eval: eval.jsonl}}
+train: {{max_length: 64}}
+"""
+
+
+@pytest.mark.parametrize(("method", "capability"), [("lora", 0.0), ("qlora", 8.0), ("full", 0.0)])
+def test_a_language_model_is_sized_by_its_method_and_its_columns_travel(
+    hub: HubServer, tmp_path: Path, method: str, capability: float
+) -> None:
+    for split in ("train", "eval"):
+        row = json.dumps({"question": f"why {split}?", "answer": "so"})
+        (tmp_path / f"{split}.jsonl").write_text(f"{row}\n" * 3)
+    path = tmp_path / "job.yaml"
+    path.write_text(CAUSAL_LM.format(model=MINILM_ID, method=method))
+
+    made = prepared(load_job(path), hub, tmp_path)
+
+    assert made.launch.program == "causal-lm"
+    assert made.launch.columns == {"instruction": "question", "output": "answer"}
+    assert made.footprint is not None and made.footprint.method == method
+    assert made.need.compute_capability == capability
+    assert made.need.ram_gib == made.footprint.ram_gib > 4
+    told = dict(made.sizing)
+    assert told["tokens"].startswith("7 a row, the longest 7, of max_length 64")
+    assert ("trained" in told) == (method != "full")
+
+
+def test_texts_that_are_longer_than_max_length_are_told(hub: HubServer, tmp_path: Path) -> None:
+    tickets(tmp_path)
+    path = tmp_path / "job.yaml"
+    path.write_text(path.read_text() + "train: {max_length: 8}\n")
+    rows = [json.dumps({"text": "many words " * n, "label": "ab"[n % 2]}) for n in (1, 20, 30)]
+    (tmp_path / "train.jsonl").write_text("\n".join(rows))
+
+    made = prepared(load_job(path), hub, tmp_path)
+
+    assert any("2 of 3 training rows are longer than max_length" in one for one in made.warnings)
