@@ -1,0 +1,169 @@
+"""A person's own workstation, from the command line: a second sshd of this computer is one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.jobs import WRITES_A_RESULT, own_code, training
+from tests.e2e.person import Person
+from tests.providers.ssh_host.workstation import Workstation
+
+
+@pytest.fixture
+def tower(tmp_path: Path) -> Iterator[Workstation]:
+    """A workstation with one L4 that nobody uses, and with files of its owner."""
+    workstation = Workstation(tmp_path / "tower")
+    workstation.has_gpus(0)
+    workstation.sshd.start()
+    (workstation.home / "thesis").write_text("precious")
+    yield workstation
+    workstation.sshd.stop()
+
+
+@pytest.fixture
+def owner(tmp_path: Path, environment: dict[str, str], tower: Workstation) -> Iterator[Person]:
+    """Somebody with a workstation and without any cloud."""
+    person = Person(tmp_path / "ada", environment)
+    person.config.write_text(tower.config())
+    yield person
+    person.kills_driver()
+
+
+def machine_of(tower: Workstation) -> Path:
+    """The folder of the one machine there is."""
+    (folder,) = tower.home.glob("gpulease/gl1-*")
+    return folder
+
+
+def says_go(tower: Workstation) -> None:
+    """A program that waits for a word goes on."""
+    (machine_of(tower) / "code/go").touch()
+
+
+def waits_for_step(owner: Person, step: int) -> None:
+    owner.waits(lambda view: view["progress"].get("step", 0) >= step)
+
+
+def test_a_job_runs_on_the_workstation_and_leaves_it_as_it_was(
+    owner: Person, tower: Workstation
+) -> None:
+    before = tower.listing()
+    job = own_code(owner, WRITES_A_RESULT)
+
+    ended = owner.types("submit", job, "--provider", "ssh_host", "--yes", "--json")
+
+    assert ended.code == 0, ended.err + owner.driver_log()
+    receipt = ended.json()
+    assert (receipt["outcome"], receipt["provider"]) == ("succeeded", "ssh_host:tower")
+    assert (receipt["offer"]["id"], receipt["cost_usd"]) == ("tower L4 x1", "0.00")
+    assert receipt["returned"]["proven"] is True
+    assert receipt["host_key_by"] == "your OpenSSH"
+    assert Path(receipt["artifacts_dir"], "result.txt").read_text() == "forty-two\n"
+    assert tower.listing() == before
+
+
+def test_a_cancelled_job_saves_itself_and_leaves_nothing_behind(
+    owner: Person, tower: Workstation
+) -> None:
+    before = tower.listing()
+    job = own_code(owner, training(steps=6, saves_every=6, waits_at=3))
+    owner.submits(job, "--on", "ssh_host:tower")
+    waits_for_step(owner, 3)
+
+    owner.types("cancel", "mine")
+    ended = owner.types("attach", "mine")
+
+    assert ended.code == 9, ended.err + owner.driver_log()
+    view = owner.view()
+    assert (view["outcome"], view["returned"]["proven"]) == ("cancelled", True)
+    assert Path(view["artifacts_dir"], "stopped.txt").read_text() == "signal 15 after step 3\n"
+    assert tower.listing() == before
+
+
+def test_a_killed_driver_is_followed_by_one_that_finds_the_same_machine(
+    owner: Person, tower: Workstation
+) -> None:
+    job = own_code(owner, training(steps=4, waits_at=2))
+    owner.submits(job, "--on", "ssh_host")
+    waits_for_step(owner, 2)
+    owner.kills_driver()
+    says_go(tower)
+
+    ended = owner.types("attach", "mine")
+
+    assert ended.code == 0, ended.err + owner.driver_log()
+    view = owner.view()
+    assert len(view["machines"]) == 1
+    trained = Path(view["artifacts_dir"], "trained.json")
+    assert json.loads(trained.read_text()) == {"steps": [1, 2, 3, 4], "lives": 1}
+
+
+def test_a_workstation_that_is_gone_for_a_while_is_waited_for(
+    owner: Person, tower: Workstation
+) -> None:
+    job = own_code(owner, training(steps=4, waits_at=2))
+    owner.submits(job, "--on", "ssh_host")
+    waits_for_step(owner, 2)
+
+    tower.sshd.stop()
+    owner.waits(lambda view: "does not answer" in view["waiting"])
+    says_go(tower)
+    tower.sshd.start()
+    ended = owner.types("attach", "mine")
+
+    assert ended.code == 0, ended.err + owner.driver_log()
+    assert len(owner.view()["machines"]) == 1
+
+
+def test_a_gpu_in_use_is_no_offer(owner: Person, tower: Workstation) -> None:
+    job = own_code(owner, more="")
+    text = (owner.desk / job).read_text().replace("allow_cpu: true", "memory_gib: 20")
+    (owner.desk / job).write_text(text)
+    assert owner.types("plan", job, "--on", "ssh_host", "--json").json()["offers"]
+    tower.has_gpus(9_000)
+
+    ended = owner.types("submit", job, "--on", "ssh_host", "--yes", "--json")
+
+    assert ended.code == 3
+    assert not (tower.home / "gpulease").exists()
+
+
+def test_a_gpu_that_one_job_holds_is_no_offer_for_another(
+    owner: Person, tower: Workstation
+) -> None:
+    first = own_code(owner, training(steps=4, waits_at=2), name="first")
+    owner.submits(first, "--on", "ssh_host")
+    waits_for_step(owner, 2)
+    second = own_code(owner, training(steps=4, waits_at=2), name="second")
+    text = (owner.desk / second).read_text().replace("allow_cpu: true", "memory_gib: 20")
+    (owner.desk / second).write_text(text)
+
+    assert owner.types("submit", second, "--on", "ssh_host", "--yes").code == 3
+
+    says_go(tower)
+    assert owner.types("attach", "first").code == 0
+    plan = owner.types("plan", second, "--on", "ssh_host", "--json").json()
+    assert [offer["id"] for offer in plan["offers"]] == ["tower L4 x1"]
+
+
+def test_a_workstation_that_is_off_hides_no_other(owner: Person, tower: Workstation) -> None:
+    off = f'[hosts.attic]\nhost = "127.0.0.1"\nport = 1\nhost_key = "{tower.sshd.host_key}"\n'
+    owner.config.write_text(tower.config() + off)
+
+    ended = owner.types("offers", "--json")
+
+    answer = ended.json()
+    assert {offer["provider"] for offer in answer["offers"]} == {"ssh_host:tower"}
+    assert "ssh_host:attic: attic does not answer" in json.dumps(answer)
+
+    job = own_code(owner)
+    alone = owner.types("submit", job, "--on", "ssh_host:attic", "--yes", "--json")
+    assert alone.code == 6
+    assert "attic does not answer" in alone.json()["error"]["problem"]
+    unknown = owner.types("submit", job, "--on", "ssh_host:cellar", "--yes", "--json")
+    assert unknown.code == 2
+    assert "tower" in unknown.json()["error"]["hint"]
