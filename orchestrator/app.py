@@ -11,20 +11,25 @@ from decimal import Decimal
 from pathlib import Path
 
 from orchestrator.artifacts.log import LogFile
-from orchestrator.budget.ledger import Limits, accrued_usd, committed_usd
+from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.month import month_of, parse_month
-from orchestrator.clock import to_iso
 from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun, UsageError
 from orchestrator.lifecycle.calling import call_driver
 from orchestrator.lifecycle.cargo import keep_code, run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.driver import Driver
+from orchestrator.lifecycle.finding import find_run, free_name, open_run
 from orchestrator.lifecycle.plan import Plan, make_plan
-from orchestrator.lifecycle.reaper import Found
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.statement import month_lines, month_statement
 from orchestrator.lifecycle.submitting import new_run_id, record
-from orchestrator.lifecycle.views import dollars, to_offer_view, to_plan_view, to_run_view
+from orchestrator.lifecycle.views import (
+    to_machine_view,
+    to_offer_view,
+    to_plan_view,
+    to_run_view,
+)
+from orchestrator.notify.webhook import SECRET_NAME
 from orchestrator.providers.base import Account
 from orchestrator.providers.registry import provider_names
 from orchestrator.runs.run import Run
@@ -128,8 +133,9 @@ class App:
         """
         self._home.check_writable()
         if options.again:
-            job = self._other_name(job)
-        elif open_id := self._open_run(job.name):
+            name = free_name(self._parts.journal, job.name)
+            job = job.model_copy(update={"name": name})
+        elif open_id := open_run(self._parts.journal, job.name):
             self.ensure_driver(open_id)
             return open_id, False
         made = self._plans.get(plan["name"])
@@ -155,15 +161,11 @@ class App:
                 home_id=self._home.id,
                 capabilities=self._parts.accounts.provider(provider).capabilities,
                 cap_usd=cap_usd,
-                limits=Limits(
-                    self._parts.settings.limits.month_usd,
-                    self._parts.settings.limits.machines,
-                    self._parts.settings.limits.burn_usd_per_hour,
-                ),
+                limits=self._parts.settings.limits,
                 now_s=self._clock.now_s(),
             )
         except StaleRun:
-            if open_id := self._open_run(job.name):
+            if open_id := open_run(self._parts.journal, job.name):
                 return open_id, False
             raise
         self.ensure_driver(run_id)
@@ -199,23 +201,7 @@ class App:
 
     def find(self, reference: str, *, for_change: bool = False) -> str:
         """Run id of a prefix, a name, or `last`. Raises UsageError."""
-        if reference == "last":
-            runs = self._parts.journal.runs(limit=1)
-            if not runs:
-                raise UsageError("there is no run yet", hint="gpulease submit JOB")
-            if for_change and len(self._parts.journal.open_ids()) > 1:
-                raise UsageError("more than one run is open: name the one you mean")
-            return runs[0].id
-        found = self._parts.journal.find_ids(reference)
-        runs_named = [self._run(one) for one in found]
-        if open_named := [run.id for run in runs_named if run.is_open and run.name == reference]:
-            return open_named[0]
-        if not found or (len(found) > 1 and any(run.name != reference for run in runs_named)):
-            problem = (
-                f"{len(found)} runs fit {reference!r}" if found else f"no run is {reference!r}"
-            )
-            raise UsageError(problem, hint="gpulease ps --all lists them")
-        return found[0]
+        return find_run(self._parts.journal, reference, for_change=for_change)
 
     def runs(self, *, all_runs: bool) -> list[RunView]:
         """Open runs, or all, the newest first."""
@@ -283,7 +269,8 @@ class App:
     def machines(self) -> tuple[list[MachineView], list[str]]:
         """Every machine on every account, and one sentence per account that failed."""
         found, failures = self._parts.reaper.look(self._parts.usable())
-        return [self._machine(one) for one in found], failures
+        now_s = self._clock.now_s()
+        return [to_machine_view(one, now_s) for one in found], failures
 
     def reap(
         self, *, delete: bool, past_deadline: bool, report: Callable[[str], None]
@@ -300,7 +287,7 @@ class App:
             for one in chosen:
                 if not self._parts.reaper.end(one, report):
                     failures.append(f"{one.machine.id} on {one.provider} is not proven gone")
-        return [self._machine(one) for one in chosen], failures
+        return [to_machine_view(one, now_s) for one in chosen], failures
 
     def verify_key(self, name: str, key: str) -> tuple[str, str]:
         """Identity and balance text that a provider (or `huggingface`) gives for a key.
@@ -320,9 +307,13 @@ class App:
 
     def doctor(self) -> list[tuple[str, bool | None, str, str]]:
         """(what, ok or None for unknown, finding, fix) for every prerequisite."""
-        from orchestrator.lifecycle.checkup import check_computer
+        from orchestrator.lifecycle.checkup import check_computer, check_webhook
 
-        return check_computer(self._home, self._parts.accounts, self._parts.usable(), self._clock)
+        parts = self._parts
+        findings = check_computer(self._home, parts.accounts, parts.usable(), self._clock)
+        if url := parts.settings.webhook:
+            findings.append(check_webhook(url, parts.keys.get(SECRET_NAME)))
+        return findings
 
     def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
         """Spent this month, committed now, limit."""
@@ -361,7 +352,7 @@ class App:
             self._clock,
             self._home.folder,
             self._parts.keys.take,
-            self._parts.reaper.watch_abandoned,
+            self._parts.chores(),
         )
         driver.serve()
 
@@ -390,33 +381,3 @@ class App:
             log_path=str(folder / "log.txt"),
             artifacts_dir=str(folder / "artifacts"),
         )
-
-    def _open_run(self, name: str) -> str | None:
-        found = [self._run(one) for one in self._parts.journal.find_ids(name)]
-        return next((run.id for run in found if run.is_open and run.name == name), None)
-
-    def _other_name(self, job: Job) -> Job:
-        """The job under a name that no open run has."""
-        n, name = 1, job.name
-        while self._open_run(name):
-            n += 1
-            name = f"{job.name}-{n}"
-        return job.model_copy(update={"name": name})
-
-    def _machine(self, found: Found) -> MachineView:
-        machine, now_s = found.machine, self._clock.now_s()
-        return {
-            "provider": found.provider,
-            "id": machine.id,
-            "label": machine.label,
-            "whose": str(found.whose),
-            "run": found.lease.run_id
-            if found.lease
-            else (found.label.run if found.label else None),
-            "status": str(machine.status),
-            "gpu": machine.gpu,
-            "usd_per_hour": dollars(machine.usd_per_hour),
-            "age_hours": round(max(0.0, now_s - machine.created_at_s) / 3600, 3),
-            "deadline": to_iso(found.label.deadline_s) if found.label else None,
-            "note": "past its deadline" if found.is_past_deadline(now_s) else "",
-        }

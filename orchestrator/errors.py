@@ -15,6 +15,7 @@ GpuleaseError
 ├── ArtifactsError       results are not home (8)
 │   ├── HostileArtifact  a path, link or size that a machine has no business to send
 │   └── HomeDiskFull     no space left at home
+├── NotifyError          who was to be told did not take it; told again later
 ├── StaleRun             somebody else moved the run: read it again
 └── ProviderError        (6), each with a `recovery`
     ├── NoCapacity, OfferRefused, InvalidRequest, QuotaExceeded, InsufficientFunds,

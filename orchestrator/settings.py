@@ -6,23 +6,20 @@ holds the money limits, which no flag can raise, and keys when nobody else can r
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import stat
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 from typing import Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from orchestrator.errors import HomeError, MissingCredentials, UsageError
-from orchestrator.remote.hosts import Host, to_hosts
-from orchestrator.spec.nearest import did_you_mean
+from orchestrator.budget.ledger import Limits
+from orchestrator.config import read_config, read_credential, write_credential
+from orchestrator.errors import HomeError, UsageError
+from orchestrator.remote.hosts import Host
 
 PROVIDER_KEYS = {
     "runpod": "RUNPOD_API_KEY",
@@ -33,7 +30,6 @@ PROVIDER_KEYS = {
 HUB = "https://huggingface.co"
 _KEYRING_LIMIT_S = 5.0
 _URL = re.compile(r"GPULEASE_\w+_URL")
-_TABLES = ("limits", "credentials", "hosts")
 _NOT_A_SERVER = "GPULEASE_DATABASE_URL"
 
 T = TypeVar("T")
@@ -118,15 +114,6 @@ class KeyringVault:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What this computer may spend; set in the config file only."""
-
-    month_usd: Decimal = Decimal(100)
-    machines: int = 4
-    burn_usd_per_hour: Decimal = Decimal(10)
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that a person can set outside a job."""
 
@@ -135,6 +122,7 @@ class Settings:
     database_url: str = field(repr=False)
     limits: Limits
     hosts: Mapping[str, Host]  # one's own workstations, by name
+    webhook: str = field(repr=False)  # address that is told what happens to runs; "" = nobody
     clock_file: Path | None  # a simulated cloud's offset; only beside loopback providers
     hf_endpoint: str
     environment: Mapping[str, str] = field(repr=False)
@@ -171,7 +159,7 @@ class Settings:
             return Credential(Secret(value), "environment")
         if value := (self.vault.get(name) or "").strip():
             return Credential(Secret(value), "keyring")
-        if value := _config_credential(self.config_file, name).strip():
+        if value := read_credential(self.config_file, name).strip():
             return Credential(Secret(value), "config file")
         return None
 
@@ -184,7 +172,7 @@ class Settings:
             raise UsageError(f"the value given for {name} is empty or not text")
         if self.vault.set(name, value.strip()):
             return "the keyring"
-        _write_credential(self.config_file, name, value.strip())
+        write_credential(self.config_file, name, value.strip())
         return f"{self.config_file} (mode 0600)"
 
 
@@ -200,14 +188,15 @@ def load_settings(
     GPULEASE_CLOCK is set beside a cloud that is not simulated.
     """
     config_file = _config_path(env)
-    limits, hosts = _read_config(config_file)
+    config = read_config(config_file)
     home = _home_path(home, env)
     return Settings(
         home=home,
         config_file=config_file,
         database_url=env.get("GPULEASE_DATABASE_URL") or f"sqlite:///{home / 'gpulease.sqlite'}",
-        limits=limits,
-        hosts=hosts,
+        limits=config.limits,
+        hosts=config.hosts,
+        webhook=config.webhook,
         clock_file=_clock_file(env),
         hf_endpoint=env.get("HF_ENDPOINT", "").rstrip("/") or HUB,
         environment=dict(env),
@@ -251,148 +240,3 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-
-
-def _parse(path: Path, text: str) -> dict[str, object]:
-    try:
-        return tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"{path} is not valid TOML: {error}", hint="https://toml.io shows the format"
-        ) from error
-
-
-def _read_config(path: Path) -> tuple[Limits, dict[str, Host]]:
-    text = _read_text(path)
-    config = _parse(path, text)
-    problems: list[str] = []
-
-    def complain(table: str, key: str, problem: str) -> None:
-        problems.append(f"{path}:{_line_of(text, table, key)}: {problem}")
-
-    known: dict[str, Callable[[object], object]] = {
-        "month_usd": _to_dollars,
-        "machines": _to_count,
-        "burn_usd_per_hour": _to_dollars,
-    }
-    found: dict[str, object] = {}
-    hosts: dict[str, Host] = {}
-    for table, content in config.items():
-        if table not in _TABLES:
-            near = _nearest(table, _TABLES)
-            complain("", table, f"unknown table or key {table!r}{near}")
-        elif not isinstance(content, dict):
-            complain("", table, f"{table!r} must be a table: [{table}]")
-        elif table == "credentials":
-            for key, value in content.items():
-                if not isinstance(value, str):
-                    complain(table, key, f"{key!r} must be text in quotes")
-        elif table == "hosts":
-            hosts, wrong = to_hosts(content)
-            for place, key, problem in wrong:
-                complain(place, key, problem)
-        else:
-            for key, value in content.items():
-                if key not in known:
-                    complain(table, key, f"unknown key {key!r}{_nearest(key, known)}")
-                    continue
-                try:
-                    found[key] = known[key](value)
-                except ValueError as error:
-                    complain(table, key, f"{key!r} {error}")
-    if problems:
-        raise UsageError("\n".join(problems), hint="correct the config file; nothing was done")
-    return Limits(**found), hosts  # type: ignore[arg-type]  # each value went through its converter
-
-
-def _to_dollars(value: object) -> Decimal:
-    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        dollars = Decimal(value)
-        if dollars.is_finite() and dollars >= 0:
-            return dollars
-    raise ValueError("must be dollars, a number of 0 or more without quotes")
-
-
-def _to_count(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise ValueError("must be a whole number of 0 or more")
-
-
-def _nearest(word: str, words: Iterable[str]) -> str:
-    return did_you_mean(word, words) or f"; known: {', '.join(words)}"
-
-
-def _line_of(text: str, table: str, key: str) -> int:
-    """Line of `key` in `[table]` ("" = top level, where a key may be a table's header).
-
-    Without a key it is the table's own line.
-    """
-    inside = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            inside = header[1].strip("\"'")
-            if (not table and inside.split(".")[0] == key) or (not key and inside == table):
-                return number
-        elif inside == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-            return number
-    return 1
-
-
-def _config_credential(path: Path, name: str) -> str:
-    table = _parse(path, _read_text(path)).get("credentials")
-    value = table.get(name) if isinstance(table, dict) else None
-    if not isinstance(value, str):
-        return ""
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise MissingCredentials(
-            f"{path} holds {name}, and others on this computer may read it",
-            hint=f"chmod 600 {path}",
-        )
-    return value
-
-
-def _write_credential(path: Path, name: str, value: str) -> None:
-    """Put one line into `[credentials]`, keep every other line, and close the file to others."""
-    text = _read_text(path)
-    _parse(path, text)
-    entry = f"{name} = {json.dumps(value, ensure_ascii=False)}"
-    lines = text.splitlines()
-    if not re.search(r"^\s*\[\s*credentials\s*\]", text, re.MULTILINE):
-        lines += [*([""] if lines else []), "[credentials]", entry]
-    elif (at := _line_of(text, "credentials", name)) > 1:
-        lines[at - 1] = entry
-    else:
-        lines.insert(_line_of(text, "", "credentials"), entry)
-    new_text = "\n".join(lines) + "\n"
-    if not _keeps(new_text, name, value):
-        raise HomeError(
-            f"{path} has a layout that cannot be edited safely", hint=f"add {name} to it by hand"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.unlink(missing_ok=True)
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
-            file.write(new_text)
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise HomeError(f"{path} cannot be written: {error}") from error
-
-
-def _keeps(text: str, name: str, value: str) -> bool:
-    try:
-        credentials = tomllib.loads(text).get("credentials")
-    except tomllib.TOMLDecodeError:
-        return False
-    return isinstance(credentials, dict) and credentials.get(name) == value

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from orchestrator.budget.caps import RETURN_S
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetRefused, MissingCredentials, UsageError
 from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.announcing import Announcer
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.lifecycle.reaper import Reaper
-from orchestrator.lifecycle.world import Opened, World
+from orchestrator.lifecycle.world import Again, Opened, World
+from orchestrator.notify.webhook import SECRET_NAME, make_webhook
 from orchestrator.providers.base import Account, OwnLogin, Provider, ProviderSettings, SshAddress
 from orchestrator.providers.registry import (
     OWN_HOSTS,
@@ -76,7 +78,19 @@ class Parts:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.journal, self.world)
+        return Engine(self.journal, self.world, tells=bool(self.settings.webhook))
+
+    def chores(self) -> list[Callable[[], Again]]:
+        """What the driver does beside its runs."""
+        chores = [self.reaper.watch_abandoned]
+        if self.settings.webhook:
+            chores.append(Announcer(self.journal, self.clock, self.post).tell)
+        return chores
+
+    def post(self, message_id: str, body: bytes, now_s: float) -> None:
+        """Tell the webhook of the config file. Raises: NotifyError; UsageError for a bad secret."""
+        secret = self.keys.get(SECRET_NAME)
+        make_webhook(self.settings.webhook, secret).post(message_id, body, now_s)
 
     @cached_property
     def reaper(self) -> Reaper:
@@ -101,7 +115,7 @@ class Parts:
         """Every credential that a driver may need: of providers, the hub, and the open runs."""
         open_runs = self.journal.runs(only_open=True)
         asked = {name for run in open_runs for name in run.launch.secrets}
-        return {*PROVIDER_KEYS.values(), HUB_TOKEN, *asked}
+        return {*PROVIDER_KEYS.values(), HUB_TOKEN, SECRET_NAME, *asked}
 
     def environment_keys(self) -> dict[str, str]:
         """Credentials that only this process's environment has: what a driver must be handed."""

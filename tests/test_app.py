@@ -47,46 +47,14 @@ def ended(run_id: str, name: str = "", *, age_s: float = 0.0) -> Run:
     return replace(made, name=name or made.name)
 
 
-def test_a_run_is_found_by_prefix_name_and_last(app: App, journal: Journal) -> None:
-    add(journal, ended("aaaa0001", "tickets", age_s=10))
-    add(journal, ended("bbbb0001", "reviews"))
+def test_an_unknown_run_is_refused(app: App, journal: Journal) -> None:
+    add(journal, ended("aaaa0001", "tickets"))
 
-    found = [app.find(one) for one in ("aaaa", "tickets", "reviews", "last")]
-
-    assert found == ["aaaa0001", "aaaa0001", "bbbb0001", "bbbb0001"]
-
-
-def test_a_name_means_its_open_run_else_its_newest(app: App, journal: Journal) -> None:
-    add(journal, ended("aaaa0001", "tickets", age_s=20))
-    add(journal, ended("aaaa0002", "tickets", age_s=10))
-    assert app.find("tickets") == "aaaa0002"
-
-    add(journal, replace(run("aaaa0000", created_s=NOW_S - 30), name="tickets"))
-
-    assert app.find("tickets") == "aaaa0000"
-
-
-def test_what_names_no_run_or_several_is_refused(app: App, journal: Journal) -> None:
-    with pytest.raises(UsageError, match="there is no run yet"):
-        app.find("last")
-    add(journal, ended("aaaa0001"))
-    add(journal, ended("aaaa0002"))
-
-    with pytest.raises(UsageError, match="2 runs fit 'aaaa'"):
-        app.find("aaaa")
+    assert app.find("tickets") == "aaaa0001"
     with pytest.raises(UsageError, match="no run is 'other'"):
         app.find("other")
     with pytest.raises(UsageError, match="there is no run other"):
         app.view("other")
-
-
-def test_last_is_not_changed_while_several_runs_are_open(app: App, journal: Journal) -> None:
-    add(journal, run("aaaa0001"))
-    add(journal, run("aaaa0002", created_s=NOW_S + 1))
-
-    assert app.find("last") == "aaaa0002"
-    with pytest.raises(UsageError, match="more than one run is open"):
-        app.find("last", for_change=True)
 
 
 def test_an_ended_run_is_followed_once_with_its_whole_log(

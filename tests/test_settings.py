@@ -8,11 +8,10 @@ from threading import Event
 
 import pytest
 
+from orchestrator.budget.ledger import Limits
 from orchestrator.errors import HomeError, MissingCredentials, UsageError
-from orchestrator.remote.hosts import Host
 from orchestrator.settings import (
     KeyringVault,
-    Limits,
     Secret,
     Settings,
     load_settings,
@@ -105,75 +104,10 @@ def test_addresses_and_login_names_come_from_the_environment(load: Load) -> None
     assert "secret" not in repr(settings)
 
 
-def test_limits_come_from_the_config_file_as_exact_dollars(load: Load) -> None:
-    settings = load("[limits]\nmonth_usd = 0.1\nmachines = 2\nburn_usd_per_hour = 3\n")
-
-    assert settings.limits == Limits(Decimal("0.1"), 2, Decimal(3))
-
-
-def test_own_hosts_come_from_the_config_file(load: Load) -> None:
-    settings = load('[hosts.tower]\nhost = "tower.lan"\nport = 2222\n[hosts.attic]\nhost = "a"\n')
-
-    assert settings.hosts == {
-        "tower": Host("tower", "tower.lan", port=2222),
-        "attic": Host("attic", "a"),
-    }
-
-
-def test_a_mistake_in_a_host_is_told_with_its_line(load: Load) -> None:
-    with pytest.raises(UsageError) as caught:
-        load(
-            '[hosts.tower]\nhost = "tower"\nport = "22"\n[hosts.attic]\nuser = "ada"\n'
-            "[hosts]\ncellar = 5\n"
-        )
-
-    lines = [line.partition("config.toml:")[2] for line in caught.value.problem.splitlines()]
-    assert [line.split(":")[0] for line in lines] == ["3", "4", "7"]
-
-
 def test_limits_are_never_read_from_the_environment(load: Load) -> None:
     settings = load(GPULEASE_MONTH_USD="9999", GPULEASE_LIMITS_MONTH_USD="9999")
 
     assert settings.limits == Limits()
-
-
-def test_every_mistake_of_the_config_file_is_told_with_its_line(load: Load) -> None:
-    with pytest.raises(UsageError) as caught:
-        load(
-            "limts = 1\n"
-            "[limits]\n"
-            'month_usd = "5"\n'
-            "machines = true\n"
-            "burn_usd_per_hour = -1\n"
-            "month = 3\n"
-            "[credentials]\n"
-            "RUNPOD_API_KEY = 5\n"
-        )
-
-    lines = [line.partition("config.toml:")[2] for line in caught.value.problem.splitlines()]
-    assert [line.split(":")[0] for line in lines] == ["1", "3", "4", "5", "6", "8"]
-    assert "did you mean `limits`?" in lines[0]
-    assert "number of 0 or more without quotes" in lines[1]
-    assert "did you mean `month_usd`?" in lines[4]
-
-
-@pytest.mark.parametrize("figure", ["nan", "inf", "-0.01"])
-def test_a_limit_that_is_no_sum_is_refused(load: Load, figure: str) -> None:
-    with pytest.raises(UsageError, match="'month_usd' must be dollars"):
-        load(f"[limits]\nmonth_usd = {figure}\n")
-
-
-@pytest.mark.parametrize("text", ["[limits\n", "[[limits]]\n", "limits = 3\n"])
-def test_toml_of_the_wrong_shape_is_refused(load: Load, text: str) -> None:
-    with pytest.raises(UsageError, match=r"config.toml"):
-        load(text)
-
-
-def test_a_config_file_that_cannot_be_read_is_said(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").mkdir()
-
-    with pytest.raises(UsageError, match="cannot be read"):
-        load()
 
 
 def test_a_key_is_looked_for_in_the_environment_then_keyring_then_file(

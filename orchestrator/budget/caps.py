@@ -54,6 +54,11 @@ def terms(
     payable_s = int(left_usd * 3600 / price.usd_per_hour / increment_s) * increment_s
     capped_work_s = payable_s - after_work_s - RETURN_S
     work_s = float(min(max_duration_s, capped_work_s))
+    if capped_work_s >= LEAST_WORK_S > work_s:
+        raise BudgetRefused(
+            f"max_duration leaves {max_duration_s:.0f} s, and a machine needs a minute of work",
+            hint="raise budget.max_duration",
+        )
     if work_s < LEAST_WORK_S:
         reserve_usd = price.for_seconds(after_work_s + RETURN_S)
         raise BudgetRefused(

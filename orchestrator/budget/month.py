@@ -23,10 +23,12 @@ class Month:
 
     @property
     def start_s(self) -> float:
+        """Its first moment, in epoch seconds."""
         return datetime(self.year, self.number, 1, tzinfo=UTC).timestamp()
 
     @property
     def end_s(self) -> float:
+        """The first moment after it, in epoch seconds."""
         years, months = divmod(self.number, 12)
         return datetime(self.year + years, months + 1, 1, tzinfo=UTC).timestamp()
 

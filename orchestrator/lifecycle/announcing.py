@@ -10,6 +10,7 @@ from decimal import Decimal
 from orchestrator.clock import Clock, to_iso
 from orchestrator.errors import NotifyError
 from orchestrator.lifecycle.views import dollars, exit_code
+from orchestrator.lifecycle.world import Again
 from orchestrator.notify.message import Event, Message
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, State
@@ -22,6 +23,7 @@ NOT_RETURNED_S = 600.0
 _SHARES = (Decimal("0.95"), Decimal("0.8"), Decimal("0.5"))
 _AGAIN_S = (2.0, 10.0, 30.0, 120.0, 600.0)
 _GIVE_UP_S = 86_400.0
+_LOOK_S = 1.0
 _STAY_S = 900.0  # how long a driver without runs stays for a message that nobody takes
 
 Post = Callable[[str, bytes, float], None]
@@ -56,19 +58,14 @@ class Announcer:
     clock: Clock
     post: Post
 
-    def tell(self) -> float | None:
-        """Try every message that is due.
-
-        Returns: seconds until the next try, None when nothing waits that is worth staying for.
-        """
+    def tell(self) -> Again:
+        """Try every message that is due; a driver stays for what is young."""
         now_s = self.clock.now_s()
         for message in self.journal.waiting_messages():
             if message.next_s <= now_s:
                 self._try(message, now_s)
-        left = [
-            message for message in self.journal.waiting_messages() if now_s - message.at_s < _STAY_S
-        ]
-        return max(1.0, min(message.next_s for message in left) - now_s) if left else None
+        left = self.journal.waiting_messages()
+        return Again(_LOOK_S, stays=any(now_s - message.at_s < _STAY_S for message in left))
 
     def _try(self, message: Waiting, now_s: float) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agent import protocol
+from orchestrator.artifacts.local import HomeStore
 from orchestrator.errors import MissingCredentials, SpecError
 from orchestrator.providers.base import GuardWay, MachineRequest, Provider
 from orchestrator.remote.bundle import Entry, bundle, bytes_entry, file_entry, folder_entries
@@ -66,6 +67,7 @@ class RunCargo:
         entries = [
             *self._code(run),
             *_data(job),
+            *self._checkpoint(run),
             bytes_entry(protocol.AGENT, agent_zipapp()),
             bytes_entry(SETTINGS_FILE, _json(settings(run, job))),
             bytes_entry(protocol.RUN_FILE, _json(run_file(run, lease, job))),
@@ -100,6 +102,14 @@ class RunCargo:
             f'cat > "$f" && ln -sf "$f" {protocol.SECRETS_FILE}',
             stdin=_json(values),
         )
+
+    def _checkpoint(self, run: Run) -> list[Entry]:
+        """The newest checkpoint at home: there is one where an earlier machine was lost."""
+        newest = next(iter(HomeStore(self.folder(run)).checkpoints()), None)
+        if newest is None:
+            return []
+        name = f"{protocol.CHECKPOINTS_DIR}/{newest.folder.name}"
+        return folder_entries(name, newest.folder)
 
     def _code(self, run: Run) -> list[Entry]:
         if run.launch.program:

@@ -99,6 +99,21 @@ def check_computer(
     return findings
 
 
+def check_webhook(url: str, secret: str | None) -> Finding:
+    """Whether the webhook of the config file can be told something; nothing is sent."""
+    from urllib.parse import urlsplit
+
+    from orchestrator.notify.webhook import SECRET_NAME, make_webhook, new_secret
+
+    host = urlsplit(url).hostname or ""
+    try:
+        webhook = make_webhook(url, secret)
+    except GpuleaseError as error:
+        return ("webhook", False, error.problem, error.hint)
+    fix = f"gpulease login {SECRET_NAME}, with for example {new_secret()}"
+    return ("webhook", True, host, "") if webhook.key else ("webhook", None, "not signed", fix)
+
+
 def _on_local_disk(folder: Path) -> Finding:
     """SQLite's locks are not to be trusted on network file systems."""
     kind = ""

@@ -12,13 +12,15 @@ import socket
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.clock import Clock
 from orchestrator.errors import HomeError
 from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.world import Again
 from orchestrator.store.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -26,13 +28,35 @@ log = logging.getLogger(__name__)
 _THREADS = 8
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
+_FAILED_S = 30.0
 _FIRST_CLIENT_S = 2.0
 _MESSAGE_BYTES = 1 << 20
 _SOCKET_PATH_BYTES = 100  # sun_path holds 108
 
 
+@dataclass(slots=True)
+class _Chore:
+    """One chore, and how it stands."""
+
+    do: Callable[[], Again]
+    due_s: float = 0.0
+    future: Future[Again] | None = None
+    spell: int = -1  # of runs or of quiet, in which it was last begun
+    stays: bool = True
+
+    def end(self, now_s: float) -> None:
+        """Take what the chore gave back."""
+        assert self.future is not None
+        try:
+            again = self.future.result()
+        except Exception:  # a chore never ends the driver
+            log.exception("a chore failed")
+            again = Again(_FAILED_S, stays=False)
+        self.future, self.stays, self.due_s = None, again.stays, now_s + again.seconds
+
+
 class Driver:
-    """Drives every open run of a home until none is left, nor an abandoned label to watch."""
+    """Drives every open run of a home until none is left, nor a chore to stay for."""
 
     def __init__(
         self,
@@ -41,22 +65,20 @@ class Driver:
         clock: Clock,
         folder: Path,
         take_keys: Callable[[dict[str, str]], None],
-        look_after: Callable[[], float | None] = lambda: None,
+        chores: Sequence[Callable[[], Again]] = (),
     ) -> None:
         """Nothing starts yet.
 
         Args:
-            look_after: what is left to watch when no run is open: looks, and gives the seconds
-                until the next look, None when there is nothing to watch.
+            chores: done beside the runs, each when it asked to be, and once more when no run is
+                open any longer.
         """
         self._journal = journal
         self._engine = engine
         self._clock = clock
         self._folder = folder
         self._take_keys = take_keys
-        self._look_after = look_after
-        self._look_s = 0.0
-        self._watching = False
+        self._chores = [_Chore(do) for do in chores]
         self._wake = threading.Event()
         self._met = threading.Event()
         self._due: dict[str, float] = {}
@@ -75,6 +97,7 @@ class Driver:
 
     def _loop(self, pool: ThreadPoolExecutor) -> None:
         idle_since_s: float | None = None
+        spell = 0
         while True:
             self._wake.clear()
             now_s = self._clock.awake_s()
@@ -87,9 +110,9 @@ class Driver:
                     future = pool.submit(self._engine.drive, run_id)
                     self._busy[run_id] = future
                     future.add_done_callback(lambda _: self._wake.set())
-            if open_ids or self._busy:
-                idle_since_s, self._look_s = None, 0.0
-            elif self._watches(now_s):
+            has_runs = bool(open_ids or self._busy)
+            spell += spell % 2 != has_runs  # odd while there are runs, even in quiet
+            if self._do_chores(pool, now_s, spell) or has_runs:
                 idle_since_s = None
             elif idle_since_s is None:
                 idle_since_s = now_s
@@ -101,12 +124,16 @@ class Driver:
             )
             self._clock.wait(self._wake, max(0.01, min(_LOOK_S, soonest_s - now_s)))
 
-    def _watches(self, now_s: float) -> bool:
-        if now_s >= self._look_s:
-            again_s = self._look_after()
-            self._watching = again_s is not None
-            self._look_s = now_s + (again_s or 2 * _LINGER_S)
-        return self._watching
+    def _do_chores(self, pool: ThreadPoolExecutor, now_s: float, spell: int) -> bool:
+        """Begin what is due; whether a driver without runs has to stay for any of it."""
+        for chore in self._chores:
+            if chore.future is not None and chore.future.done():
+                chore.end(now_s)
+            if chore.future is None and (chore.due_s <= now_s or chore.spell != spell):
+                chore.spell = spell
+                chore.future = pool.submit(chore.do)
+                chore.future.add_done_callback(lambda _: self._wake.set())
+        return any(chore.future is not None or chore.stays for chore in self._chores)
 
     def _reap(self) -> None:
         for run_id, future in list(self._busy.items()):

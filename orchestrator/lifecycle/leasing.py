@@ -58,6 +58,7 @@ def new_lease(
         offer=offer,
         deadline_s=float(deadline_s),
         stop_s=now_s + fitted.work_s,
+        capped=fitted.capped,
         bills=capabilities.bills,
         increment_s=capabilities.billing_increment_s,
         usd_per_hour=offer.price.usd_per_hour,
@@ -134,7 +135,7 @@ def next_offer(
             capabilities=capabilities,
             launch=run.launch,
             cap_usd=run.cap_usd,
-            max_duration_s=run.max_duration_s,
+            max_duration_s=work_left_s(run, now_s),
             spent_usd=_committed_to_old(run, now_s),
             now_s=now_s,
         )
@@ -155,6 +156,16 @@ def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
     start_by_s = max(run.start_by_s, (lease.sent_s or 0.0) + deadline_s + START_BY_S)
     run = replace(run.with_lease(replace(lease, why_ended=why)), start_by_s=start_by_s)
     return next_offer(run.note(f"{lease.offer.id}: {why}"), world, why)
+
+
+def work_left_s(run: Run, now_s: float) -> float:
+    """What is left of max_duration, which counts over all machines that worked."""
+    worked = (
+        (lease.gone_s or now_s) - lease.sent_s
+        for lease in run.leases
+        if lease.did_work and lease.sent_s is not None
+    )
+    return run.max_duration_s - sum(worked)
 
 
 def to_failure(error: GpuleaseError) -> Failure:
@@ -185,7 +196,8 @@ def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | No
         hint = "submit again later, or allow more: gpu.name, providers, regions, trust"
         return Outcome.NO_CAPACITY, Failure("no_capacity", problem, hint, 3)
     if created >= MAX_CREATED:
-        problem = f"{created} machines were rented and none did any work"
+        idle = not any(lease.did_work for lease in run.leases)
+        problem = f"{created} machines were rented" + (" and none did any work" if idle else "")
         return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "see the notes", 3)
     if idle_usd > run.cap_usd * Decimal(str(IDLE_SHARE)):
         problem = f"${idle_usd:.2f} went to machines that did no work"

@@ -11,6 +11,7 @@ from threading import Event
 from orchestrator.clock import Clock
 from orchestrator.errors import GpuleaseError, MachineNotFound, StaleRun
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
+from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Machine
 from orchestrator.runs.label import Label, parse_label
 from orchestrator.runs.lease import Lease
@@ -101,11 +102,8 @@ class Reaper:
             if found.whose is Whose.ORPHAN and found.lease is not None:
                 self._return(found, found.lease)
 
-    def watch_abandoned(self) -> float | None:
-        """List the accounts on which a machine may still appear under an abandoned label.
-
-        Returns: seconds until the next look, None when no label is watched any more.
-        """
+    def watch_abandoned(self) -> Again:
+        """List the accounts on which a machine may still appear under an abandoned label."""
         now_s = self.clock.now_s()
         abandoned = self.journal.leases(LeaseState.TOMBSTONE)
         names = {lease.provider for lease in abandoned if lease.watch_until_s > now_s}
@@ -114,7 +112,7 @@ class Reaper:
                 self.return_known(name, self.accounts.snapshot(name))
             except GpuleaseError as error:
                 log.warning("an abandoned label is not watched now: %s", error.problem)
-        return _LOOK_AGAIN_S if names else None
+        return Again(_LOOK_AGAIN_S, stays=bool(names))
 
     def end(self, found: Found, report: Callable[[str], None]) -> bool:
         """Delete one machine until the provider says gone; false when that takes too long."""

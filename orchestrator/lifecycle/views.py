@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from orchestrator.clock import to_iso
 from orchestrator.lifecycle.plan import Plan
+from orchestrator.lifecycle.reaper import Found
 from orchestrator.offers.offer import Offer
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import PHASES, Candidate, Run
@@ -13,6 +14,7 @@ from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.runs.view import (
     ErrorView,
     MachineOfRunView,
+    MachineView,
     OfferView,
     PlanView,
     ProgressView,
@@ -143,6 +145,25 @@ def to_offer_view(offer: Offer, candidate: Candidate | None = None) -> OfferView
         view["deadline_hours"] = round(candidate.deadline_s / 3600, 3)
         view["guard"] = candidate.guard
     return view
+
+
+def to_machine_view(found: Found, now_s: float) -> MachineView:
+    """One machine on an account."""
+    machine, label = found.machine, found.label
+    run_id = label.run if label else None
+    return {
+        "provider": found.provider,
+        "id": machine.id,
+        "label": machine.label,
+        "whose": str(found.whose),
+        "run": found.lease.run_id if found.lease else run_id,
+        "status": str(machine.status),
+        "gpu": machine.gpu,
+        "usd_per_hour": dollars(machine.usd_per_hour),
+        "age_hours": round(max(0.0, now_s - machine.created_at_s) / 3600, 3),
+        "deadline": to_iso(label.deadline_s) if label else None,
+        "note": "past its deadline" if found.is_past_deadline(now_s) else "",
+    }
 
 
 def exit_code(run: Run) -> int | None:

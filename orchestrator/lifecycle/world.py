@@ -47,6 +47,14 @@ Step = Moved | Wait
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """When a chore of the driver is to be done again; `stays`: for it alone the driver lives on."""
+
+    seconds: float
+    stays: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A login that worked."""
 

@@ -24,6 +24,7 @@ class Lease:
     offer: Offer
     deadline_s: float  # the label's: by then the machine has ended itself
     stop_s: float  # by then the program is asked to stop, so that results can come home
+    capped: bool = False  # the cap, and not max_duration, set stop_s
     bills: bool = True
     increment_s: int = 1
     state: LeaseState = LeaseState.INTENDED

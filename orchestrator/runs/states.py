@@ -89,11 +89,13 @@ MOVES: dict[State, dict[State, str]] = {
     _S.SETTING_UP: {
         _S.RUNNING: "the program started",
         _S.COLLECTING: "set-up ended the job, or the run is to stop",
-        _S.RETURNING: "the machine was lost, or nothing is to be kept",
+        _S.PLANNED: "the machine was lost: another does the work",
+        _S.RETURNING: "the machine was lost for good, or nothing is to be kept",
     },
     _S.RUNNING: {
         _S.COLLECTING: "the program ended, or the run is to stop",
-        _S.RETURNING: "the machine was lost, or nothing is to be kept",
+        _S.PLANNED: "the machine was lost: another goes on from the last checkpoint at home",
+        _S.RETURNING: "the machine was lost for good, or nothing is to be kept",
     },
     _S.COLLECTING: {
         _S.RETURNING: "everything is home, or cannot be had any more",

@@ -167,14 +167,8 @@ def footprint(
         saved_bytes = 4 * trained + (saved_bytes if training.merged else 0)
     checkpoint_bytes = 12 * trained + _SMALL_RESULT_BYTES  # weights and both moments
     result_bytes = saved_bytes + tokenizer_bytes + _SMALL_RESULT_BYTES
-    disk_bytes = (
-        _ENVIRONMENT_BYTES
-        + download_bytes
-        + 2 * data_bytes
-        + _CHECKPOINTS_ON_DISK * checkpoint_bytes
-        + result_bytes
-        + _SPARE_DISK_BYTES
-    )
+    own_bytes = _ENVIRONMENT_BYTES + _SPARE_DISK_BYTES + download_bytes + 2 * data_bytes
+    disk_bytes = own_bytes + _CHECKPOINTS_ON_DISK * checkpoint_bytes + result_bytes
     return Footprint(
         parts=(*parts, ("margin: 10 %, at least 1 GiB", margin)),
         gpu_memory_gib=math.ceil((needed + margin) / GIB * 10) / 10,

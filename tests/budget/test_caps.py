@@ -115,3 +115,8 @@ def test_the_machine_goes_back_while_the_return_itself_still_fits() -> None:
 
     assert must_return(last_usd, PRICE, cap_usd=cap_usd)
     assert not must_return(last_usd - MICRO_USD, PRICE, cap_usd=cap_usd)
+
+
+def test_less_than_a_minute_of_max_duration_is_refused_in_its_own_name() -> None:
+    with pytest.raises(BudgetRefused, match="max_duration leaves 59 s"):
+        terms(PRICE, cap_usd=Decimal(5), max_duration_s=59, hold_s=60, collect_s=60)

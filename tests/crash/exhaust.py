@@ -13,6 +13,7 @@ from orchestrator.spec.load import load_job
 from orchestrator.store.journal import Journal
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.invariants import check
+from tests.crash.life import deaths
 from tests.crash.stage import RUN_ID, Process, Stage, Violation
 from tests.crash.stories import Story
 
@@ -62,6 +63,12 @@ class Theatre:
             except Exception as error:
                 raise Violation(self._tell(error, stage, lives, kills)) from error
         return [process.life.passed for process in lives]
+
+    def deaths(self) -> list[int]:
+        """The points of one life that nothing disturbs, at which the story may kill."""
+        [passed] = self.perform()
+        first = passed.index(self.story.since) if self.story.since else 0
+        return [point for point in deaths(passed) if point >= first]
 
     @contextmanager
     def _stage(self) -> Iterator[Stage]:

@@ -18,7 +18,8 @@ from tests.crash.process_points import AFTER, BEFORE, POINT, TALLY, Point, Tally
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.engine.interfaces import DBAPICursor, ExecutionContext
+    from sqlalchemy.engine.default import DefaultExecutionContext
+    from sqlalchemy.engine.interfaces import DBAPICursor
 
 _WORDS = ("driver", "submit", "attach", "cancel")
 _NOT_DATA = ("driver.lock", "driver.log", "gpulease.sqlite")
@@ -95,7 +96,7 @@ class _Watch:
         cursor: DBAPICursor,
         statement: str,
         parameters: object,
-        context: ExecutionContext | None,
+        context: DefaultExecutionContext | None,
         many: bool,
     ) -> None:
         if statement.startswith("BEGIN"):
@@ -113,7 +114,7 @@ class _Watch:
         cursor: DBAPICursor,
         statement: str,
         parameters: object,
-        context: ExecutionContext | None,
+        context: DefaultExecutionContext | None,
         many: bool,
     ) -> None:
         if statement == "COMMIT":

@@ -28,6 +28,7 @@ class Story:
     max_cost: str = "0.50"
     hold: str = "15m"
     pace_s: float = 0.5
+    since: str = ""  # deaths before this point are another story
 
 
 def _fault(name: str, operation: str = "", *, seconds: float | None = None) -> Act:
@@ -147,15 +148,23 @@ STORIES = {
         ),
         Story(
             "host lost while running",
-            _ends((_O.FAILED, 8)),
+            _WELL,
             meddle=_lose_when(State.RUNNING),
-            program=_LONG,
+            program=Program(seconds=30.0),
         ),
         Story("host lost while shipping", _WELL, meddle=_lose_when(State.SHIPPING)),
         Story("crowded account", _WELL, _crowd, _one_more_neighbour),
         Story("list lag", _WELL, _fault("list_lag_s", seconds=8.0)),
         Story("delete lies", _WELL, _fault("delete_lies")),
         Story("boot stuck", _WELL, _fault("boot_stuck"), pace_s=40.0),
+        Story(
+            "asleep in mid-job",
+            _WELL,
+            revive=lambda stage: stage.sleep(SLEEP_S / 12),
+            program=Program(seconds=3000.0, checkpoint_every_s=600.0),
+            pace_s=30.0,
+            since="after run python3 start",
+        ),
         Story(
             "asleep for 8 h",
             _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8)),

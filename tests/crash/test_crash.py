@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.crash.exhaust import Theatre
-from tests.crash.life import deaths
 from tests.crash.stories import STORIES, Story
 
 _QUICK = {"plain": 40, "reply lost": 15}  # points of the quick run; of any other story:
@@ -23,10 +22,11 @@ _TWICE = 12
 stories = pytest.mark.parametrize("story", STORIES.values(), ids=lambda story: story.name)
 
 
+@pytest.mark.timeout(600)
 @stories
 def test_a_driver_that_dies_here_or_there_breaks_no_promise(story: Story, tmp_path: Path) -> None:
     theatre = Theatre(story, tmp_path)
-    points = deaths(theatre.perform()[0])
+    points = theatre.deaths()
 
     some = random.Random(story.name).sample(points, _QUICK.get(story.name, _QUICK_OTHERS))
     for point in some:
@@ -38,11 +38,10 @@ def test_a_driver_that_dies_here_or_there_breaks_no_promise(story: Story, tmp_pa
 @stories
 def test_a_driver_that_dies_anywhere_breaks_no_promise(story: Story, tmp_path: Path) -> None:
     theatre = Theatre(story, tmp_path)
-    points = deaths(theatre.perform()[0])
+    points = theatre.deaths()
 
     for point in points:
         theatre.perform(point)
-    assert len(points) > 30
 
 
 @pytest.mark.crash
@@ -50,7 +49,7 @@ def test_a_driver_that_dies_anywhere_breaks_no_promise(story: Story, tmp_path: P
 @stories
 def test_a_driver_that_dies_twice_breaks_no_promise(story: Story, tmp_path: Path) -> None:
     theatre = Theatre(story, tmp_path)
-    points = deaths(theatre.perform()[0])
+    points = theatre.deaths()
     chance = random.Random(f"{story.name}, twice")
 
     for _ in range(_TWICE):

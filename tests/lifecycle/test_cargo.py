@@ -46,6 +46,26 @@ def ship(made: RunCargo, run: Run, machine: Path, lease: Lease = LEASE) -> None:
     made.ship(run, lease, FolderShell(machine), lambda: None)
 
 
+def test_the_newest_checkpoint_at_home_travels_to_the_next_machine(tmp_path: Path) -> None:
+    made = cargo(tmp_path / "home")
+    run = run_of(own_code(tmp_path))
+    for step in (9, 10):
+        folder = made.folder(run) / f"checkpoints/step-{step}"
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(f"weights of {step}")
+        (folder / "complete.json").write_text("{}")
+    (made.folder(run) / "checkpoints/.arriving-11").mkdir()
+    machine = tmp_path / "machine"
+    machine.mkdir()
+
+    ship(made, run, machine)
+
+    there = machine / protocol.CHECKPOINTS_DIR
+    assert [path.name for path in there.iterdir()] == ["step-10"]
+    assert (there / "step-10/weights").read_text() == "weights of 10"
+    assert (there / "step-10/complete.json").exists()
+
+
 def test_the_run_file_tells_the_agent_when_to_stop_and_when_to_end(tmp_path: Path) -> None:
     job = tickets(tmp_path, "env: {MODE: fast}\nsetup: echo hello\n")
     made = run_of(job, model_id="org/model", model_revision="abc", model_endpoint="http://hub")

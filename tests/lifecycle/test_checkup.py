@@ -5,9 +5,10 @@ from pathlib import Path
 from orchestrator.clock import FakeClock
 from orchestrator.errors import BadCredentials, MissingCredentials, SpecError
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.checkup import Finding, check_computer, check_job
+from orchestrator.lifecycle.checkup import Finding, check_computer, check_job, check_webhook
 from orchestrator.lifecycle.driver import driver_lock
 from orchestrator.lifecycle.plan import Material
+from orchestrator.notify.webhook import new_secret
 from orchestrator.spec.job import Job
 from orchestrator.store.home import open_home
 from tests.lifecycle.clouds import SmallCloud, machine
@@ -102,3 +103,17 @@ def test_a_copied_home_is_a_finding(tmp_path: Path) -> None:
     open_home(tmp_path / "home", computer="another computer")
 
     assert of(computer(tmp_path / "home", {}), "home")[0][0] is False
+
+
+def test_a_webhook_is_checked_without_a_word_to_it() -> None:
+    url = "https://hooks.example.org/x?token=s3cr3t"
+
+    signed = check_webhook(url, new_secret())
+    unsigned = check_webhook(url, None)
+    weak = check_webhook(url, "hunter2")
+
+    assert signed == ("webhook", True, "hooks.example.org", "")
+    assert unsigned[:3] == ("webhook", None, "not signed") and "whsec_" in unsigned[3]
+    assert weak[1] is False and "at least 24 bytes" in weak[2]
+    for _, _, finding, fix in (signed, unsigned, weak):
+        assert "s3cr3t" not in finding + fix

@@ -20,6 +20,7 @@ from orchestrator.lifecycle.driver import (
     tell_driver,
 )
 from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.world import Again
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.store.journal import Journal
 from tests.lifecycle.clouds import SmallCloud, machine, world_of
@@ -143,12 +144,43 @@ def test_a_short_folder_that_others_can_read_is_not_used(
 
 
 def test_a_driver_stays_while_an_abandoned_label_is_watched(journal: Journal, folder: Path) -> None:
-    looks = [60.0, 60.0, None]
+    looks = [Again(60.0, stays=True), Again(60.0, stays=True), Again(60.0, stays=False)]
     clock = FakeClock(NOW_S)
     engine = Engine(journal, world_of(SmallCloud(), clock))
-    driver = Driver(journal, engine, clock, folder, lambda _: None, lambda: looks.pop(0))
+    driver = Driver(journal, engine, clock, folder, lambda _: None, [lambda: looks.pop(0)])
 
     assert driver.serve()
 
     assert looks == []
     assert clock.now_s() >= NOW_S + 120
+
+
+def test_a_chore_that_fails_neither_ends_a_driver_nor_keeps_it(
+    journal: Journal, folder: Path
+) -> None:
+    clock = FakeClock(NOW_S)
+    engine = Engine(journal, world_of(SmallCloud(), clock))
+
+    def fail() -> Again:
+        raise ValueError("our fault")
+
+    assert Driver(journal, engine, clock, folder, lambda _: None, [fail]).serve()
+
+
+def test_chores_are_done_once_more_when_the_last_run_is_over(
+    journal: Journal, folder: Path
+) -> None:
+    clock = FakeClock(NOW_S)
+    engine = Engine(journal, world_of(SmallCloud([machine(label="label-0")]), clock))
+    back = lease("label-0", state=LeaseState.RETURNING, account="", machine_id="m1", sent_s=NOW_S)
+    made = run(state=State.RETURNING, outcome=Outcome.CANCELLED, leases=(back,))
+    journal.add(made, [], lambda _: None, 0.0)
+    seen: list[State] = []
+
+    def look() -> Again:
+        seen.append(journal.run(RUN_ID).state)
+        return Again(1e9, stays=False)
+
+    Driver(journal, engine, clock, folder, lambda _: None, [look]).serve()
+
+    assert seen[-1] is State.ENDED

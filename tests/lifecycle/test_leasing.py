@@ -193,7 +193,8 @@ def test_machines_without_work_may_take_a_fifth_of_the_cap() -> None:
         idle = lease(
             state=LeaseState.CLOSED, sent_s=NOW_S - idle_s, gone_s=NOW_S, did_work=did_work
         )
-        return next_offer(renting(leases=(idle,)), quiet_world(), "no login").run
+        tried = renting(leases=(idle,), max_duration_s=36_000.0)
+        return next_offer(tried, quiet_world(), "no login").run
 
     assert after(6000).state is State.PLANNED  # a dollar of five
     assert failed(after(6060)) == (
@@ -221,13 +222,23 @@ def test_money_that_is_gone_rents_no_other_machine() -> None:
     assert (moved.failure.code, moved.failure.exit_code) == ("budget", 5)
 
 
+def test_what_earlier_machines_worked_counts_towards_max_duration() -> None:
+    worked = lease(state=LeaseState.CLOSED, sent_s=NOW_S - 900, gone_s=NOW_S - 300, did_work=True)
+    idle = lease("label-1", state=LeaseState.CLOSED, sent_s=NOW_S - 300, gone_s=NOW_S)
+
+    after = next_offer(renting(leases=(worked, idle)), quiet_world(), "lost").run
+
+    assert after.lease is not None
+    assert after.lease.stop_s == NOW_S + 3000
+    assert not after.lease.capped
+
+
 def test_a_machine_still_on_its_way_back_leaves_less_for_the_next() -> None:
     def deadline_s(state: LeaseState) -> float:
         old = lease(state=state, sent_s=NOW_S - 60, gone_s=None)
-        cap_usd = Decimal("1.05")
-        moved = next_offer(
-            renting(leases=(replace(old, did_work=True),), cap_usd=cap_usd), quiet_world(), "x"
-        ).run
+        rented = (replace(old, did_work=True),)
+        run = renting(leases=rented, cap_usd=Decimal("1.05"), max_duration_s=36_000.0)
+        moved = next_offer(run, quiet_world(), "x").run
         assert moved.lease is not None
         return moved.lease.deadline_s
 

@@ -10,6 +10,7 @@ from orchestrator.clock import FakeClock
 from orchestrator.errors import ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.reaper import PAST_DEADLINE_S, Reaper, Whose, classify
+from orchestrator.lifecycle.world import Again
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.states import LeaseState, State
 from orchestrator.store.journal import Journal
@@ -119,9 +120,9 @@ def test_an_abandoned_label_is_watched_for_an_hour(journal: Journal) -> None:
     add(journal, lost)
     cloud = SmallCloud()
     watching = reaper(cloud, journal)
-    assert watching.watch_abandoned() == 60.0
+    assert watching.watch_abandoned() == Again(60.0, stays=True)
     cloud.fault = ProviderDown("no answer")
-    assert watching.watch_abandoned() == 60.0
+    assert watching.watch_abandoned() == Again(60.0, stays=True)
     cloud.fault = None
 
     cloud.machines["late"] = machine("late", label())
@@ -130,7 +131,7 @@ def test_an_abandoned_label_is_watched_for_an_hour(journal: Journal) -> None:
 
     assert journal.run("runid123").leases[0].state is LeaseState.RETURNING
     watching.clock.wait(Event(), 3600.0)
-    assert watching.watch_abandoned() is None
+    assert not watching.watch_abandoned().stays
 
 
 def test_a_second_machine_under_a_closed_lease_is_deleted(journal: Journal) -> None:

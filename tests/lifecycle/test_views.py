@@ -7,20 +7,23 @@ from pathlib import Path
 import pytest
 
 from orchestrator.lifecycle.plan import make_plan
+from orchestrator.lifecycle.reaper import classify
 from orchestrator.lifecycle.views import (
     exit_code,
     phases,
+    to_machine_view,
     to_offer_view,
     to_plan_view,
     to_run_view,
 )
+from orchestrator.runs.label import Label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import LeaseState, Outcome, State
-from orchestrator.runs.view import OfferView, PlanView, RunView
-from tests.lifecycle.clouds import GUARDED
+from orchestrator.runs.view import MachineView, OfferView, PlanView, RunView
+from tests.lifecycle.clouds import GUARDED, machine
 from tests.lifecycle.jobs import material, own_code
-from tests.runs.samples import NOW_S, lease, offer, run
+from tests.runs.samples import NOW_S, RUN_ID, lease, offer, run
 
 GONE = lease(
     "label-0",
@@ -171,3 +174,16 @@ def test_a_failure_is_shown_with_its_hint() -> None:
         "problem": "it ended with 2",
         "hint": "logs",
     }
+
+
+def test_a_machine_shows_whose_it_is_and_what_it_burns() -> None:
+    text = str(Label("homeid", RUN_ID, 0, int(NOW_S), int(NOW_S) + 3600))
+    found = classify("runpod", machine(label=text), [], "homeid")
+
+    shown = to_machine_view(found, NOW_S + 3600 + 901)
+
+    assert set(shown) == set(MachineView.__annotations__)
+    assert (shown["whose"], shown["run"], shown["usd_per_hour"]) == ("orphan", RUN_ID, "0.60")
+    assert (shown["age_hours"], shown["note"]) == (1.25, "past its deadline")
+    stranger = to_machine_view(classify("runpod", machine(), [], "homeid"), NOW_S)
+    assert (stranger["whose"], stranger["run"], stranger["deadline"]) == ("foreign", None, None)

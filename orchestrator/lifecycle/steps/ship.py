@@ -111,7 +111,9 @@ def _lose(run: Run, world: World, lease: Lease, why: str) -> Moved:
 def _started(run: Run, world: World, lease: Lease) -> Moved:
     lease = replace(lease, did_work=True)
     moved = run.with_lease(lease).move(State.SETTING_UP, world.clock.now_s())
-    return Moved(replace(moved, heard_s=world.clock.now_s()), events=("the agent is started",))
+    # What an earlier machine took with it is made anew.
+    begun = replace(moved, heard_s=world.clock.now_s(), artifacts_missing=())
+    return Moved(begun, events=("the agent is started",))
 
 
 def _probe(run: Run, lease: Lease, shell: Shell) -> str:

@@ -19,6 +19,7 @@ from orchestrator.errors import (
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
+from orchestrator.lifecycle.steps.resume import resume
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import MachineStatus
 from orchestrator.remote.shell import Shell
@@ -101,7 +102,12 @@ def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
         return finish(run, world, Outcome.CANCELLED, None, "cancelled; the machine had ended")
     if now_s >= lease.stop_s:
         return finish(run, world, *_out_of_time(run, lease), "the machine ended at its deadline")
-    failure = Failure("host_lost", "the machine vanished while the job ran", "submit again", 6)
+    problem = "the machine vanished while the job ran"
+    if moved := resume(run, world, lease):
+        if moved.run.failure is None:
+            return moved
+        problem += f", and no other goes on: {moved.run.failure.problem}"
+    failure = Failure("host_lost", problem, "submit again", 6)
     return finish(run, world, Outcome.FAILED, failure, failure.problem)
 
 
@@ -164,7 +170,7 @@ def _why_stop(run: Run, world: World, lease: Lease) -> str:
     if lease.bills and must_stop(upper_usd, price, cap_usd=run.cap_usd, collect_s=collect_s):
         return "cap"
     if _now(world) >= lease.stop_s:
-        return "cap" if _is_capped(run, lease) else "duration"
+        return "cap" if lease.capped else "duration"
     return ""
 
 
@@ -241,7 +247,7 @@ def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
 
 
 def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]:
-    if run.stop_reason == "cap" or (lease is not None and _is_capped(run, lease)):
+    if run.stop_reason == "cap" or (lease is not None and lease.capped):
         return Outcome.CAPPED, _capped(run)
     minutes = run.max_duration_s / 60
     longest = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.3g} h"
@@ -258,8 +264,3 @@ def _capped(run: Run) -> Failure:
         "the last checkpoint is home; raise budget.max_cost" if saved else "raise budget.max_cost"
     )
     return Failure("capped", problem, hint, 5)
-
-
-def _is_capped(run: Run, lease: Lease) -> bool:
-    """Whether the cap, and not max_duration, set the end of the work."""
-    return lease.stop_s - (lease.sent_s or lease.stop_s) < run.max_duration_s - 30.0

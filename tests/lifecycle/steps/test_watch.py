@@ -17,10 +17,12 @@ ALIVE = Reply(0, b'{"agent_alive": true}', b"")
 SILENT = Reply(0, b'{"agent_alive": false}', b"")
 
 
-def running(stage: Stage, state: State = State.RUNNING, **changes: object) -> None:
+def running(
+    stage: Stage, state: State = State.RUNNING, *, capped: bool = False, **changes: object
+) -> None:
     """A machine whose agent lives."""
     stage.box.replies = {"guard-status": ALIVE}
-    stage.begin_held(state, {"did_work": True}, **changes)
+    stage.begin_held(state, {"did_work": True, "capped": capped}, **changes)
 
 
 def stop_asked(stage: Stage) -> str:
@@ -86,8 +88,10 @@ def test_lost_contact_ends_nothing_while_the_machine_lives(stage: Stage) -> None
     assert (stage.run.progress["step"], stage.run.outcome) == (9.0, None)
 
 
-def test_a_machine_that_is_gone_is_host_lost_and_says_what_is_missing(stage: Stage) -> None:
-    running(stage)
+def test_a_machine_that_is_gone_for_good_is_host_lost_and_says_what_is_missing(
+    stage: Stage,
+) -> None:
+    running(stage, next_candidate=9)
     stage.box.fault = Unreachable("no route")
     stage.cloud.end("m1")
     stage.after(CAPABILITIES.list_lag_s - 1)
@@ -98,6 +102,7 @@ def test_a_machine_that_is_gone_is_host_lost_and_says_what_is_missing(stage: Sta
     assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.FAILED)
     assert stage.run.failure is not None
     assert (stage.run.failure.code, stage.run.failure.exit_code) == ("host_lost", 6)
+    assert "and no other goes on: " in stage.run.failure.problem
     assert stage.run.artifacts_missing == ("everything after the last pull: the machine is gone",)
 
 
@@ -217,11 +222,11 @@ def test_the_cap_returns_the_machine_before_it_is_passed(stage: Stage) -> None:
     assert over.upper_usd(stage.clock.now_s()) <= over.cap_usd
 
 
-@pytest.mark.parametrize(("max_duration_s", "reason"), [(3600.0, "duration"), (36_000.0, "cap")])
+@pytest.mark.parametrize(("capped", "reason"), [(False, "duration"), (True, "cap")])
 def test_the_end_of_the_work_is_asked_for_in_its_own_name(
-    stage: Stage, max_duration_s: float, reason: str
+    stage: Stage, capped: bool, reason: str
 ) -> None:
-    running(stage, max_duration_s=max_duration_s)
+    running(stage, capped=capped)
 
     stage.after(3600)
     stage.drive()

@@ -1,0 +1,42 @@
+"""The work of a lost machine goes on elsewhere, from the last checkpoint at home."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+
+from orchestrator.budget.caps import LEAST_WORK_S
+from orchestrator.errors import HomeDiskFull
+from orchestrator.lifecycle.deadlines import START_BY_S
+from orchestrator.lifecycle.leasing import next_offer, work_left_s
+from orchestrator.lifecycle.world import Moved, World
+from orchestrator.runs.lease import Lease
+from orchestrator.runs.run import Run
+
+
+def resume(run: Run, world: World, lease: Lease) -> Moved | None:
+    """The run on its way to another machine, or to its end with the failure that there is none.
+
+    None when nothing else is to be tried.
+
+    A machine that was not heard for as long as it holds results may have ended itself with the
+    job done; and a computer that was away for long rents nothing that nobody asked for any more.
+    """
+    now_s = world.clock.now_s()
+    patience_s = min(run.launch.hold_s, START_BY_S)
+    if run.stop_reason or now_s - run.heard_s >= patience_s:
+        return None
+    if work_left_s(run, now_s) < LEAST_WORK_S:
+        return None
+    newest = next(iter(world.home_store(run).checkpoints()), None)
+    where = f"from its checkpoint at step {newest.step}" if newest else "from the start"
+    lost = f"{lease.machine_id} was lost; the job goes on {where} on another machine"
+    start_by_s = max(run.start_by_s, run.heard_s + START_BY_S)
+    fresh = replace(run, start_by_s=start_by_s, event_offset=0, progress={}, checkpoint="")
+    moved = next_offer(fresh.note(lost), world, "the machine was lost", same=True)
+    if moved.run.failure is not None:
+        return moved
+    log = world.log(run)
+    with contextlib.suppress(HomeDiskFull):
+        log.append(f"\n[gpulease: {lost}]\n".encode())
+    return replace(moved, run=replace(moved.run, log_base=log.size_bytes()))
