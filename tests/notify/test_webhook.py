@@ -1,80 +1,51 @@
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
 
 import pytest
+import standardwebhooks
 
 from orchestrator.errors import NotifyError, UsageError
 from orchestrator.notify.webhook import Webhook, make_webhook, new_secret, to_key
+from tests.notify.receiver import Receiver, listening
 from tests.runs.samples import NOW_S
 
 
-class Receiver(BaseHTTPRequestHandler):
-    """Keeps what it is told and answers with the class's status."""
-
-    status: ClassVar[int] = 204
-    heard: ClassVar[list[tuple[dict[str, str], bytes]]] = []
-
-    def do_POST(self) -> None:
-        size = int(self.headers["content-length"])
-        self.heard.append((dict(self.headers.items()), self.rfile.read(size)))
-        self.send_response(self.status)
-        if self.status == 302:
-            self.send_header("location", "/elsewhere")
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *args: object) -> None:
-        """Nothing on stderr."""
-
-
 @pytest.fixture
-def url() -> Iterator[str]:
-    Receiver.status = 204
-    Receiver.heard.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/hook"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def receiver() -> Iterator[Receiver]:
+    with listening() as receiver:
+        yield receiver
 
 
-def test_a_receiver_can_verify_what_it_is_told(url: str) -> None:
+def test_a_receiver_can_verify_what_it_is_told(receiver: Receiver) -> None:
     secret = new_secret()
+    body = b'{"schema":1}'
 
-    make_webhook(url, secret).post("r1.finished", b'{"schema":1}', NOW_S)
+    make_webhook(receiver.url, secret).post("r1.finished", body, time.time())
 
-    ((headers, body),) = Receiver.heard
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    assert headers["webhook-signature"] == f"v1,{expected}"
-    assert (headers["webhook-id"], headers["webhook-timestamp"]) == ("r1.finished", str(int(NOW_S)))
-    assert (headers["content-type"], body) == ("application/json", b'{"schema":1}')
+    ((headers, heard),) = receiver.heard
+    assert standardwebhooks.Webhook(secret).verify(heard, headers) == {"schema": 1}
+    assert heard == body
+    assert headers["content-type"] == "application/json"
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(secret).verify(b'{"schema":2}', headers)
 
 
-def test_without_a_secret_nothing_is_signed(url: str) -> None:
-    make_webhook(url, None).post("r1.finished", b"{}", NOW_S)
+def test_without_a_secret_nothing_is_signed(receiver: Receiver) -> None:
+    make_webhook(receiver.url, None).post("r1.finished", b"{}", NOW_S)
 
-    assert "webhook-signature" not in Receiver.heard[0][0]
+    assert "webhook-signature" not in receiver.heard[0][0]
 
 
 @pytest.mark.parametrize("status", [302, 400, 500])
-def test_only_a_2xx_is_accepted(url: str, status: int) -> None:
-    Receiver.status = status
+def test_only_a_2xx_is_accepted(receiver: Receiver, status: int) -> None:
+    receiver.answers = [status]
 
     with pytest.raises(NotifyError, match=f"answered {status}"):
-        make_webhook(url, None).post("r1.finished", b"{}", NOW_S)
+        make_webhook(receiver.url, None).post("r1.finished", b"{}", NOW_S)
 
-    assert len(Receiver.heard) == 1
+    assert len(receiver.heard) == 1
 
 
 def test_nobody_there_is_an_error_without_the_address() -> None:
