@@ -36,8 +36,8 @@ def terms(
 ) -> Terms:
     """Fit one machine under what is left of the cap.
 
-    Work ends at `min(max_duration, (cap - traffic - reserve) / rate)`; the machine's deadline is
-    that plus checkpoint, collecting and hold; after the deadline RETURN_S stay reserved, because
+    Work ends at `min(max_duration, (cap - reserve) / rate)`; the machine's deadline is that plus
+    checkpoint, collecting and hold; after the deadline RETURN_S stay reserved, because
     the upper figure counts until the provider proves the return.
 
     Raises: BudgetRefused when not even a minute of work fits.
