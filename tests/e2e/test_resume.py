@@ -1,0 +1,163 @@
+"""What was killed or lost in mid-work goes on from its last checkpoint, and ends no different."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.simcloud.hub_models import TINY_ID
+from orchestrator.spec.packaged import packaged
+from tests.e2e.books import books_agree
+from tests.e2e.cloud import Cloud
+from tests.e2e.jobs import own_code, training
+from tests.e2e.kills import CHECKPOINTS, KILL, losses
+from tests.e2e.person import Person
+
+CLASSIFIER = f"""\
+kind: finetune
+model: {TINY_ID}
+task: text-classification
+data: {{train: train.jsonl, eval: eval.jsonl}}
+train: {{max_steps: 12, max_length: 64, learning_rate: 0.002, logging_steps: 1}}
+gpu: {{allow_cpu: true}}
+budget: {{max_cost: 1.00, max_duration: 30m}}
+providers: [runpod]
+{CHECKPOINTS}"""
+
+
+def waits_for_step(person: Person, step: int, machines: int = 1) -> dict[str, Any]:
+    """The run once the program on its newest machine says that it is there."""
+    return person.waits(
+        lambda view: len(view["machines"]) == machines and view["progress"].get("step", 0) >= step
+    )
+
+
+def on_the_machine(person: Person, command: str) -> None:
+    """Log in to the run's machine as its owner does."""
+    ended = person.types("ssh", "last", "--", command)
+    assert ended.code == 0, ended.err
+
+
+def says_go(person: Person) -> None:
+    """The training that waits on the newest machine goes on."""
+    label = person.view()["machines"][-1]["label"]
+    on_the_machine(person, f"touch gpulease/{label}/code/go")
+
+
+def receipt_of(person: Person, cloud: Cloud) -> dict[str, Any]:
+    """The receipt of a run that succeeded; the proofs of return are not waited for."""
+    person.waits_for_state("returning")
+    with cloud.hurrying():
+        ended = person.types("attach", "last")
+    assert ended.code == 0, ended.err + person.driver_log()
+    return person.view()
+
+
+def log_of(receipt: dict[str, Any]) -> list[str]:
+    return Path(receipt["log"]).read_text().splitlines()
+
+
+def test_a_killed_program_goes_on_from_its_last_checkpoint_on_the_same_machine(
+    person: Person, cloud: Cloud
+) -> None:
+    person.submits(own_code(person, training(steps=7, saves_every=2, waits_at=5), more=CHECKPOINTS))
+    waits_for_step(person, 5)
+
+    on_the_machine(person, "pkill -KILL -f '[t]rain.py'")
+    told = "the program was killed by SIGKILL, and went on from its checkpoint at step 4"
+    person.waits(lambda view: told in view["notes"])
+    says_go(person)
+
+    receipt = receipt_of(person, cloud)
+    home = Path(receipt["artifacts_dir"])
+    trained = json.loads((home / "trained.json").read_text())
+    assert trained == {"steps": [1, 2, 3, 4, 5, 6, 7], "lives": 2}
+    assert (receipt["outcome"], receipt["metrics"]) == ("succeeded", {"steps": 7.0})
+    assert log_of(receipt) == [
+        *(f"step {step}" for step in (1, 2, 3, 4, 5)),
+        "[gpulease: killed by SIGKILL; started again from checkpoints/step-4]",
+        *(f"step {step}" for step in (5, 6, 7)),
+    ]
+    saved = json.loads((home / "checkpoints/step-6/state.json").read_text())
+    assert (saved["steps"][-1], saved["lives"]) == (6, 2)
+    assert told in person.types("receipt", "last").out
+    books_agree(receipt, person, cloud)
+
+
+def test_a_lost_machine_is_replaced_by_one_that_goes_on_from_the_checkpoint_at_home(
+    person: Person, cloud: Cloud
+) -> None:
+    script = training(steps=7, saves_every=2, waits_at=5)
+    run_id = person.submits(own_code(person, script, more=CHECKPOINTS))
+    waits_for_step(person, 5)
+    at_home = person.home / "runs" / run_id / "checkpoints"
+    with cloud.hurrying():  # the next pull is due in some seconds
+        person.waits(lambda _: (at_home / "step-4/complete.json").exists())
+    (lost,) = cloud.living(person.home_id)
+
+    cloud.machine_fault(lost["id"], "host_lost")
+    with cloud.hurrying():
+        person.waits(lambda view: len(view["machines"]) == 2)
+    waits_for_step(person, 5, machines=2)
+    says_go(person)
+
+    receipt = receipt_of(person, cloud)
+    home = Path(receipt["artifacts_dir"])
+    trained = json.loads((home / "trained.json").read_text())
+    assert trained == {"steps": [1, 2, 3, 4, 5, 6, 7], "lives": 2}
+    assert (receipt["outcome"], receipt["metrics"]) == ("succeeded", {"steps": 7.0})
+    assert receipt["artifacts_missing"] == []
+    told = (
+        f"{lost['id']} was lost; the job goes on from its checkpoint at step 4 on another machine"
+    )
+    assert told in receipt["notes"]
+    assert log_of(receipt) == [
+        *(f"step {step}" for step in (1, 2, 3, 4, 5)),
+        "",
+        f"[gpulease: {told}]",
+        *(f"step {step}" for step in (5, 6, 7)),
+    ]
+    first, second = books_agree(receipt, person, cloud, ended_by=["provider", "api"])
+    assert first["offer"] == second["offer"]
+    page = person.types("receipt", "last").out
+    assert told in page
+    assert first["id"] in page and second["id"] in page
+
+
+def classifier(person: Person, name: str) -> str:
+    """A job with a part of the quickstart's data, on the desk."""
+    for split, rows in (("train", 96), ("eval", 40)):
+        data = packaged("jobs") / f"quickstart/data/tickets.{split}.jsonl"
+        person.writes(f"{split}.jsonl", "".join(data.read_text().splitlines(keepends=True)[:rows]))
+    return person.writes(f"{name}.yaml", f"name: {name}\n{CLASSIFIER}").name
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.timeout(400)
+def test_a_killed_training_ends_with_the_losses_and_figures_of_an_uninterrupted_one(
+    person: Person, cloud: Cloud
+) -> None:
+    whole = person.types("submit", classifier(person, "whole"), "--yes", "--json", limit_s=180)
+    assert whole.code == 0, whole.err + person.driver_log()
+
+    person.submits(classifier(person, "killed"))
+    person.waits_for_state("running", limit_s=180)
+    label = person.view()["machines"][0]["label"]
+    on_the_machine(person, f"cd gpulease/{label} && {KILL}")
+
+    receipt, expected = receipt_of(person, cloud), whole.json()
+    (told,) = (note for note in receipt["notes"] if "was killed by SIGKILL" in note)
+    step = int(told.rpartition(" ")[2])
+    assert 2 < step < 12
+    log = Path(receipt["log"]).read_text()
+    assert f"started again from checkpoints/step-{step}" in log
+    assert f"resuming from step-{step}\n" in log
+    assert losses(receipt) == losses(expected)
+    assert len(losses(receipt)) == 12
+    metrics = receipt["metrics"]
+    assert metrics["train_loss"] == pytest.approx(expected["metrics"]["train_loss"], rel=1e-5)
+    assert metrics == {**expected["metrics"], "train_loss": metrics["train_loss"]}
