@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from infra.simcloud.faults import Fault, UnknownFault
 from infra.simcloud.machines import NotPossible
+from infra.simcloud.orders import NotNow
 from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
@@ -36,7 +37,7 @@ class Control:
             return json_reply(self._route(request))
         except _Mistake as mistake:
             return json_reply({"error": str(mistake)}, mistake.status)
-        except (UnknownFault, ValueError, NotPossible) as mistake:
+        except (UnknownFault, ValueError, NotPossible, NotNow) as mistake:
             return json_reply({"error": str(mistake)}, 400)
 
     def _route(self, request: Request) -> Json:
@@ -132,6 +133,7 @@ def machine_fault(world: World, machine_id: str, fault: str) -> None:
     machine = _machine(world, machine_id)
     acts: dict[str, Callable[[], None]] = {
         "host_lost": lambda: world.end(machine, EndedBy.PROVIDER),
+        "host_restarted": lambda: world.start_anew(machine),
         "network_cut": lambda: world.cut_network(machine),
         "network_restored": lambda: world.restore_network(machine),
         "disk_full": lambda: world.fill_disk(machine),

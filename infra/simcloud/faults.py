@@ -18,6 +18,7 @@ OPERATIONS = (
     "account",
     "graphql",
     "machine",
+    "start",
 )
 
 # Faults of any call. `…_after` and the lost replies do what was asked first; the others do nothing.
@@ -31,6 +32,7 @@ ANY_CALL = {
     "rate_limit": "429, Retry-After `seconds` (1)",
     "wrong_key": "401",
     "forbidden": "403",
+    "conflict": "409",
     "gone": "410",
 }
 # Faults that belong to one operation, whatever operation the caller names.
@@ -38,6 +40,8 @@ BELONGS_TO = {
     "no_capacity": "create",
     "rule": "create",
     "insufficient_funds": "create",
+    "too_large": "create",  # 413
+    "unprocessable": "create",  # 422
     "list_lag_s": "list",  # standing: new machines absent and ended ones shown for `seconds`
     "list_page_fail": "list",  # any page but the first
     "delete_lies": "delete",  # 204, and the machine goes on
@@ -51,8 +55,19 @@ BELONGS_TO = {
     "error_status": "machine",  # fails after `seconds` (0) of running
     "exited": "machine",  # stops after `seconds` (0) of running
     "gpu_dead": "machine",
+    "zero_gpu": "machine",  # is placed without any of its GPUs
+    "stale_runtime": "machine",  # stopped, it still shows address and runtime of its last life
+    # These four happen `seconds` (0) after it runs:
+    "restart_loop": "machine",  # its command returns, in every life
+    "restarts_elsewhere": "machine",  # its host starts it anew: other port and host key, no files
+    "vanishes": "machine",  # its host is lost
+    "outbid": "machine",  # stops: somebody pays more
+    "start_zero_gpu": "start",  # a stopped machine comes back without GPUs
+    "start_stale_address": "start",  # the old port is shown for `seconds` (30) more
+    "billing_absent": "billing",  # no records, until cleared
+    "graphql_errors": "graphql",  # 200 with `errors`
 }
-STANDING = {"list_lag_s", "gone"}
+STANDING = {"list_lag_s", "gone", "billing_absent"}
 
 Option = float | int | str | bool | None
 

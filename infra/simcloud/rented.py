@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 from enum import StrEnum
@@ -118,6 +118,7 @@ class Rented:
     backend: str
     details: dict[str, object] = field(default_factory=dict)  # only its provider's API reads it
     boot: Boot | None = None
+    to_boot: Callable[[], Boot] | None = None  # how it starts anew
     phase: Phase = Phase.PLACED
     shown_phase: Phase = Phase.PLACED  # as a list that lags shows it
     starting_at_s: float = math.inf
@@ -127,7 +128,20 @@ class Rented:
     has_address: bool = True
     fails_at_s: float = math.inf
     stops_at_s: float = math.inf
+    vanishes_at_s: float = math.inf
+    moves_at_s: float = math.inf  # its host starts it anew
+    returns_after_s: float = math.inf  # of each life: its command returns
     restart_at_s: float = math.inf
+    life: int = 0  # how often its command was started
+    life_began_s: float = math.inf
+    disks: int = 1  # how many disks it had: what was on an earlier one is lost
+    last_change: str = "Rented by User"
+    changed_s: float = 0.0
+    stop_reason: str = ""  # of a stop that the provider makes
+    without_gpus: bool = False
+    shows_stale_runtime: bool = False
+    old_port: int | None = None  # shown instead of `ssh_port` until `old_port_until_s`
+    old_port_until_s: float = -math.inf
     ended_s: float | None = None
     ended_by: EndedBy | None = None
     process: Process | None = None
@@ -142,6 +156,15 @@ class Rented:
     def alive(self) -> bool:
         """Whether it exists, for its provider."""
         return self.phase is not Phase.ENDED
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its command runs now."""
+        return self.phase is Phase.RUNNING and self.restart_at_s == math.inf
+
+    def shown_port(self, now_s: float) -> int | None:
+        """The port at which its provider says that it is reached."""
+        return self.old_port if now_s < self.old_port_until_s else self.ssh_port
 
     def bill_usd(self, now_s: float) -> Decimal:
         """What it cost so far, per second."""

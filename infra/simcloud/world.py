@@ -8,61 +8,20 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 
+from infra.simcloud import mishaps
 from infra.simcloud.faults import Fault, FaultScript
 from infra.simcloud.machines import Backend, Boot
 from infra.simcloud.net import LOOPBACK, Relay
+from infra.simcloud.orders import Account, Call, NotNow, Order, SoldOut
 from infra.simcloud.rented import EndedBy, Phase, Rented
-from infra.simcloud.stock import Stock, default_stock
+from infra.simcloud.stock import default_stock
 from infra.simcloud.timing import Now
 
 RESTART_S = 17.0  # a container whose command returned comes back about so much later
 _STARTING_SHARE = 0.3  # of the boot time until the container starts
-
-
-class SoldOut(Exception):
-    """There is not so much of it left."""
-
-
-class NotNow(Exception):
-    """The machine is not in a state for this."""
-
-
-@dataclass(slots=True)
-class Account:
-    """Somebody who pays."""
-
-    id: str
-    credit_usd: Decimal
-    ssh_keys: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request that reached a provider's API; status None: the answer never went out."""
-
-    provider: str
-    method: str
-    path: str
-    status: int | None
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What somebody wants to rent."""
-
-    provider: str
-    account: str
-    label: str
-    stock: Stock
-    gpu_count: int
-    data_center: str | None
-    disk_usd_per_hour: Decimal = Decimal(0)
-    stopped_usd_per_hour: Decimal = Decimal(0)
-    has_ssh: bool = True
 
 
 class World:
@@ -125,19 +84,19 @@ class World:
                 disk_usd_per_hour=order.disk_usd_per_hour,
                 stopped_usd_per_hour=order.stopped_usd_per_hour,
                 created_s=now_s,
+                changed_s=now_s,
                 data_center=order.data_center,
                 backend=self.backend.kind,
                 has_address=order.has_ssh,
             )
             faults = self._draw_faults(order)
-            if fault := faults.get("price_above"):
-                machine.usd_per_hour *= Decimal(str(fault.number("factor", 2.0)))
+            mishaps.spoil_order(machine, faults)
             machine.usd_per_hour += order.disk_usd_per_hour
             order.stock.free -= order.gpu_count
             self._connect(machine)
             machine.boot = replace(to_boot(machine), gpu_dead="gpu_dead" in faults)
             self._schedule_boot(machine, now_s)
-            self._spoil_boot(machine, faults)
+            mishaps.spoil_boot(machine, faults, self.delay_s)
             self.machines[machine.id] = machine
             self._tell(machine, f"rented at ${machine.usd_per_hour}/h as {machine.label!r}")
             return machine
@@ -198,32 +157,42 @@ class World:
             bill_usd = machine.bill_usd(machine.ended_s)
             self._tell(machine, f"ended by {by}, billed ${bill_usd}")
 
-    def stop(self, machine: Rented) -> None:
+    def stop(self, machine: Rented, why: str = "Exited by user") -> None:
         """End the processes and wipe what is not on a volume; its disk may go on billing."""
         with self.lock:
             if machine.phase in (Phase.STOPPED, Phase.ENDED):
                 raise NotNow
             self._power_off(machine, Phase.STOPPED)
+            self._wipe(machine)
             stopped = machine.stopped_usd_per_hour
-            self.backend.wipe(machine.id, keep_volume=stopped > 0)
             machine.meter(self.clock.now_s(), stopped, stopped)
+            machine.last_change, machine.changed_s = why, self.clock.now_s()
             self._tell(machine, "stopped")
 
-    def start(self, machine: Rented, to_boot: Callable[[Rented], Boot]) -> None:
+    def start(self, machine: Rented) -> None:
         """Boot a stopped machine again, with another address. Raises: NotNow, SoldOut."""
         with self.lock:
             if machine.phase not in (Phase.STOPPED, Phase.FAILED):
                 raise NotNow
             if machine.stock.free < machine.gpu_count:
                 raise SoldOut
-            now_s = self.clock.now_s()
-            machine.stock.free -= machine.gpu_count
-            self._connect(machine)
-            machine.boot = to_boot(machine)
-            machine.fails_at_s = machine.stops_at_s = machine.restart_at_s = math.inf
-            self._schedule_boot(machine, now_s)
-            machine.meter(now_s, machine.usd_per_hour, machine.disk_usd_per_hour)
+            faults = self.faults.take_each(machine.provider, "start", {"id": machine.id})
+            self._boot_again(machine, {fault.name: fault for fault in faults})
+            machine.meter(self.clock.now_s(), machine.usd_per_hour, machine.disk_usd_per_hour)
             self._tell(machine, "started again")
+
+    def start_anew(self, machine: Rented) -> None:
+        """Its host starts it once more: other port and host key, no files; it bills all the time.
+
+        Raises: NotNow.
+        """
+        with self.lock:
+            if machine.phase is not Phase.RUNNING:
+                raise NotNow
+            self._power_off(machine, Phase.STOPPED)
+            self._wipe(machine)
+            self._boot_again(machine, {})
+            self._tell(machine, "started anew by its host")
 
     def restart(self, machine: Rented) -> None:
         """End the processes and start them again. Raises: NotNow."""
@@ -291,6 +260,21 @@ class World:
         """What is left on an account."""
         return self.accounts[account].credit_usd - self.bill_usd(account)
 
+    def _boot_again(self, machine: Rented, faults: Mapping[str, Fault]) -> None:
+        assert machine.to_boot is not None
+        now_s = self.clock.now_s()
+        machine.stock.free -= machine.gpu_count
+        old_port = machine.ssh_port
+        self._connect(machine)
+        mishaps.forget_moments(machine)
+        mishaps.spoil_start(machine, faults, old_port, now_s, self.delay_s)
+        machine.boot = machine.to_boot()
+        self._schedule_boot(machine, now_s)
+
+    def _wipe(self, machine: Rented) -> None:
+        self.backend.wipe(machine.id, keep_volume=machine.stopped_usd_per_hour > 0)
+        machine.disks += 1
+
     def _connect(self, machine: Rented) -> None:
         """Ports of its own: for its sshd, and to each of our servers."""
         machine.ssh = Relay(None, listening=False)
@@ -308,22 +292,6 @@ class World:
         }
         drawn = self.faults.take_each(order.provider, "machine", facts)
         return {fault.name: fault for fault in drawn}
-
-    def _spoil_boot(self, machine: Rented, faults: Mapping[str, Fault]) -> None:
-        if "boot_stuck" in faults:
-            machine.starting_at_s = machine.running_at_s = math.inf
-        if "starting_stuck" in faults:
-            machine.running_at_s = math.inf
-        if fault := faults.get("ssh_late"):
-            machine.ssh_open_at_s += self.delay_s(fault.seconds(30.0))
-        if fault := faults.get("error_status"):
-            machine.fails_at_s = machine.running_at_s + self.delay_s(fault.seconds(0.0))
-        if fault := faults.get("exited"):
-            machine.stops_at_s = machine.running_at_s + self.delay_s(fault.seconds(0.0))
-        if "no_direct_ssh" in faults:
-            machine.has_address = False
-        if machine.ssh:
-            machine.ssh.silent = "ssh_no_banner" in faults
 
     def _schedule_boot(self, machine: Rented, now_s: float) -> None:
         machine.phase = Phase.PLACED
@@ -346,14 +314,22 @@ class World:
             self._power_off(machine, Phase.FAILED)
             machine.log.write(now_s, "system", "error: container cannot be started")
             self._tell(machine, "failed")
+        elif now_s >= machine.vanishes_at_s:
+            self.end(machine, EndedBy.PROVIDER)
+        elif now_s >= machine.moves_at_s:
+            self.start_anew(machine)
         elif now_s >= machine.stops_at_s:
-            self.stop(machine)
+            self.stop(machine, machine.stop_reason or "Exited by Runpod")
         else:
             self._keep_running(machine, now_s)
 
     def _keep_running(self, machine: Rented, now_s: float) -> None:
         assert machine.process is not None
         code = machine.process.exit_code()
+        if code is None and now_s >= machine.life_began_s + machine.returns_after_s:
+            machine.process.kill()
+            _cut(machine.ssh)
+            code = 0
         if code is not None and machine.restart_at_s == math.inf:
             machine.restart_at_s = now_s + self.delay_s(RESTART_S)
             machine.log.write(now_s, "system", f"container exited with code {code}; restarting")
@@ -368,6 +344,8 @@ class World:
         assert machine.boot is not None and machine.ssh is not None
         machine.phase = Phase.RUNNING
         machine.restart_at_s = math.inf
+        machine.life += 1
+        machine.life_began_s = self.clock.now_s()
 
         def on_line(text: str) -> None:
             machine.log.write(self.clock.now_s(), "container", text)
@@ -393,6 +371,11 @@ class World:
 
     def _tell(self, machine: Rented, what: str) -> None:
         self._logger.info("machine %s: %s", machine.id, what)
+
+
+def _cut(relay: Relay | None) -> None:
+    if relay is not None:
+        relay.cut()
 
 
 def _relays(machine: Rented) -> list[Relay]:

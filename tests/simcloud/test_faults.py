@@ -19,6 +19,9 @@ from tests.simcloud.api import Api, body
         ("no_capacity", 400, "no longer any instances"),
         ("rule", 400, "could not be processed"),
         ("insufficient_funds", 402, "balance"),
+        ("conflict", 409, "cluster"),
+        ("too_large", 413, "102400"),
+        ("unprocessable", 422, "validation"),
         ("forbidden", 403, "denied"),
         ("wrong_key", 401, "key"),
         ("5xx", 503, "unavailable"),
@@ -126,6 +129,10 @@ def test_a_page_behind_the_first_fails(cloud: SimCloud, api: Api) -> None:
         ("error_status", {}, ("ERROR", False)),
         ("exited", {}, ("EXITED", False)),
         ("exited", {"seconds": 500}, ("RUNNING", True)),
+        ("outbid", {}, ("EXITED", False)),
+        ("stale_runtime", {}, ("RUNNING", True)),
+        ("restart_loop", {}, ("RUNNING", True)),
+        ("zero_gpu", {}, ("RUNNING", True)),
         ("gpu_dead", {}, ("RUNNING", True)),
     ],
 )
@@ -145,6 +152,148 @@ def test_a_machine_that_does_not_come_up(
     later = api.pod(pod["id"])
     assert (later["status"], later["ssh"]["direct"] is not None) == seen
     assert api.pod(next_one["id"])["status"] == "RUNNING"
+
+
+def test_a_stopped_machine_may_show_the_address_of_its_last_life(
+    cloud: SimCloud, api: Api, clock: FakeClock
+) -> None:
+    cloud.fault("stale_runtime")
+    cloud.fault("exited", seconds=30)
+    pod = api.create()
+
+    clock.advance(300)
+
+    later = api.pod(pod["id"])
+    assert later["status"] == "EXITED"
+    assert later["ssh"]["direct"]["port"] == later["runtime"]["ports"][0]["public"]
+
+
+def test_a_machine_that_is_outbid_says_so_in_graphql(
+    cloud: SimCloud, api: Api, clock: FakeClock
+) -> None:
+    cloud.fault("outbid", seconds=10)
+    pod = api.create()
+    clock.advance(60)
+    api.pod(pod["id"])
+
+    ask = f'{{pod(input:{{podId:"{pod["id"]}"}}){{desiredStatus lastStatusChange}}}}'
+    data = api.graphql(ask).json()["data"]["pod"]
+    assert data["desiredStatus"] == "EXITED"
+    assert data["lastStatusChange"].startswith("Outbid: ")
+
+
+def test_a_machine_may_be_placed_without_gpus(cloud: SimCloud, api: Api) -> None:
+    cloud.fault("zero_gpu")
+
+    assert api.create()["gpu"]["count"] == 0
+    assert api.create()["gpu"]["count"] == 1
+
+
+def test_a_command_that_returns_is_started_again_and_again_and_bills(
+    cloud: SimCloud, api: Api, clock: FakeClock
+) -> None:
+    cloud.fault("restart_loop", seconds=3)
+    pod = api.create()
+    machine = cloud.world.machines[pod["id"]]
+    lives = []
+
+    for _ in range(20):
+        clock.advance(10)
+        cloud.world.settle()
+        lives.append(machine.life)
+
+    assert 5 < lives[-1] < 14
+    assert api.pod(pod["id"])["status"] == "RUNNING"
+    assert float(str(machine.bill_usd(clock.now_s()))) == pytest.approx(
+        pod["cost"] * 200 / 3600, rel=0.01
+    )
+
+
+def test_a_host_that_starts_its_machine_anew_changes_port_and_host_key(
+    cloud: SimCloud, api: Api, clock: FakeClock
+) -> None:
+    cloud.fault("restarts_elsewhere", seconds=60)
+    pod = api.create()
+    clock.advance(10)
+    before = api.pod(pod["id"])
+
+    clock.advance(100)
+    api.pod(pod["id"])
+    clock.advance(10)
+
+    after = api.pod(pod["id"])
+    assert (before["status"], after["status"]) == ("RUNNING", "RUNNING")
+    assert after["ssh"]["direct"]["port"] != before["ssh"]["direct"]["port"]
+    log = [line.text for line in cloud.world.machines[pod["id"]].log.lines()]
+    keys = {line for line in log if line.startswith("ssh-ed25519")}
+    assert len(keys) == 2
+    assert cloud.machines()[0]["billed_usd"] == str(
+        cloud.world.machines[pod["id"]].bill_usd(clock.now_s())
+    )
+
+
+def test_a_machine_vanishes_with_its_host(cloud: SimCloud, api: Api, clock: FakeClock) -> None:
+    cloud.fault("vanishes", seconds=20)
+    pod = api.create()
+
+    clock.advance(60)
+    api.names()
+    clock.advance(1)
+
+    assert api.get(f"/pods/{pod['id']}").status_code == 404
+    assert cloud.machines()[0]["ended_by"] == "provider"
+
+
+@pytest.mark.parametrize(
+    ("fault", "same_port", "gpus"),
+    [("start_stale_address", True, 1), ("start_zero_gpu", False, 0)],
+)
+def test_a_machine_that_starts_again_is_not_as_it_was(
+    cloud: SimCloud, api: Api, clock: FakeClock, fault: str, same_port: bool, gpus: int
+) -> None:
+    pod = api.create()
+    clock.advance(10)
+    old = api.pod(pod["id"])["ssh"]["direct"]["port"]
+    cloud.fault(fault)
+    for action in ("stop", "start"):
+        assert api.post(f"/pods/{pod['id']}/action", json={"action": action}).status_code == 200
+        clock.advance(10)
+
+    again = api.pod(pod["id"])
+    assert (again["ssh"]["direct"]["port"] == old, again["gpu"]["count"]) == (same_port, gpus)
+    clock.advance(30)
+    assert api.pod(pod["id"])["ssh"]["direct"]["port"] != old
+
+
+def test_capacity_may_be_missing_in_one_data_center(cloud: SimCloud, api: Api) -> None:
+    cloud.fault("no_capacity", times=None, if_data_centers="EU-RO-1")
+
+    codes = [
+        api.post("/pods", json=body(dataCenterIds=[place])).status_code
+        for place in ("EU-RO-1", "EU-SE-1")
+    ]
+
+    assert codes == [400, 201]
+
+
+def test_billing_records_may_be_absent(cloud: SimCloud, api: Api, clock: FakeClock) -> None:
+    api.create()
+    clock.advance(3600)
+    cloud.fault("billing_absent")
+
+    assert api.get("/billing/pods").json()["records"] == []
+    cloud.clear_faults()
+    assert len(api.get("/billing/pods").json()["records"]) == 1
+
+
+def test_graphql_fails_with_200(cloud: SimCloud, api: Api) -> None:
+    cloud.fault("graphql_errors")
+
+    reply = api.graphql("{myself{id}}")
+
+    assert reply.status_code == 200
+    assert "Something went wrong" in reply.json()["errors"][0]["message"]
+    assert api.graphql("{myself{id}}").json()["data"]["myself"]
 
 
 def test_a_price_above_the_catalog_is_what_is_billed(

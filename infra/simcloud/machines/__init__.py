@@ -24,6 +24,7 @@ class Boot:
     gpu_count: int
     compute_capability: str
     gpu_dead: bool = False
+    disk: int = 1  # the number of its disk: each new one has another host key
 
 
 class Process(Protocol):

@@ -20,7 +20,7 @@ class MemoryBackend:
 
     def start(self, boot: Boot, on_line: Callable[[str], None]) -> MemoryProcess:
         on_line("SSH host keys:")
-        on_line(host_key(boot.machine_id))
+        on_line(host_key(boot.machine_id, boot.disk))
         return MemoryProcess()
 
     def wipe(self, machine_id: str, *, keep_volume: bool = False) -> None:
@@ -48,11 +48,11 @@ class MemoryProcess:
         """There is no disk."""
 
 
-def host_key(machine_id: str) -> str:
-    """The host key line that a machine without sshd shows: well formed, its own, always the same.
+def host_key(machine_id: str, disk: int = 1) -> str:
+    """The host key line that a machine without sshd shows: well formed, and of this disk alone.
 
-    >>> host_key("a") == host_key("b")
-    False
+    >>> host_key("a") == host_key("b"), host_key("a") == host_key("a", 2)
+    (False, False)
     """
-    blob = _KEY_HEAD + hashlib.sha256(machine_id.encode()).digest()
+    blob = _KEY_HEAD + hashlib.sha256(f"{machine_id}/{disk}".encode()).digest()
     return f"ssh-ed25519 {base64.b64encode(blob).decode()} root@{machine_id}"

@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from infra.simcloud.faults import Fault
+from infra.simcloud.orders import NotNow, SoldOut
 from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.runpod import billing, catalog, logs
 from infra.simcloud.runpod.bodies import read_action, read_create, read_object
-from infra.simcloud.runpod.graphql import GraphQl
+from infra.simcloud.runpod.graphql import GraphQl, graphql_failure
 from infra.simcloud.runpod.keys import Key, Keys, Right
 from infra.simcloud.runpod.pods import PROVIDER, Pods
-from infra.simcloud.runpod.problems import NO_CAPACITY, Problem, html_502, invalid
+from infra.simcloud.runpod.problems import NO_CAPACITY, NO_FREE_GPUS, Problem, html_502, invalid
 from infra.simcloud.runpod.switches import Switches
 from infra.simcloud.web import Json, Reply, Request, json_reply
-from infra.simcloud.world import NotNow, SoldOut, World
+from infra.simcloud.world import World
 
 _WINDOWS = (("minute", 60, 60), ("hour", 3000, 3600), ("day", 50000, 86400))
 _LARGEST_PAGE = 1000
@@ -168,7 +169,12 @@ class RunPodApi:
 
     def _create(self, request: Request, key: Key) -> Reply:
         asked = read_create(request.body, later_fields=self.switches.later_fields)
-        facts = {"gpu": asked.gpu_id, "cloud": asked.cloud, "label": asked.name}
+        facts = {
+            "gpu": asked.gpu_id,
+            "cloud": asked.cloud,
+            "label": asked.name,
+            "data_centers": ",".join(asked.data_centers),
+        }
 
         def create() -> Reply:
             return json_reply(self._pods.to_json(self._pods.create(asked, key.account)), 201)
@@ -217,12 +223,11 @@ class RunPodApi:
             elif action == "restart":
                 self.world.restart(machine)
             else:
-                self.world.start(machine, self._pods.boot)
+                self.world.start(machine)
         except NotNow:
             raise Problem(409, f"cannot {action} a pod in this status") from None
         except SoldOut:
-            detail = "There are not enough free GPUs on the host machine to start this pod."
-            raise Problem(400, detail) from None
+            raise Problem(400, NO_FREE_GPUS) from None
         return json_reply(self._pods.to_json(machine))
 
     def _pod(self, pod_id: str, key: Key) -> Rented:
@@ -261,6 +266,9 @@ class RunPodApi:
             "forbidden": (403, "access denied"),
             "gone": (410, "this API was switched off"),
             "no_capacity": (400, NO_CAPACITY),
+            "conflict": (409, "the pod is a member of a cluster"),
+            "too_large": (413, "request body exceeds 102400 bytes"),
+            "unprocessable": (422, "Request validation failed."),
             "rule": (400, "request could not be processed"),
         }
         if fault.name in refusals:
@@ -277,6 +285,10 @@ class RunPodApi:
                 return Reply(204) if pod_id in self.world.machines else act()
             case "list_page_fail":
                 raise Problem(500, "internal server error")
+            case "billing_absent":
+                return json_reply(billing.no_records())
+            case "graphql_errors":
+                return graphql_failure()
         return act()
 
     def _rate_limited(self, seconds: int) -> Reply:

@@ -16,6 +16,7 @@ from infra.simcloud.world import World
 _BUCKETS = ("hour", "day", "week", "month", "year")
 _DEFAULT_WINDOW_S = 30 * 86400.0
 _MOST_BUCKETS = 10_000
+_AMOUNTS = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ def list_records(
         "bucketSize": asked.bucket,
         "podId": asked.pod_id or None,
     }
-    names = ("totalAmount", "gpuAmount", "cpuAmount", "diskAmount")
-    totals: dict[str, Json] = {name: sum(_number(row[name]) for row in records) for name in names}
+    totals: dict[str, Json] = {
+        name: sum(_number(row[name]) for row in records) for name in _AMOUNTS
+    }
     return {
         "records": list(records),
         "metadata": {
@@ -60,6 +62,13 @@ def list_records(
             "totals": totals,
         },
     }
+
+
+def no_records() -> dict[str, Json]:
+    """An answer in which nothing has arrived yet."""
+    totals: dict[str, Json] = dict.fromkeys(_AMOUNTS, 0.0)
+    metadata: dict[str, Json] = {"recordCount": 0, "uniquePodCount": 0, "totals": totals}
+    return {"records": [], "metadata": metadata}
 
 
 def bucket_start_s(at_s: float, bucket: str) -> float:

@@ -1,4 +1,4 @@
-"""What is left of RunPod's GraphQL: balance, the pod-scoped key's ways out, a little catalog."""
+"""What is left of RunPod's GraphQL: balance, a pod's ways out, and what RunPod's SDK asks."""
 
 from __future__ import annotations
 
@@ -6,19 +6,28 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 
-from infra.simcloud.rented import EndedBy, Phase, Rented
+from infra.simcloud.orders import NotNow, SoldOut
+from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.runpod.bodies import read_object
+from infra.simcloud.runpod.graphql_pods import Row, gpu_row, pod_row, to_creates
 from infra.simcloud.runpod.keys import Key, Right
 from infra.simcloud.runpod.pods import PROVIDER, Pods
+from infra.simcloud.runpod.problems import NO_CAPACITY, NO_FREE_GPUS, Problem
 from infra.simcloud.runpod.selection import Field, SyntaxProblem, parse
 from infra.simcloud.runpod.switches import Switches
-from infra.simcloud.stock import COMMUNITY, SECURE
+from infra.simcloud.stock import Stock
 from infra.simcloud.web import Json, Reply, json_reply
-from infra.simcloud.world import NotNow, World
+from infra.simcloud.world import World
 
 _OPEN_TO_ALL = ("gpuTypes",)
-_MUTATIONS = ("podStop", "podTerminate")
-_DESIRED = {Phase.STOPPED: "EXITED", Phase.FAILED: "EXITED"}
+_MUTATIONS = (
+    "podFindAndDeployOnDemand",
+    "deployCpuPod",
+    "podResume",
+    "podStop",
+    "podTerminate",
+)
+_FAULT = "INTERNAL_SERVER_ERROR"
 
 
 class _Refused(Exception):
@@ -40,6 +49,9 @@ class GraphQl:
             "myself": self._myself,
             "pod": self._pod,
             "gpuTypes": self._gpu_types,
+            "podFindAndDeployOnDemand": self._deploy,
+            "deployCpuPod": self._deploy_cpu,
+            "podResume": self._resume,
             "podStop": self._stop,
             "podTerminate": self._terminate,
         }
@@ -67,12 +79,11 @@ class GraphQl:
                 result[field.name] = self._resolvers[field.name](field, key)
             except _Refused as refused:
                 result[field.name] = None
-                code = "INTERNAL_SERVER_ERROR"
                 errors.append(
                     {
                         "message": refused.message,
                         "path": [field.name],
-                        "extensions": {"code": code},
+                        "extensions": {"code": _FAULT},
                     }
                 )
             except SyntaxProblem as problem:
@@ -94,7 +105,7 @@ class GraphQl:
                 "clientBalance": float(self._world.balance_usd(key.account)),
                 "currentSpendPerHr": float(rate),
                 "spendLimit": 80,
-                "pods": [self._row(one) for one in mine],
+                "pods": lambda pods: [_select(pods, self._row(one)) for one in mine],
             },
         )
 
@@ -106,26 +117,35 @@ class GraphQl:
 
     def _gpu_types(self, field: Field, key: Key | None) -> Json:
         wanted = _input(field).get("id")
-        rows: list[Json] = []
-        for card in {stock.card.id: stock.card for stock in self._world.stock}.values():
-            if wanted not in (None, card.id):
-                continue
-            price = {
-                stock.tier: float(stock.usd_per_gpu_hour)
-                for stock in self._world.stock
-                if stock.card.id == card.id
-            }
-            row: dict[str, Json] = {
-                "id": card.id,
-                "displayName": card.name,
-                "memoryInGb": card.memory_gb,
-                "secureCloud": SECURE in price,
-                "communityCloud": COMMUNITY in price,
-                "securePrice": price.get(SECURE),
-                "communityPrice": price.get(COMMUNITY),
-            }
-            rows.append(_select(field, row))
-        return rows
+        shelves: dict[str, list[Stock]] = {}
+        for stock in self._world.stock:
+            if wanted in (None, stock.card.id):
+                shelves.setdefault(stock.card.id, []).append(stock)
+        return [_select(field, gpu_row(found)) for found in shelves.values()]
+
+    def _deploy(self, field: Field, key: Key | None) -> Json:
+        if key is None or key.right is not Right.ALL:
+            raise _Refused("Unauthorized")
+        refusal = ""
+        for asked in to_creates(_input(field)):
+            try:
+                return _select(field, self._row(self._pods.create(asked, key.account)))
+            except Problem as problem:
+                refusal = problem.detail
+        raise _Refused(refusal)
+
+    def _deploy_cpu(self, field: Field, key: Key | None) -> Json:
+        raise _Refused(NO_CAPACITY)  # there are no CPU pods here
+
+    def _resume(self, field: Field, key: Key | None) -> Json:
+        machine = self._changeable(field, key, "pod not found")
+        try:
+            self._world.start(machine)
+        except NotNow:
+            raise _Refused("Something went wrong. Please try again later.") from None
+        except SoldOut:
+            raise _Refused(NO_FREE_GPUS) from None
+        return _select(field, self._row(machine))
 
     def _stop(self, field: Field, key: Key | None) -> Json:
         machine = self._changeable(field, key, "pod not found")
@@ -156,34 +176,18 @@ class GraphQl:
             raise _Refused(missing)
         return machine
 
-    def _row(self, machine: Rented) -> dict[str, Json]:
-        pod = self._pods.to_json(machine)
-        return {
-            "id": machine.id,
-            "name": machine.label,
-            "desiredStatus": _DESIRED.get(machine.phase, "RUNNING"),
-            "lastStatusChange": "Rented by User",
-            "costPerHr": pod["cost"],
-            "gpuCount": machine.gpu_count,
-            "machineId": f"host-{machine.id}",
-            "runtime": self._runtime(machine, pod["runtime"]),
-        }
-
-    @staticmethod
-    def _runtime(machine: Rented, runtime: Json) -> Json:
-        if not isinstance(runtime, dict):
-            return None
-        port: Json = {
-            "ip": "127.0.0.1",
-            "isIpPublic": True,
-            "privatePort": 22,
-            "publicPort": machine.ssh_port,
-            "type": "tcp",
-        }
-        return {"uptimeInSeconds": runtime["uptime"], "ports": [port]}
+    def _row(self, machine: Rented) -> Row:
+        return pod_row(machine, self._pods.to_json(machine))
 
 
-def _select(field: Field, row: Mapping[str, Json]) -> Json:
+def graphql_failure() -> Reply:
+    """What it answers, with 200, when something behind it fails."""
+    message = "Something went wrong. Please try again later or contact support."
+    error: Json = {"message": message, "extensions": {"code": _FAULT}}
+    return json_reply({"errors": [error], "data": None})
+
+
+def _select(field: Field, row: Row) -> Json:
     """Only what was asked for. Raises: SyntaxProblem."""
     if not field.selected:
         raise SyntaxProblem(f'Field "{field.name}" must have a selection of subfields.')
@@ -191,10 +195,11 @@ def _select(field: Field, row: Mapping[str, Json]) -> Json:
     for one in field.selected:
         if one.name not in row:
             raise SyntaxProblem(f'Cannot query field "{one.name}" on "{field.name}".')
-        value = row[one.name]
+        known = row[one.name]
+        value = known(one) if callable(known) else known
         if isinstance(value, dict):
             value = _select(one, value)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and not callable(known):
             value = [_select(one, item) if isinstance(item, dict) else item for item in value]
         chosen[one.name] = value
     return chosen

@@ -8,6 +8,7 @@ from typing import cast
 
 from infra.simcloud.machines import Boot
 from infra.simcloud.net import LOOPBACK
+from infra.simcloud.orders import Order, SoldOut
 from infra.simcloud.rented import Phase, Rented
 from infra.simcloud.runpod.bodies import CreatePod
 from infra.simcloud.runpod.keys import Keys
@@ -15,7 +16,7 @@ from infra.simcloud.runpod.problems import NO_CAPACITY, Problem
 from infra.simcloud.runpod.timestamps import timestamp
 from infra.simcloud.stock import DATA_CENTERS, Stock
 from infra.simcloud.web import Json
-from infra.simcloud.world import Order, SoldOut, World
+from infra.simcloud.world import World
 
 PROVIDER = "runpod"
 _GB_MONTH_USD = Decimal("0.10")  # container and volume disk of a running pod (docs, 2026-11)
@@ -76,6 +77,7 @@ class Pods:
         )
 
         def to_boot(machine: Rented) -> Boot:
+            machine.to_boot = lambda: self.boot(machine)
             machine.details["pod"] = PodFacts(
                 asked=asked,
                 proxy_user=f"{machine.id}-64{self._world.random.randrange(16**6):06x}",
@@ -90,7 +92,7 @@ class Pods:
 
     def boot(self, machine: Rented) -> Boot:
         """How the pod's container starts."""
-        facts = _facts(machine)
+        facts = pod_facts(machine)
         card = machine.stock.card
         return Boot(
             machine_id=machine.id,
@@ -98,16 +100,19 @@ class Pods:
             environment=self._environment(machine, facts),
             gpu_name=card.id,
             gpu_memory_mib=card.memory_gb * 1024,
-            gpu_count=machine.gpu_count,
+            gpu_count=0 if machine.without_gpus else machine.gpu_count,
             compute_capability=card.compute_capability,
+            disk=machine.disks,
         )
 
     def to_json(self, machine: Rented, *, lagging: bool = False) -> dict[str, Json]:
         """A pod on the wire; `lagging`: as a list that lags shows one that has ended."""
-        facts = _facts(machine)
+        facts = pod_facts(machine)
         phase = machine.shown_phase if lagging and not machine.alive else machine.phase
         now_s = self._world.clock.now_s()
         runs = phase is Phase.RUNNING
+        shows_runtime = runs or (phase is Phase.STOPPED and machine.shows_stale_runtime)
+        direct = self._direct(machine, now_s) if shows_runtime else None
         rate = (
             machine.usd_per_hour if lagging and not machine.alive else machine.rate_usd_per_hour()
         )
@@ -125,19 +130,19 @@ class Pods:
             "registry": None,
             "gpu": {
                 "id": machine.stock.card.id,
-                "count": machine.gpu_count,
+                "count": 0 if machine.without_gpus else machine.gpu_count,
                 "vcpuCount": machine.stock.card.vcpus * machine.gpu_count,
                 "memory": machine.stock.card.ram_gb * machine.gpu_count,
             },
             "cloud": machine.stock.tier,
             "dataCenterId": machine.data_center,
             "cudaVersion": machine.stock.cuda_versions[0],
-            "ssh": {"proxy": _proxy(facts), "direct": self._direct(machine) if runs else None},
+            "ssh": {"proxy": _proxy(facts), "direct": direct},
             "template": None,
             "cost": 0.0 if phase is Phase.STOPPED else float(round(rate, 6)),
             "locked": False,
             "globalNetworking": {"enabled": False},
-            "runtime": self._runtime(machine, now_s) if runs else None,
+            "runtime": self._runtime(machine, now_s) if shows_runtime else None,
             "createdAt": timestamp(machine.created_s),
             "startedAt": timestamp(machine.started_s) if machine.started_s and runs else None,
         }
@@ -213,17 +218,19 @@ class Pods:
             urls["HF_ENDPOINT"] = f"http://{LOOPBACK}:{ports['hub']}"
         return urls
 
-    def _direct(self, machine: Rented) -> Json:
-        if not machine.has_address or machine.ssh_port is None:
+    def _direct(self, machine: Rented, now_s: float) -> Json:
+        port = machine.shown_port(now_s)
+        if not machine.has_address or port is None:
             return None
-        user, port = self._world.backend.user, machine.ssh_port
+        user = self._world.backend.user
         command = f"ssh {user}@{LOOPBACK} -p {port}"
         return {"host": LOOPBACK, "port": port, "username": user, "command": command}
 
     def _runtime(self, machine: Rented, now_s: float) -> Json:
         ports: list[Json] = []
         if machine.has_address:
-            ports.append({"private": 22, "public": machine.ssh_port, "type": "tcp", "ip": LOOPBACK})
+            port = machine.shown_port(now_s)
+            ports.append({"private": 22, "public": port, "type": "tcp", "ip": LOOPBACK})
         return {
             "uptime": max(0, int(now_s - (machine.started_s or now_s))),
             "gpus": [{"util": 0, "memoryUtil": 0} for _ in range(machine.gpu_count)],
@@ -242,7 +249,8 @@ def version_number(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
-def _facts(machine: Rented) -> PodFacts:
+def pod_facts(machine: Rented) -> PodFacts:
+    """What a machine of these keeps of its create."""
     return cast(PodFacts, machine.details["pod"])
 
 

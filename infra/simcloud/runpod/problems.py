@@ -29,6 +29,8 @@ NO_CAPACITY = (
     "Please refresh and try again."
 )
 
+NO_FREE_GPUS = "There are not enough free GPUs on the host machine to start this pod."
+
 
 class Problem(Exception):
     """A refusal: what was asked was not done."""

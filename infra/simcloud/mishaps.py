@@ -1,0 +1,69 @@
+"""What goes wrong with one machine: drawn when it is rented or started, due by the clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from infra.simcloud.faults import Fault
+from infra.simcloud.rented import Rented
+
+# Faults that happen some seconds after a machine runs, and where their moment is kept.
+_MOMENTS = {
+    "error_status": "fails_at_s",
+    "exited": "stops_at_s",
+    "outbid": "stops_at_s",
+    "vanishes": "vanishes_at_s",
+    "restarts_elsewhere": "moves_at_s",
+}
+_OUTBID = "Outbid"
+
+Delay = Callable[[float], float]
+
+
+def spoil_order(machine: Rented, faults: Mapping[str, Fault]) -> None:
+    """What is wrong from its placement on: price and GPUs."""
+    if fault := faults.get("price_above"):
+        machine.usd_per_hour *= Decimal(str(fault.number("factor", 2.0)))
+    machine.without_gpus = "zero_gpu" in faults
+    machine.shows_stale_runtime = "stale_runtime" in faults
+
+
+def spoil_boot(machine: Rented, faults: Mapping[str, Fault], delay_s: Delay) -> None:
+    """What will happen to it instead of, or behind, its boot."""
+    if "boot_stuck" in faults:
+        machine.starting_at_s = machine.running_at_s = math.inf
+    if "starting_stuck" in faults:
+        machine.running_at_s = math.inf
+    if fault := faults.get("ssh_late"):
+        machine.ssh_open_at_s += delay_s(fault.seconds(30.0))
+    for name, moment in _MOMENTS.items():
+        if fault := faults.get(name):
+            setattr(machine, moment, machine.running_at_s + delay_s(fault.seconds(0.0)))
+    if "outbid" in faults:
+        machine.stop_reason = _OUTBID
+    if fault := faults.get("restart_loop"):
+        machine.returns_after_s = delay_s(fault.seconds(0.0))
+    if "no_direct_ssh" in faults:
+        machine.has_address = False
+    if machine.ssh:
+        machine.ssh.silent = "ssh_no_banner" in faults
+
+
+def spoil_start(
+    machine: Rented, faults: Mapping[str, Fault], old_port: int | None, now_s: float, delay_s: Delay
+) -> None:
+    """What goes wrong with a machine that was stopped and starts again."""
+    machine.without_gpus = "start_zero_gpu" in faults
+    if fault := faults.get("start_stale_address"):
+        machine.old_port = old_port
+        machine.old_port_until_s = now_s + delay_s(fault.seconds(30.0))
+
+
+def forget_moments(machine: Rented) -> None:
+    """Nothing of an earlier life is still to come."""
+    for moment in _MOMENTS.values():
+        setattr(machine, moment, math.inf)
+    machine.restart_at_s = math.inf
+    machine.stop_reason = ""
