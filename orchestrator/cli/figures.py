@@ -41,6 +41,18 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def span(low_s: float, high_s: float) -> str:
+    """A range of durations in one unit.
+
+    >>> span(24, 620), span(600, 5400), span(5400, 11000), span(100000, 400000)
+    ('1 - 10 min', '10 - 90 min', '1.5 - 3.1 h', '28 - 111 h')
+    """
+    if high_s < 7200:
+        return f"{max(1, round(low_s / 60))} - {max(1, round(high_s / 60))} min"
+    digits = 1 if high_s < 86400 else 0
+    return f"{low_s / 3600:.{digits}f} - {high_s / 3600:.{digits}f} h"
+
+
 def size(size_bytes: float) -> str:
     """Bytes in the unit that fits.
 
@@ -59,10 +71,12 @@ def size(size_bytes: float) -> str:
 def number(value: float | str) -> str:
     """A figure of a program with the digits that matter.
 
-    >>> number(0.96543), number(5e-05), number(120), number("n/a")
-    ('0.9654', '5e-05', '120', 'n/a')
+    >>> number(0.96543), number(5e-05), number(120), number(117432.0), number("n/a")
+    ('0.9654', '5e-05', '120', '117,432', 'n/a')
     """
-    return value if isinstance(value, str) else f"{value:.4g}"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def moment(utc: str | None) -> str:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from orchestrator.cli.blocks import Block, Bullets, Facts, Table, Text, Tone, heading, section
-from orchestrator.cli.figures import dollars, moment
+from orchestrator.cli.figures import dollars, duration, moment, span
 from orchestrator.runs.view import OfferView, PlanView, RefusedOfferView
 
 _MOST_OFFERS = 8
 _MOST_REFUSED = 6
+_NEEDS = {
+    "gpu_memory_gib": ("GPU memory, at least", "{} GiB"),
+    "gpu_names": ("GPU", "{}"),
+    "gpu_count": ("GPUs", "{}"),
+    "disk_gib": ("disk", "{} GiB"),
+    "cuda": ("CUDA", "{}"),
+    "trust": ("trust", "{}"),
+}
 
 
 def plan_page(plan: PlanView) -> list[Block]:
@@ -16,7 +24,7 @@ def plan_page(plan: PlanView) -> list[Block]:
         heading(f"Plan for {plan['name']} ({plan['kind']})"),
         Facts(
             (
-                *((key.replace("_", " "), _need(value)) for key, value in plan["need"].items()),
+                *(_need(key, value) for key, value in plan["need"].items()),
                 *plan["sizing"],
             )
         ),
@@ -33,12 +41,15 @@ def offers_table(offers: list[OfferView]) -> Table:
     """Offers in their order, with the forecast where there is one."""
     forecast = any("forecast" in offer for offer in offers)
     headings: tuple[str, ...] = (">#", "provider", "GPU", ">GiB", ">$/h")
-    headings += (">forecast", ">hours") if forecast else ()
-    headings += ("region", "trust", "stock") + (("guard",) if forecast else ())
-    return Table(headings, tuple(_row(n, o, forecast) for n, o in enumerate(offers, 1)))
+    headings += (">forecast", ">time") if forecast else ()
+    region = any(offer["region"] for offer in offers)
+    headings += (("region",) if region else ()) + ("trust", "stock")
+    headings += ("guard",) if forecast else ()
+    rows = (_row(n, o, forecast=forecast, region=region) for n, o in enumerate(offers, 1))
+    return Table(headings, tuple(rows))
 
 
-def _row(number: int, offer: OfferView, forecast: bool) -> tuple[str, ...]:
+def _row(number: int, offer: OfferView, *, forecast: bool, region: bool) -> tuple[str, ...]:
     count = f"{offer['gpu_count']} x " if offer["gpu_count"] > 1 else ""
     cells: tuple[str, ...] = (
         str(number),
@@ -49,7 +60,9 @@ def _row(number: int, offer: OfferView, forecast: bool) -> tuple[str, ...]:
     )
     if forecast:
         cells += _forecast(offer)
-    cells += (offer["region"] or "-", offer["trust"], offer["stock"] or "-")
+    if region:
+        cells += (offer["region"] or "-",)
+    cells += (offer["trust"], offer["stock"] or "-")
     return cells + ((offer.get("guard", "-"),) if forecast else ())
 
 
@@ -58,7 +71,8 @@ def _forecast(offer: OfferView) -> tuple[str, str]:
         return "-", "-"
     low_usd, high_usd = offer["forecast"]["cost_usd"]
     low_hours, high_hours = offer["forecast"]["hours"]
-    return f"{dollars(low_usd)} - {dollars(high_usd)}", f"{low_hours:.2f} - {high_hours:.2f}"
+    time = span(3600 * low_hours, 3600 * high_hours)
+    return f"{dollars(low_usd)} - {dollars(high_usd)}", time
 
 
 def _offers(plan: PlanView) -> list[Block]:
@@ -96,12 +110,14 @@ def _money(plan: PlanView) -> tuple[tuple[str, str | Text], ...]:
         ("cap", cap),
         ("worst case", f"{dollars(plan['worst_usd'])}, reserved before anything is rented"),
         ("bringing home", f"{dollars(plan['reserve_usd'])} of it is kept for collect and return"),
-        ("deadline", f"{plan['deadline_hours']:.2f} h after the rent, whatever happens"),
+        ("deadline", f"{duration(3600 * plan['deadline_hours'])} after the rent, whatever happens"),
         ("good until", f"{moment(plan['start_by'])}: later no machine is rented"),
     )
 
 
-def _need(value: str | float | list[str]) -> str:
+def _need(key: str, value: object) -> tuple[str, str]:
+    name, unit = _NEEDS.get(key, (key.replace("_", " "), "{}"))
     if isinstance(value, list):
-        return ", ".join(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return name, ", ".join(map(str, value))
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return name, unit.format(text) if text else ""

@@ -16,7 +16,7 @@ from orchestrator.cli.blocks import (
     heading,
     section,
 )
-from orchestrator.cli.figures import dollars, duration, moment, number, size
+from orchestrator.cli.figures import dollars, duration, moment, number, size, span
 from orchestrator.runs.view import MachineOfRunView, RunView
 
 _MOST_ARTIFACTS = 12
@@ -139,6 +139,7 @@ def _returned(view: RunView) -> Cell:
 def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
     low_usd, high_usd = view["forecast"]["cost_usd"]
     low_hours, high_hours = view["forecast"]["hours"]
+    hours = span(3600 * low_hours, 3600 * high_hours)
     billed = dollars(view["billed_usd"]) if view["billed_usd"] else "not known yet"
     upper = f"{dollars(view['spent_upper_usd'])} of the cap of {dollars(view['cap_usd'])}"
     burn = "" if view["outcome"] else f", {dollars(view['burn_usd_per_hour'])}/h now"
@@ -147,18 +148,20 @@ def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
         ("at most", upper + burn),
         ("estimate", f"{dollars(view['cost_usd'])} by the provider's own rule"),
         ("billed", billed),
-        ("forecast", f"{forecast_usd} in {low_hours:.2f} - {high_hours:.2f} h"),
+        ("forecast", f"{forecast_usd} in {hours}"),
         ("actual", _actual(view) if view["outcome"] else ""),
     )
 
 
 def _actual(view: RunView) -> str:
-    """What it came to, against what was said before."""
+    """What it came to; against what was said before, if the whole job was done."""
+    actual = f"{dollars(view['cost_usd'])} in {duration(sum(view['phases_s'].values()))}"
+    if view["outcome"] != "succeeded":
+        return actual
     low_usd, high_usd = map(Decimal, view["forecast"]["cost_usd"])
     cost = Decimal(view["cost_usd"])
     place = "above" if cost > high_usd else "below" if cost < low_usd else "inside"
-    hours = sum(view["phases_s"].values()) / 3600
-    return f"{dollars(view['cost_usd'])} in {hours:.2f} h, {place} the forecast"
+    return f"{actual}, {place} the forecast"
 
 
 def _phases(view: RunView) -> str:

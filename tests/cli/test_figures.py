@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.cli.figures import dollars, duration, minute, moment, number, size
+from orchestrator.cli.figures import dollars, duration, minute, moment, number, size, span
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,9 @@ def test_sizes_stop_at_gib() -> None:
 
 
 def test_numbers_of_a_program_are_short() -> None:
-    assert number(1234567.0) == "1.235e+06"
+    assert number(1234567.0) == "1,234,567"
+    assert number(1e300) == "1e+300"
+
+
+def test_a_range_shorter_than_a_minute_is_a_minute() -> None:
+    assert span(2, 20) == "1 - 1 min"

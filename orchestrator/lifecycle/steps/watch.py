@@ -240,7 +240,7 @@ def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
         return Outcome.FAILED, Failure("setup", f"{phase} failed: {message}", logs)
     if why == "no_gpu":
         hint = "gpu: {allow_cpu: true} trains on the CPU"
-        return Outcome.FAILED, Failure("no_gpu", f"torch finds no GPU; {message}", hint)
+        return Outcome.FAILED, Failure("no_gpu", message or "there is no GPU", hint)
     ended = f"exit code {code}" if code is not None else f"signal {run.exit.get('signal')}"
     problem = f"the program ended with {ended}" + (f": {message}" if message else "")
     return Outcome.FAILED, Failure("job_failed", problem, logs)

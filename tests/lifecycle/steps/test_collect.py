@@ -105,6 +105,17 @@ def test_an_exit_code_is_said(stage: Stage) -> None:
     assert "exit code 3" in stage.run.failure.problem
 
 
+def test_who_found_no_gpu_is_said_once(stage: Stage) -> None:
+    message = "torch sees no GPU on this machine"
+    collecting(stage, exit={"why": "no_gpu", "message": message})
+    list_results(stage)
+
+    stage.drive()
+
+    assert stage.run.failure is not None
+    assert stage.run.failure.problem == message
+
+
 def test_what_the_job_does_not_keep_stays_away(stage: Stage) -> None:
     collecting(stage, job={"kind": "finetune", "artifacts": {"keep": ["model"]}})
     list_results(stage)
