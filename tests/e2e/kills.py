@@ -6,18 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-# In the machine's folder. A checkpoint is due ten seconds after the start: the process sleeps so
-# long, that a training of a few steps has one in its middle on a computer of any speed.
-KILL = """\
-while [ -z "$id" ]; do
+# A checkpoint is due ten seconds after the start: the process sleeps so long, that a training of a
+# few steps has one in its middle on a computer of any speed.
+_KILL = """\
+cd "$HOME/gpulease/{label}" || exit
+tries=6000
+looks_on() {{ tries=$((tries - 1)); [ $tries -gt 0 ] || exit; sleep 0.02; }}
+until [ -n "$id" ]; do
+  looks_on
   for one in /proc/[0-9]*; do
     [ "$(readlink $one/cwd)" = "$(pwd -P)/code" ] || continue
-    grep -q '[t]rain.py' $one/cmdline && id=${one#/proc/}
+    grep -q '[t]rain.py' $one/cmdline && id=${{one#/proc/}}
   done
 done
-until grep -q '"step": 2,' events.jsonl; do sleep 0.01; done
+until grep -q '"step": 2,' events.jsonl; do looks_on; done
 kill -STOP $id && sleep 10 && kill -CONT $id
-until ls checkpoints/step-*/complete.json; do sleep 0.01; done >/dev/null 2>&1
+until ls checkpoints/step-*/complete.json; do looks_on; done >/dev/null 2>&1
 kill -KILL $id
 """
 CHECKPOINTS = "checkpoints: {every: 10s}\n"
@@ -28,3 +32,8 @@ def losses(receipt: dict[str, Any]) -> dict[int, float]:
     text = Path(receipt["artifacts_dir"], "training_log.jsonl").read_text()
     history = [json.loads(line) for line in text.splitlines()]
     return {entry["step"]: entry["loss"] for entry in history if "loss" in entry}
+
+
+def killing(label: str) -> str:
+    """A shell's script for the machine of this label; it fails when there is nothing to kill."""
+    return _KILL.format(label=label)

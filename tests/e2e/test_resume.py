@@ -13,7 +13,7 @@ from orchestrator.spec.packaged import packaged
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code, training
-from tests.e2e.kills import CHECKPOINTS, KILL, losses
+from tests.e2e.kills import CHECKPOINTS, killing, losses
 from tests.e2e.person import Person
 
 CLASSIFIER = f"""\
@@ -146,8 +146,7 @@ def test_a_killed_training_ends_with_the_losses_and_figures_of_an_uninterrupted_
 
     person.submits(classifier(person, "killed"))
     person.waits_for_state("running", limit_s=180)
-    label = person.view()["machines"][0]["label"]
-    on_the_machine(person, f"cd gpulease/{label} && {KILL}")
+    on_the_machine(person, killing(person.view()["machines"][0]["label"]))
 
     receipt, expected = receipt_of(person, cloud), whole.json()
     (told,) = (note for note in receipt["notes"] if "was killed by SIGKILL" in note)
