@@ -45,12 +45,12 @@ def span(low_s: float, high_s: float) -> str:
     """A range of durations in one unit.
 
     >>> span(24, 620), span(600, 5400), span(5400, 11000), span(100000, 400000)
-    ('1 - 10 min', '10 - 90 min', '1.5 - 3.1 h', '28 - 111 h')
+    ('1-10 min', '10-90 min', '1.5-3.1 h', '28-111 h')
     """
     if high_s < 7200:
-        return f"{max(1, round(low_s / 60))} - {max(1, round(high_s / 60))} min"
+        return f"{max(1, round(low_s / 60))}-{max(1, round(high_s / 60))} min"
     digits = 1 if high_s < 86400 else 0
-    return f"{low_s / 3600:.{digits}f} - {high_s / 3600:.{digits}f} h"
+    return f"{low_s / 3600:.{digits}f}-{high_s / 3600:.{digits}f} h"
 
 
 def size(size_bytes: float) -> str:

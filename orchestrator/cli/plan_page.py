@@ -38,18 +38,20 @@ def plan_page(plan: PlanView) -> list[Block]:
 
 
 def offers_table(offers: list[OfferView]) -> Table:
-    """Offers in their order, with the forecast where there is one."""
+    """Offers in their order; forecast where there is one, region and guard where they tell."""
     forecast = any("forecast" in offer for offer in offers)
+    guard = len({offer.get("guard", "") for offer in offers}) > 1
     headings: tuple[str, ...] = (">#", "provider", "GPU", ">GiB", ">$/h")
     headings += (">forecast", ">time") if forecast else ()
     region = any(offer["region"] for offer in offers)
     headings += (("region",) if region else ()) + ("trust", "stock")
-    headings += ("guard",) if forecast else ()
-    rows = (_row(n, o, forecast=forecast, region=region) for n, o in enumerate(offers, 1))
-    return Table(headings, tuple(rows))
+    headings += ("guard",) if guard else ()
+    shown = (forecast, region, guard)
+    return Table(headings, tuple(_row(n, offer, shown) for n, offer in enumerate(offers, 1)))
 
 
-def _row(number: int, offer: OfferView, *, forecast: bool, region: bool) -> tuple[str, ...]:
+def _row(number: int, offer: OfferView, shown: tuple[bool, bool, bool]) -> tuple[str, ...]:
+    forecast, region, guard = shown
     count = f"{offer['gpu_count']} x " if offer["gpu_count"] > 1 else ""
     cells: tuple[str, ...] = (
         str(number),
@@ -63,7 +65,7 @@ def _row(number: int, offer: OfferView, *, forecast: bool, region: bool) -> tupl
     if region:
         cells += (offer["region"] or "-",)
     cells += (offer["trust"], offer["stock"] or "-")
-    return cells + ((offer.get("guard", "-"),) if forecast else ())
+    return cells + ((offer.get("guard") or "-",) if guard else ())
 
 
 def _forecast(offer: OfferView) -> tuple[str, str]:
@@ -72,7 +74,7 @@ def _forecast(offer: OfferView) -> tuple[str, str]:
     low_usd, high_usd = offer["forecast"]["cost_usd"]
     low_hours, high_hours = offer["forecast"]["hours"]
     time = span(3600 * low_hours, 3600 * high_hours)
-    return f"{dollars(low_usd)} - {dollars(high_usd)}", time
+    return f"{dollars(low_usd)}-{dollars(high_usd)}", time
 
 
 def _offers(plan: PlanView) -> list[Block]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -39,6 +40,7 @@ _STYLES = {
 _PIPE_WIDTH = 120
 _BAR_WIDTH = 30
 _INDENT = 2
+_GAP = 2  # between columns
 
 
 def console_of(stream: IO[str]) -> Console:
@@ -106,12 +108,7 @@ def to_renderable(block: Block) -> RenderableType:
                 if cell if isinstance(cell, str) else cell.text:
                     grid.add_row(_styled(label), _styled(cell))
         case Table(headings, rows):
-            grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-            for name in headings:
-                justify = "right" if name.startswith(">") else "left"
-                grid.add_column(name.lstrip(">"), justify=justify, overflow="fold")  # type: ignore[arg-type]
-            for row in rows:
-                grid.add_row(*map(_styled, row))
+            return Padding(_Columns(headings, rows), (0, 0, 0, _INDENT), expand=False)
         case Bullets(sentences, tone):
             grid = Grid.grid(padding=(0, 1, 0, 0))
             grid.add_column(no_wrap=True)
@@ -130,6 +127,32 @@ def to_renderable(block: Block) -> RenderableType:
             for label, value, text in rows:
                 grid.add_row(_styled(label), _chart_bar(value, most), _styled(text))
     return Padding(grid, (0, 0, 0, _INDENT), expand=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """A table that breaks sentences, and words only where there is no room for them."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        cells = [list(map(_styled, row)) for row in self.rows]
+        names = [heading.lstrip(">") for heading in self.headings]
+        texts = [[name, *(row[n].plain for row in cells)] for n, name in enumerate(names)]
+        longest = [max(map(len, " ".join(column).split()), default=0) for column in texts]
+        roomy = sum(longest) + _GAP * (len(names) - 1) <= options.max_width
+        grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
+        for heading, name, column in zip(self.headings, names, texts, strict=True):
+            grid.add_column(
+                name,
+                justify="right" if heading.startswith(">") else "left",
+                overflow="fold",
+                no_wrap=roomy and not any(" " in text for text in column),
+            )
+        for row in cells:
+            grid.add_row(*row)
+        yield grid
 
 
 def _chart_bar(value: float, most: float) -> Styled:

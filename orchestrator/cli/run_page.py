@@ -143,7 +143,7 @@ def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
     billed = dollars(view["billed_usd"]) if view["billed_usd"] else "not known yet"
     upper = f"{dollars(view['spent_upper_usd'])} of the cap of {dollars(view['cap_usd'])}"
     burn = "" if view["outcome"] else f", {dollars(view['burn_usd_per_hour'])}/h now"
-    forecast_usd = f"{dollars(low_usd)} - {dollars(high_usd)}"
+    forecast_usd = f"{dollars(low_usd)}-{dollars(high_usd)}"
     return (
         ("at most", upper + burn),
         ("estimate", f"{dollars(view['cost_usd'])} by the provider's own rule"),

@@ -33,4 +33,4 @@ def test_numbers_of_a_program_are_short() -> None:
 
 
 def test_a_range_shorter_than_a_minute_is_a_minute() -> None:
-    assert span(2, 20) == "1 - 1 min"
+    assert span(2, 20) == "1-1 min"

@@ -35,6 +35,21 @@ def test_no_line_ends_in_spaces_and_headings_stand_apart() -> None:
     assert text == "A\n  k  v\n\nB\n  t\n"
 
 
+@pytest.mark.parametrize(("columns", "broken"), [("40", False), ("18", True)])
+def test_a_table_breaks_sentences_and_words_only_where_there_is_no_room(
+    columns: str, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    row = ("provider-one", "verified", "a sentence that is longer than the line")
+
+    text = printed(Table(("name", "trust", "why"), (row,)))
+
+    assert ("provider-one" not in text) == broken
+    assert ("verified" not in text) == broken
+    assert "longer" in text or broken
+    assert max(map(len, text.splitlines())) <= int(columns)
+
+
 @pytest.mark.usefixtures("home")
 def test_an_unbroken_line_is_wider_than_the_page() -> None:
     path = "/very/long" * 30
