@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ def adapter_config(settings: Settings) -> LoraConfig | None:
 
 def save_adapter(model: PeftModel, settings: Settings, folder: Path) -> None:
     """The adapter, which names its base as the hub knows it and not as this machine does."""
+    model.save_pretrained(folder)  # it looks into the base's files, and here they are
+    path = folder / "adapter_config.json"
     base, _, revision = settings.model_name.partition("@")
-    for config in model.peft_config.values():
-        config.base_model_name_or_path = base
-        config.revision = revision or None
-    model.save_pretrained(folder)
+    named = {"base_model_name_or_path": base, "revision": revision or None}
+    config = {**json.loads(path.read_text()), **named}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 def save_full(model: PreTrainedModel, settings: Settings, folder: Path) -> None:

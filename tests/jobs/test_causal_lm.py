@@ -212,6 +212,8 @@ def test_the_adapter_loads_with_peft_and_the_merged_model_says_the_same(
 def test_the_adapter_names_its_base_as_the_hub_does(whole: Machine) -> None:
     config = json.loads((whole.folder / "output/adapter/adapter_config.json").read_text())
     assert (config["base_model_name_or_path"], config["revision"]) == tuple(NAME.split("@"))
+    assert config["inference_mode"] is True
+    assert "UserWarning" not in whole.log
 
 
 def test_the_cards_say_data_settings_figures_and_where_the_cost_is(whole: Machine) -> None:
