@@ -30,22 +30,13 @@ def runs_page(runs: Sequence[RunView], month: tuple[Decimal, Decimal, Decimal]) 
     """One line a run, and what the month has cost."""
     rows = tuple(_run_row(view) for view in runs)
     spent, committed, limit = (dollars(str(figure)) for figure in month)
+    headings = ["run", "name", "state", "machine", ">spent", ">cap", ">$/h now", "since, UTC"]
+    if any(run["waiting"] for run in runs):
+        headings.append("waiting")
+        rows = tuple((*row, run["waiting"] or "-") for row, run in zip(rows, runs, strict=True))
     return [
         Text("" if rows else "no open run (--all shows the ended ones)"),
-        Table(
-            (
-                "run",
-                "name",
-                "state",
-                "machine",
-                ">spent",
-                ">cap",
-                ">$/h now",
-                "since, UTC",
-                "waiting",
-            ),
-            rows,
-        ),
+        Table(tuple(headings), rows),
         Text(f"this month: {spent} spent, {committed} committed, of {limit}", Tone.DIM),
     ]
 
@@ -152,7 +143,6 @@ def _run_row(view: RunView) -> tuple[Cell, ...]:
         dollars(view["cap_usd"]),
         dollars(view["burn_usd_per_hour"]),
         minute(view["created_at"]),
-        view["waiting"] or "-",
     )
 
 
