@@ -10,7 +10,7 @@ from typing import Any
 # few steps has one in its middle on a computer of any speed.
 _KILL = """\
 cd "$HOME/gpulease/{label}" || exit
-tries=6000
+tries=7000
 looks_on() {{ tries=$((tries - 1)); [ $tries -gt 0 ] || exit; sleep 0.02; }}
 until [ -n "$id" ]; do
   looks_on
@@ -22,7 +22,7 @@ done
 until grep -q '"step": 2,' events.jsonl; do looks_on; done
 kill -STOP $id && sleep 10 && kill -CONT $id
 until ls checkpoints/step-*/complete.json; do looks_on; done >/dev/null 2>&1
-kill -KILL $id
+kill -{signal} $id
 """
 CHECKPOINTS = "checkpoints: {every: 10s}\n"
 
@@ -34,6 +34,6 @@ def losses(receipt: dict[str, Any]) -> dict[int, float]:
     return {entry["step"]: entry["loss"] for entry in history if "loss" in entry}
 
 
-def killing(label: str) -> str:
+def killing(label: str, signal: str = "KILL") -> str:
     """A shell's script for the machine of this label; it fails when there is nothing to kill."""
-    return _KILL.format(label=label)
+    return _KILL.format(label=label, signal=signal)

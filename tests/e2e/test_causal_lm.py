@@ -131,7 +131,7 @@ def tower(tmp_path: Path, environment: dict[str, str]) -> Iterator[Workstation]:
 
 
 def kills_by_login(person: Person, label: str) -> None:
-    ended = person.types("ssh", "last", "--", killing(label))
+    ended = person.types("ssh", "last", "--", killing(label), limit_s=180)
     assert ended.code == 0, ended.err
 
 
@@ -160,7 +160,7 @@ def test_a_killed_training_goes_on_with_the_losses_of_an_uninterrupted_one(
     assert whole.code == 0, whole.err + person.driver_log()
 
     person.submits(job, *on)
-    person.waits_for_state("running", limit_s=300)
+    person.waits_for_state("setting_up", limit_s=300)
     kills(person, person.view()["machines"][0]["label"])
     ended = person.types("attach", "last", limit_s=300)
 

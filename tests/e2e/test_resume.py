@@ -16,12 +16,13 @@ from tests.e2e.jobs import own_code, training
 from tests.e2e.kills import CHECKPOINTS, killing, losses
 from tests.e2e.person import Person
 
+STEPS = 60
 CLASSIFIER = f"""\
 kind: finetune
 model: {TINY_ID}
 task: text-classification
 data: {{train: train.jsonl, eval: eval.jsonl}}
-train: {{max_steps: 12, max_length: 64, learning_rate: 0.002, logging_steps: 1}}
+train: {{max_steps: {STEPS}, max_length: 64, learning_rate: 0.002, logging_steps: 1}}
 gpu: {{allow_cpu: true}}
 budget: {{max_cost: 1.00, max_duration: 30m}}
 providers: [runpod]
@@ -37,7 +38,7 @@ def waits_for_step(person: Person, step: int, machines: int = 1) -> dict[str, An
 
 def on_the_machine(person: Person, command: str) -> None:
     """Log in to the run's machine as its owner does."""
-    ended = person.types("ssh", "last", "--", command)
+    ended = person.types("ssh", "last", "--", command, limit_s=180)
     assert ended.code == 0, ended.err
 
 
@@ -135,28 +136,49 @@ def classifier(person: Person, name: str) -> str:
     return person.writes(f"{name}.yaml", f"name: {name}\n{CLASSIFIER}").name
 
 
+def same_training(receipt: dict[str, Any], expected: dict[str, Any], step: int) -> None:
+    """Compare with an uninterrupted one; `step`: from which it went on."""
+    assert 2 < step < STEPS
+    assert f"resuming from step-{step}\n" in Path(receipt["log"]).read_text()
+    assert len(losses(receipt)) == STEPS
+    assert losses(receipt) == losses(expected)
+    metrics = receipt["metrics"]
+    assert metrics["train_loss"] == pytest.approx(expected["metrics"]["train_loss"], rel=1e-5)
+    assert metrics == {**expected["metrics"], "train_loss": metrics["train_loss"]}
+
+
 @pytest.mark.slow
 @pytest.mark.training
-@pytest.mark.timeout(400)
-def test_a_killed_training_ends_with_the_losses_and_figures_of_an_uninterrupted_one(
+@pytest.mark.timeout(600)
+def test_a_training_that_is_killed_or_loses_its_machine_ends_as_an_uninterrupted_one_does(
     person: Person, cloud: Cloud
 ) -> None:
     whole = person.types("submit", classifier(person, "whole"), "--yes", "--json", limit_s=180)
     assert whole.code == 0, whole.err + person.driver_log()
 
     person.submits(classifier(person, "killed"))
-    person.waits_for_state("running", limit_s=180)
+    person.waits_for_state("setting_up", limit_s=180)
     on_the_machine(person, killing(person.view()["machines"][0]["label"]))
+    killed = receipt_of(person, cloud)
+    step = step_of(killed, "was killed by SIGKILL, and went on from its checkpoint at step ")
+    same_training(killed, whole.json(), step)
 
-    receipt, expected = receipt_of(person, cloud), whole.json()
-    (told,) = (note for note in receipt["notes"] if "was killed by SIGKILL" in note)
-    step = int(told.rpartition(" ")[2])
-    assert 2 < step < 12
-    log = Path(receipt["log"]).read_text()
-    assert f"started again from checkpoints/step-{step}" in log
-    assert f"resuming from step-{step}\n" in log
-    assert losses(receipt) == losses(expected)
-    assert len(losses(receipt)) == 12
-    metrics = receipt["metrics"]
-    assert metrics["train_loss"] == pytest.approx(expected["metrics"]["train_loss"], rel=1e-5)
-    assert metrics == {**expected["metrics"], "train_loss": metrics["train_loss"]}
+    run_id = person.submits(classifier(person, "lost"))
+    person.waits_for_state("setting_up", limit_s=180)
+    on_the_machine(person, killing(person.view()["machines"][0]["label"], "STOP"))
+    at_home = person.home / "runs" / run_id / "checkpoints"
+    with cloud.hurrying():
+        person.waits(lambda _: list(at_home.glob("step-*/complete.json")))
+    (machine,) = cloud.living(person.home_id)
+    cloud.machine_fault(machine["id"], "host_lost")
+    with cloud.hurrying():
+        person.waits(lambda view: len(view["machines"]) == 2)
+    lost = receipt_of(person, cloud)
+    step = step_of(lost, "was lost; the job goes on from its checkpoint at step ")
+    same_training(lost, whole.json(), step)
+
+
+def step_of(receipt: dict[str, Any], told: str) -> int:
+    """The step that a note of the receipt names behind these words."""
+    (note,) = (note for note in receipt["notes"] if told in note)
+    return int(note.partition(told)[2].split()[0])
