@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+from orchestrator.artifacts.elsewhere import SCRATCH, Pulled, pull_at
 from orchestrator.artifacts.log import LogFile
 from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.month import month_of, parse_month
@@ -123,6 +124,7 @@ class App:
         self._parts.check_secrets(plan)
         if plan.candidates:
             self._parts.check_balance(plan)
+            self._parts.check_bucket(plan)
         self._plans[job.name] = plan
         return to_plan_view(plan, self._parts.artifact_sentences(plan))
 
@@ -254,11 +256,24 @@ class App:
                 f"{run.name} is still open: the driver brings its artifacts home",
                 hint=f"gpulease attach {run.name}",
             )
+        if run.bucket_folder and run.leases:
+            store = self._parts.stores.open_for(run.launch)
+            pulled = pull_at(store, run.bucket_folder, source, self._clock)
+            run = replace(run, artifacts=pulled.files, artifacts_missing=pulled.missing)
         if destination is not None:
             if not source.is_dir():
                 raise UsageError(f"{run.name} brought nothing home")
-            shutil.copytree(source, destination, dirs_exist_ok=True)
-        return self.view(run_id)
+            ignored = shutil.ignore_patterns(SCRATCH)
+            shutil.copytree(source, destination, dirs_exist_ok=True, ignore=ignored)
+        return self._view(run)
+
+    def pull_from(self, address: str, folder: Path) -> Pulled:
+        """Bring home what a run left in a bucket; nothing but the bucket need know of the run.
+
+        Raises: UsageError, BucketRefused, BucketDown, ArtifactsError.
+        """
+        store = self._parts.stores.open(self._parts.stores.settled())
+        return pull_at(store, address, folder, self._clock)
 
     def ssh_command(self, run_id: str) -> list[str]:
         """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""

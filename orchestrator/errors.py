@@ -15,6 +15,8 @@ GpuleaseError
 ├── ArtifactsError       results are not home (8)
 │   ├── HostileArtifact  a path, link or size that a machine has no business to send
 │   └── HomeDiskFull     no space left at home
+├── BucketDown           object storage does not answer now; try again (6)
+├── BucketRefused        object storage or its credentials say no (4)
 ├── NotifyError          who was to be told did not take it; told again later
 ├── StaleRun             somebody else moved the run: read it again
 └── ProviderError        (6), each with a `recovery`
@@ -152,6 +154,20 @@ class HomeDiskFull(ArtifactsError):
     """No space left where the artifacts go."""
 
     code = "home_disk_full"
+
+
+class BucketDown(GpuleaseError):
+    """Object storage does not answer now; ask again later."""
+
+    code = "bucket_down"
+    exit_code = 6
+
+
+class BucketRefused(GpuleaseError):
+    """Object storage says no, or its credentials are absent, wrong or end too early."""
+
+    code = "bucket"
+    exit_code = 4
 
 
 class NotifyError(GpuleaseError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
+from orchestrator.artifacts.s3 import CREDENTIAL_NAMES
 from orchestrator.budget.caps import RETURN_S
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetRefused, MissingCredentials, UsageError
@@ -17,6 +19,8 @@ from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.lifecycle.reaper import Reaper
+from orchestrator.lifecycle.stores import Stores
+from orchestrator.lifecycle.uploads import check_bucket, to_bucket
 from orchestrator.lifecycle.world import Again, Opened, World
 from orchestrator.notify.webhook import SECRET_NAME, make_webhook
 from orchestrator.providers.base import Account, OwnLogin, Provider, ProviderSettings, SshAddress
@@ -35,6 +39,7 @@ from orchestrator.settings import PROVIDER_KEYS, Secret, Settings
 from orchestrator.sizing.hub import ModelFacts
 from orchestrator.spec.job import Job
 from orchestrator.spec.model import named_model
+from orchestrator.spec.place import parse_place
 from orchestrator.store.home import open_home
 from orchestrator.store.journal import Journal
 
@@ -73,6 +78,7 @@ class Parts:
             open_shell=self._open_shell,
             cargo=self.cargo,
             wish_of=self._wish_of,
+            bucket=self.stores.bucket,
             answers=self._answers,
         )
 
@@ -115,6 +121,8 @@ class Parts:
         """Every credential that a driver may need: of providers, the hub, and the open runs."""
         open_runs = self.journal.runs(only_open=True)
         asked = {name for run in open_runs for name in run.launch.secrets}
+        if any(run.launch.bucket for run in open_runs):
+            asked.update(CREDENTIAL_NAMES)
         return {*PROVIDER_KEYS.values(), HUB_TOKEN, SECRET_NAME, *asked}
 
     def environment_keys(self) -> dict[str, str]:
@@ -152,12 +160,27 @@ class Parts:
 
     def prepare(self, job: Job) -> Material:
         """Data, model and size of a job."""
-        return prepare(
+        material = prepare(
             job,
             cache_dir=self.home.folder / "cache",
             endpoint=self.settings.hf_endpoint,
             token=self.keys.get(HUB_TOKEN),
         )
+        if not material.launch.bucket:
+            return material
+        place = parse_place(material.launch.bucket)
+        region = self.stores.open(self.stores.settled()).region(place)
+        return replace(material, launch=to_bucket(material.launch, self.stores.settled(region)))
+
+    @cached_property
+    def stores(self) -> Stores:
+        return Stores(self.keys.get, self.settings.environment, self.clock.now_s)
+
+    def check_bucket(self, plan: Plan) -> None:
+        """Refuse a bucket without rights. Raises: BucketRefused, BucketDown."""
+        if plan.material.launch.bucket:
+            store = self.stores.open_for(plan.material.launch)
+            check_bucket(plan, store, self.clock.now_s())
 
     def model_facts(self, text: str) -> ModelFacts:
         """Facts of a model that is named as in a job. Raises: UsageError, and as `prepare`."""
@@ -194,6 +217,14 @@ class Parts:
         folder = self.home.folder / "runs"
         free_bytes = shutil.disk_usage(self.home.folder).free
         expected_bytes = plan.material.launch.result_bytes
+        if bucket := plan.material.launch.bucket:
+            every = plan.material.job.checkpoints.every_s / 60
+            return [
+                f"{bucket}: everything (about {expected_bytes / 2**20:.0f} MiB expected); "
+                "gpulease pull brings it home",
+                f"the log goes there as it comes, the newest checkpoint every {every:.0f} min",
+                f"up to {RETURN_S:.0f} s are kept for the proof of return",
+            ]
         if plan.material.footprint is not None and expected_bytes + _SPARE_BYTES > free_bytes:
             raise UsageError(
                 f"about {expected_bytes / 2**30:.1f} GiB of results do not fit at home: "
@@ -212,7 +243,8 @@ class Parts:
         """Refuse to detach with a key that dies with this terminal. Raises: MissingCredentials."""
         providers = dict.fromkeys(candidate.offer.provider for candidate in plan.candidates)
         keys = [PROVIDER_KEYS[name] for name in providers if name in PROVIDER_KEYS]
-        for name in (*keys, *plan.material.launch.secrets):
+        stored = CREDENTIAL_NAMES if plan.material.launch.bucket else ()
+        for name in (*keys, *plan.material.launch.secrets, *stored):
             found = self.settings.credential(name)
             if found is not None and found.source == "environment":
                 raise MissingCredentials(

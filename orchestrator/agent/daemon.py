@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Mapping
 
 from . import protocol
+from .bucket import BucketCopy
 from .checkpoints import CheckpointWatch
 from .clock import Clock
 from .deadline import Deadline
@@ -32,6 +33,7 @@ _HOST_EVERY_S = 10.0
 _FLUSH_S = 15.0  # kept before the deadline for exit record and manifest
 _LAST_RECORDS_S = 10.0
 _LONGEST_GRACE_S = 3600.0
+_LAST_LOOK_S = 20.0  # everything is in the bucket; whoever watches returns the machine in this time
 
 
 class Daemon:
@@ -66,6 +68,9 @@ class Daemon:
             self._checkpoints,
         )
         self._job = Job(work, run, base, tools)
+        self._bucket: BucketCopy | None = None
+        if run.upload is not None:
+            self._bucket = BucketCopy(work, run, self._clock, self._events, self._job.over)
         self._last_sent_s = 0.0
         self._last_sent_ns = 0
         self._ending = ""
@@ -78,6 +83,8 @@ class Daemon:
         job = threading.Thread(target=self._job.perform, daemon=True)
         job.start()
         threading.Thread(target=self._sample, daemon=True).start()
+        if self._bucket is not None:
+            self._bucket.start()
         ticks = 0
         while (self._work / protocol.PID_FILE).exists():
             try:
@@ -88,6 +95,8 @@ class Daemon:
                     traceback.print_exc()
             ticks += 1
             time.sleep(_TICK_S)
+        if self._bucket is not None:
+            self._bucket.stop()
         self._children.kill_all()
         job.join(_LAST_RECORDS_S)
 
@@ -142,6 +151,11 @@ class Daemon:
         if fetched and not self._run.ends_machine:
             return "fetched"
         now_s = self._clock.elapsed_s()
+        if self._bucket is not None and self._bucket.complete_s is not None:
+            if self._run.ends_machine and now_s - self._bucket.complete_s >= _LAST_LOOK_S:
+                return "fetched" if fetched else "uploaded"
+        elif self._bucket is not None:
+            self._last_sent_s = max(self._last_sent_s, self._bucket.moved_s)
         if self._was_sent():
             self._last_sent_s = now_s
         if now_s - max(self._job.over_s, self._last_sent_s) < self._run.hold_s:

@@ -17,6 +17,9 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                                      "agent_alive", "agent_pid", "deadline"}; armed: the loop lives
     run.json         RUN FILE, 0600, written by the driver before `start`
     secrets.json     {"NAME": "value"}, 0600; a link to a file on tmpfs where there is one
+    slots.json       SLOTS, where the run file has an `upload`; a secret as secrets.json is, and
+                     replaced now and then
+    index.json       INDEX as it was last sent to the bucket
     guard.json       GUARD RECORD, written by the boot guard where there is one
     deadline         text: absolute epoch by which this machine ends; only ever moved earlier,
                      or later up to the label's own deadline
@@ -54,6 +57,9 @@ PROTOCOL = 1
 AGENT = "agent.pyz"
 RUN_FILE = "run.json"
 SECRETS_FILE = "secrets.json"
+SLOTS_FILE = "slots.json"
+INDEX_FILE = "index.json"
+SLOT_PREFIX = "parts/"
 GUARD_FILE = "guard.json"
 DEADLINE_FILE = "deadline"
 ENVIRONMENT_FILE = "machine.env"
@@ -91,6 +97,9 @@ CHECKPOINT_COMPLETE = "complete.json"
 #    "model": {"id": "…", "revision": "40 hex", "endpoint": "https://…"} | null,
 #    "command": ["python", "train.py", …] | "shell text",  # run in code/ with venv first on PATH
 #    "environment": {"K": "v"},     # the job's env
+#    "upload": {"keep": [KIND, …], "every_s": 30} | null,   # to a bucket, by slots.json: log and
+#                                   # events every so often, checkpoints, at last the manifest's
+#                                   # files of these kinds
 #    "checkpoints_every_s": 900, "grace_s": 60,
 #    "log_limit_bytes": 1073741824}
 #
@@ -117,9 +126,12 @@ CHECKPOINT_COMPLETE = "complete.json"
 #   message    {"text"}                                            (shown to the person)
 #   exited     the EXIT RECORD's fields
 #   ready      {"manifest": true}                                  (manifest.json is complete)
-#   ending     {"why": "deadline" | "hold" | "fetched"}; hold: `hold_s` after `ready` nothing was
-#              fetched and nothing was being sent; fetched: the same moment with `fetched` there
-#              (where `ends_machine` is false: at once)
+#   upload     {"state": "sending" | "failing" | "complete", "done_bytes", "left_bytes",
+#               "problem"?}         (only with an `upload`; complete: everything is in the bucket)
+#   ending     {"why": "deadline" | "hold" | "fetched" | "uploaded"}; hold: `hold_s` after `ready`
+#              nothing was fetched and nothing was being sent; fetched: the same moment with
+#              `fetched` there (where `ends_machine` is false: at once); uploaded: everything is in
+#              the bucket, and whoever watches had a moment to read the last of the log
 #
 # EXIT RECORD: {"protocol": 1, "exit_code": n | null, "signal": n | null, "why": one of WHY,
 #    "phase": "setup" | "download" | "program", "started_at": t | null, "ended_at": t,
@@ -134,6 +146,14 @@ WHY = (WHY_FINISHED, WHY_STOPPED, WHY_DEADLINE, WHY_SETUP, WHY_NO_GPU)
 # MANIFEST: {"protocol": 1, "at": t, "files": [{"path": "output/model/model.safetensors",
 #    "size_bytes": n, "sha256": "…", "kind": KIND}]} with KIND in order of pull:
 KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
+
+# SLOTS: {"protocol": 1, "ends_at": t, "part_bytes": n, "index": {"key", "url"},
+#    "slots": [{"key": "parts/00001", "url": "https://…"}, …]}: each URL takes one PUT body after
+#    another, for its one key alone. Keys are relative to the machine's folder in the bucket.
+# INDEX: {"protocol": 1, "run", "label", "at": t, "complete": bool,
+#    "files": [a file of the MANIFEST, with "parts"],
+#    "others": [{"path", "size_bytes", "parts"}]}: `others` are log, events and checkpoints so far;
+#    "parts": [{"key", "offset", "size_bytes"}], the file's bytes in order; small files share a key.
 
 # `agent.pyz send` (stdin → stdout): one line {"path", "offset", "end"}; the answer is one line
 # {"size_bytes": bytes that follow} or {"error": "…"}, then exactly that many bytes.

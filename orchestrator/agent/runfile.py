@@ -28,6 +28,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Upload:
+    """What of the manifest goes to the bucket, and how often log and events go there."""
+
+    keep: tuple[str, ...]
+    every_s: float
+
+
+@dataclass(frozen=True)
 class RunFile:
     """RUN FILE of the protocol; times are epoch seconds."""
 
@@ -48,6 +56,7 @@ class RunFile:
     checkpoints_every_s: int
     grace_s: float
     log_limit_bytes: int
+    upload: Upload | None
 
     @property
     def latest_s(self) -> float:
@@ -89,6 +98,7 @@ def parse_run_file(data: bytes) -> RunFile:
         checkpoints_every_s=int(_number(record, "checkpoints_every_s", 900)),
         grace_s=_number(record, "grace_s", 60),
         log_limit_bytes=int(_number(record, "log_limit_bytes", 1 << 30)),
+        upload=_upload(record.get("upload")),
     )
 
 
@@ -125,6 +135,18 @@ def _model(value: object) -> Model | None:
     return Model(
         _text(record, "id"), _text(record, "revision"), _text(record, "endpoint").rstrip("/")
     )
+
+
+def _upload(value: object) -> Upload | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadRunFile("upload: not an object")
+    record = cast(Record, value)
+    keep = record.get("keep")
+    if not isinstance(keep, list) or any(kind not in protocol.KINDS for kind in keep):
+        raise BadRunFile(f"upload: keep: not a list of kinds: {keep!r}")
+    return Upload(tuple(keep), max(1.0, _number(record, "every_s", 30)))
 
 
 def _command(value: object) -> str | list[str]:

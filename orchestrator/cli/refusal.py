@@ -39,6 +39,7 @@ def refused_view(error: GpuleaseError, *, name: str = "", kind: str = "") -> Run
         "host_key_by": "",
         "artifacts": [],
         "artifacts_dir": "",
+        "artifacts_at": "",
         "artifacts_missing": [],
         "log": "",
         "error": error_view(error),

@@ -209,6 +209,12 @@ def _proof(machine: MachineOfRunView) -> Cell:
     return Text("not proven", Tone.BAD)
 
 
+def _where(view: RunView) -> str:
+    if bucket := view["artifacts_at"]:
+        return f"in {bucket}; gpulease pull {view['run']} brings them home"
+    return f"each verified, in {view['artifacts_dir']}"
+
+
 def _artifacts(view: RunView) -> list[Block]:
     artifacts = view["artifacts"]
     if not artifacts:
@@ -220,7 +226,7 @@ def _artifacts(view: RunView) -> list[Block]:
         for artifact in artifacts[:_MOST_ARTIFACTS]
     )
     return [
-        Text(f"{len(artifacts)} files, {total}, each verified, in {view['artifacts_dir']}"),
+        Text(f"{len(artifacts)} files, {total}, {_where(view)}"),
         Table(("path", ">size", "sha256"), rows),
         Text(f"and {more} more (--json lists all)" if more > 0 else "", Tone.DIM),
     ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from orchestrator.agent import protocol
 from orchestrator.artifacts.local import HomeStore
 from orchestrator.errors import MissingCredentials, SpecError
+from orchestrator.lifecycle.secrets import send_secret
 from orchestrator.providers.base import GuardWay, MachineRequest, Provider
 from orchestrator.remote.bundle import Entry, bundle, bytes_entry, file_entry, folder_entries
 from orchestrator.remote.code import code_files
@@ -79,10 +80,7 @@ class RunCargo:
         self._send_secrets(run.launch.secrets, lease, shell)
 
     def _send_secrets(self, names: tuple[str, ...], lease: Lease, shell: Shell) -> None:
-        """Into a 0600 file on tmpfs, over stdin; the work folder only holds a link to it.
-
-        On a computer of one's own it lies in the work folder, which is all that is removed there.
-        """
+        """Raises: MissingCredentials."""
         values: dict[str, str] = {}
         for name in names:
             value = self.secret(name)
@@ -94,14 +92,7 @@ class RunCargo:
             values[name] = value
         if not values:
             return
-        if not lease.bills:
-            shell.write(protocol.SECRETS_FILE, _json(values))
-            return
-        shell.run(
-            f"umask 077; d=/dev/shm; [ -w $d ] || d=.; f=$(mktemp $d/.gl-XXXXXXXXXX) && "
-            f'cat > "$f" && ln -sf "$f" {protocol.SECRETS_FILE}',
-            stdin=_json(values),
-        )
+        send_secret(shell, protocol.SECRETS_FILE, _json(values), in_memory=lease.bills)
 
     def _checkpoint(self, run: Run) -> list[Entry]:
         """The newest checkpoint at home: there is one where an earlier machine was lost."""
@@ -196,7 +187,15 @@ def run_file(run: Run, lease: Lease, job: Job) -> dict[str, object]:
         "environment": dict(job.env),
         "checkpoints_every_s": launch.checkpoint_every_s,
         "grace_s": launch.grace_s,
+        "upload": _upload(run, job),
     }
+
+
+def _upload(run: Run, job: Job) -> dict[str, object] | None:
+    if not run.launch.bucket:
+        return None
+    every_s = min(30.0, max(5.0, run.launch.checkpoint_every_s / 2))
+    return {"keep": list(job.artifacts.keep), "every_s": every_s}
 
 
 def _data(job: Job) -> list[Entry]:

@@ -144,6 +144,7 @@ def _with_wishes(launch: Launch, job: Job) -> Launch:
         allow_cpu=job.gpu.allow_cpu,
         accept_unguarded=job.accept_unguarded,
         hold_s=job.artifacts.hold_s,
+        bucket=job.artifacts.to or "",
         checkpoint_every_s=job.checkpoints.every_s,
         secrets=tuple(dict.fromkeys((*job.secrets, *launch.secrets))),
     )

@@ -171,9 +171,16 @@ def guard_sentences(
             f"secrets: {', '.join(launch.secrets)} on this machine, over SSH into a file in its "
             "memory; hosts below `datacenter` are given none unless allow_untrusted_secrets"
         )
+    if launch.bucket:
+        sentences.append(
+            "if this computer is off, results still go to the bucket, and the machine ends itself "
+            f"once all is there; where the bucket refuses, {launch.hold_s / 60:.0f} min "
+            f"(${hold_usd}) after the job"
+        )
+        return tuple(sentences)
     sentences.append(
         f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "
-        f"(${hold_usd}), then are lost; set artifacts.hold"
+        f"(${hold_usd}), then are lost; set artifacts.to or artifacts.hold"
     )
     return tuple(sentences)
 

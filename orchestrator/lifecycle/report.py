@@ -121,6 +121,14 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         record = to_exit(event)
         said.append(f"the program ended: {record.get('exit_code', record['why'])}")
         return replace(run, exit=record)
+    if name == "upload" and event.get("state") in ("sending", "failing", "complete"):
+        left_bytes = event.get("left_bytes")
+        return replace(
+            run,
+            upload=str(event["state"]),
+            upload_problem=printable(str(event.get("problem", "")))[:200],
+            upload_left_bytes=int(left_bytes) if _is_number(left_bytes) else 0,
+        )
     if name == "ready":
         return replace(run, manifest_ready=True)
     if name == "message" and isinstance(event.get("text"), str):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.artifacts.bucket import Bucket
 from orchestrator.artifacts.local import HomeStore
 from orchestrator.artifacts.log import LogFile
 from orchestrator.clock import Clock
@@ -89,6 +90,7 @@ class World:
     open_shell: Callable[[Run, Lease], Opened]
     cargo: Cargo
     wish_of: Callable[[str], Wish]
+    bucket: Callable[[Run, Lease], Bucket | None] = lambda run, lease: None  # where results go
     answers: Callable[[Lease], bool] = lambda lease: True  # whether sshd says its name there
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)

@@ -59,6 +59,10 @@ class Launch:
     grace_s: float = 60.0
     hold_s: float = 1800.0
     checkpoint_every_s: float = 900.0
+    bucket: str = ""  # s3://… where results go; "": home
+    bucket_endpoint: str = ""  # of another store than AWS
+    bucket_region: str = ""
+    bucket_profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +113,21 @@ class Run:
     exit: dict[str, object] = field(default_factory=dict)  # the agent's exit record
     exit_seen_s: float | None = None
     manifest_ready: bool = False
+    upload: str = ""  # to the bucket: sending | failing | complete
+    upload_problem: str = ""
+    upload_left_bytes: int = 0
+    slots_sent_s: float = 0.0  # last time that the machine got URLs to write to
     checkpoint: str = ""  # newest complete one on the machine
     checkpoint_home: str = ""  # newest one at home
     checkpoint_pulled_s: float = 0.0
     artifacts: tuple[tuple[str, int, str], ...] = ()  # path, bytes, sha256
     artifacts_missing: tuple[str, ...] = ()
     ended_s: float | None = None
+
+    @property
+    def bucket_folder(self) -> str:
+        """Where in object storage the run's results are; "" where they come home."""
+        return f"{self.launch.bucket}/{self.name}-{self.id}" if self.launch.bucket else ""
 
     @property
     def lease(self) -> Lease | None:

@@ -102,6 +102,7 @@ class RunView(TypedDict):
     host_key_by: str  # "boot log", "first use", ""
     artifacts: list[ArtifactView]
     artifacts_dir: str
+    artifacts_at: str  # s3://…, where they are instead of home; "" for home
     artifacts_missing: list[str]
     log: str  # path of the log at home
     error: ErrorView | None

@@ -29,6 +29,7 @@ from orchestrator.spec.limits import Budget, Hold, Interval
 from orchestrator.spec.model import Model
 from orchestrator.spec.nearest import printable, quoted
 from orchestrator.spec.paths import File, Folder, Surroundings, resolve, surroundings
+from orchestrator.spec.place import Target
 from orchestrator.spec.rules import broken_rules
 from orchestrator.spec.section import (
     Choice,
@@ -87,12 +88,6 @@ def _refuse_spot(spot: bool) -> bool:
     if spot:
         raise not_yet("a spot machine", "spot: false")
     return spot
-
-
-def _refuse_target(raw: object) -> object:
-    if raw is not None:
-        raise not_yet("a bucket", "home (leave `to` out)")
-    return raw
 
 
 def _read_gpu(raw: object) -> object:
@@ -176,10 +171,10 @@ class Checkpoints(Section):
 
 
 class Artifacts(Section):
-    """What comes home, and how long the machine waits for somebody to fetch it."""
+    """What is kept and where, and how long the machine waits for somebody to fetch it."""
 
     keep: Listed[Annotated[str, Choice(KEEPABLE)]] = KEEPABLE
-    to: Annotated[str | None, BeforeValidator(_refuse_target)] = None
+    to: Target | None = None  # object storage; home where there is none
     hold_s: Hold = Field(default=30 * 60.0, alias="hold", json_schema_extra={"default": "30m"})
 
 

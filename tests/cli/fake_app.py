@@ -107,6 +107,7 @@ RUN: RunView = {
         {"path": "metrics.json", "size_bytes": 212, "sha256": "cd" * 32},
     ],
     "artifacts_dir": "artifacts/tickets",
+    "artifacts_at": "",
     "artifacts_missing": [],
     "log": "runs/runid123/log.txt",
     "error": None,

@@ -11,7 +11,8 @@ from importlib.metadata import packages_distributions
 from tests.conventions.source import PROJECT, imported, python_files
 
 RUN_AS_A_PROGRAM = {"uv"}
-PART_OF = {"pydantic-core": "pydantic"}  # its version is pydantic's own affair
+# Their versions are the affair of those to which they belong.
+PART_OF = {"pydantic-core": "pydantic", "botocore": "boto3"}
 
 
 def normal(name: str) -> str:

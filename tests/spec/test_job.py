@@ -98,7 +98,8 @@ def test_requirements_lie_below_the_code(
         ("stage: sft", "unknown key `stage` here; it belongs to `task: causal-lm`"),
         ("method: lora", "method: `lora` is not yet supported in this version; supported: full"),
         ("gpu: {count: 2}", "gpu.count: more than one GPU is not yet supported in this version"),
-        ("artifacts: {to: s3://b}", "artifacts.to: a bucket is not yet supported in this version"),
+        ("artifacts: {to: s3://b}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
+        ("artifacts: {to: results/}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
         ("providers: [vast]", "`vast` is not yet supported in this version; supported: runpod, l"),
         (
             "providers: [loca]",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.commands.arguments import RunArgument
+from orchestrator.cli.blocks import Block, Bullets, Text, Tone
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.run_page import run_page
 from orchestrator.cli.session import Session
@@ -15,13 +15,43 @@ from orchestrator.cli.session import Session
 
 def command(
     ctx: typer.Context,
-    run: RunArgument,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="The start of a run's id, its name, or `last`."),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Copy everything here too.")
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="S3",
+            help="Instead of RUN: where a receipt says that results are, on any computer.",
+        ),
     ] = None,
 ) -> int:
     """Fetch what is not home yet, each file verified."""
     session: Session = ctx.obj
+    if from_ is not None and run is None and to is not None:
+        return _from_bucket(session, from_, to)
+    if run is None or from_ is not None:
+        raise typer.BadParameter("either RUN, or --from s3://… with --to DIR")
     view = session.app.pull(session.find(run), to)
     session.result(dict(view), run_page(view))
     return ExitCode.NOT_HOME if view["artifacts_missing"] else ExitCode.DONE
+
+
+def _from_bucket(session: Session, address: str, folder: Path) -> int:
+    pulled = session.app.pull_from(address, folder)
+    files = [
+        dict(zip(("path", "size_bytes", "sha256"), file, strict=True)) for file in pulled.files
+    ]
+    answer = {"schema": 1, "from": address, "complete": pulled.complete, "artifacts": files}
+    answer |= {"artifacts_dir": str(folder), "artifacts_missing": list(pulled.missing)}
+    page: list[Block] = [
+        Text(f"{len(files)} files, each verified, in {folder}"),
+        Bullets(pulled.missing, Tone.BAD),
+    ]
+    session.result(answer, page)
+    return ExitCode.NOT_HOME if pulled.missing else ExitCode.DONE

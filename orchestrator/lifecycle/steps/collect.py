@@ -26,6 +26,7 @@ from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.watch import machine_lost, must_end, result_limit, verdict
+from orchestrator.lifecycle.uploads import renew_slots, settle, with_what_is_there
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
@@ -38,6 +39,7 @@ _METRICS_BYTES = 1 << 20
 _MOST_NAMED = 50
 _POLL_S = 0.2
 _ALWAYS_KEPT = ("exit", "metrics")
+_REFUSED_S = 300.0  # and new slots have not helped
 
 
 def collect(run: Run, world: World) -> Step:
@@ -47,8 +49,7 @@ def collect(run: Run, world: World) -> Step:
     if run.wish is Wish.CANCEL_NOW:
         return _give_up(replace(run, stop_reason="cancelled"), world, "cancelled at once")
     if why := must_end(run, lease, world):
-        lost = machine_lost(_so_far(run, world), world, lease)
-        return lost or _give_up(run, world, why)
+        return _lost(run, world, lease) or _give_up(run, world, why)
     try:
         return _pull(run, world, lease, world.shell(run, lease))
     except HomeDiskFull as error:
@@ -61,13 +62,12 @@ def collect(run: Run, world: World) -> Step:
         if isinstance(error, ArtifactsError | AgentFault):
             return _give_up(run.note(error.problem), world, error.problem)
         world.drop_shell(lease)
-        lost = machine_lost(_so_far(run, world), world, lease)
-        return lost or Wait(SHELL_RETRY_S, f"no contact: {error.problem}", run)
+        return _lost(run, world, lease) or Wait(SHELL_RETRY_S, f"no contact: {error.problem}", run)
 
 
 def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     now_s = world.clock.now_s()
-    if not run.manifest_ready:
+    if not run.manifest_ready or (run.launch.bucket and run.upload != "complete"):
         run, _ = fold(run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), now_s)
         with contextlib.suppress(HomeDiskFull):  # said when the artifacts do not fit either
             world.log(run).fetch_some(shell)
@@ -75,6 +75,8 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
             if now_s - (run.exit_seen_s or now_s) > MANIFEST_S:
                 return _give_up(run, world, "the machine never listed its artifacts")
             return Wait(_POLL_S, "the machine lists its artifacts", run)
+    if run.launch.bucket and not _is_refused(run, now_s):
+        return _prove_upload(run, world, lease, shell)
     store = world.home_store(run)
     manifest = store.read_manifest(shell, MANIFEST_FILE, limit_bytes=result_limit(world, run))
     wanted = _wanted(run, manifest)
@@ -96,6 +98,40 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         shell.write(FETCHED_FILE, b"")
     outcome, failure = verdict(run)
     return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
+
+
+def _is_refused(run: Run, now_s: float) -> bool:
+    """The bucket takes nothing, for so long that what is on the machine is to come home."""
+    return run.upload == "failing" and now_s - (run.exit_seen_s or now_s) > _REFUSED_S
+
+
+def _prove_upload(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
+    """Wait until everything is in the bucket, and look for it there; only then let go."""
+    bucket = world.bucket(run, lease)
+    assert bucket is not None, "whoever has results there can reach them"
+    if run.upload != "complete":
+        left = f"{run.upload_left_bytes / 2**20:.1f} MiB left"
+        if run.upload == "failing":
+            left = f"{run.upload_problem}; tried again"
+        run = renew_slots(run, world, lease, shell)
+        return Wait(_POLL_S, f"results go to {run.bucket_folder}: {left}", run)
+    index = bucket.index()
+    if index is None or not index.complete:
+        problem = "the machine says that all is in the bucket, and it is not"
+        return Wait(_POLL_S, problem, replace(run, upload="failing", upload_problem=problem))
+    run = with_what_is_there(run, bucket, index)
+    until_s = world.clock.awake_s() + BUDGET_S
+    while world.log(run).fetch_some(shell):
+        if world.clock.awake_s() >= until_s:
+            return Wait(0.0, "bringing the log home", run)
+    if not run.artifacts_missing:
+        shell.write(FETCHED_FILE, b"")
+    outcome, failure = verdict(run)
+    return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are in the bucket")
+
+
+def _lost(run: Run, world: World, lease: Lease) -> Step | None:
+    return machine_lost(run if run.launch.bucket else _so_far(run, world), world, lease)
 
 
 def _wanted(run: Run, manifest: Manifest) -> Manifest:
@@ -129,6 +165,10 @@ def _metrics(run: Run, world: World) -> dict[str, float | str]:
 
 def _so_far(run: Run, world: World) -> Run:
     """The run with what is home, and the names of what is not, by the machine's last list."""
+    if run.launch.bucket and run.lease is not None:
+        run, is_whole = settle(run, world, run.lease, patient=False)
+        if is_whole or run.artifacts:
+            return run
     store = world.home_store(run)
     manifest = store.known_manifest(limit_bytes=result_limit(world, run))
     if manifest is None:

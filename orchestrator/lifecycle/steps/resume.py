@@ -9,6 +9,7 @@ from orchestrator.budget.caps import LEAST_WORK_S
 from orchestrator.errors import HomeDiskFull
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.leasing import next_offer, work_left_s
+from orchestrator.lifecycle.uploads import bring_checkpoint
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -28,11 +29,13 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
         return None
     if work_left_s(run, now_s) < LEAST_WORK_S:
         return None
+    bring_checkpoint(run, world, lease)
     newest = next(iter(world.home_store(run).checkpoints()), None)
     where = f"from its checkpoint at step {newest.step}" if newest else "from the start"
     lost = f"{lease.machine_id} was lost; the job goes on {where} on another machine"
     start_by_s = max(run.start_by_s, run.heard_s + START_BY_S)
     fresh = replace(run, start_by_s=start_by_s, event_offset=0, progress={}, checkpoint="")
+    fresh = replace(fresh, upload="", slots_sent_s=0.0)
     moved = next_offer(fresh.note(lost), world, "the machine was lost", same=True)
     if moved.run.failure is not None:
         return moved

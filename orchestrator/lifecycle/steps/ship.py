@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 
 from orchestrator.agent.protocol import AGENT, EVENTS_FILE, GUARD_FILE
-from orchestrator.errors import RemoteError, SpecError, Unreachable
+from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
-from orchestrator.lifecycle.leasing import abandon, cancelled, finish
+from orchestrator.lifecycle.leasing import abandon, cancelled, finish, to_failure
 from orchestrator.lifecycle.steps.watch import has_vanished
+from orchestrator.lifecycle.uploads import send_slots
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
 from orchestrator.providers.base import GuardWay
 from orchestrator.remote.shell import Shell
@@ -62,6 +63,8 @@ def ship(run: Run, world: World) -> Step:
         lease = replace(lease, guard=guard)
         run = replace(run.with_lease(lease), device=device)
         world.cargo.ship(run, lease, shell, world.keep_going(run))
+        if bucket := world.bucket(run, lease):
+            send_slots(run, lease, shell, bucket, world.clock.now_s())
         reply = shell.run(f"python3 {AGENT} start", timeout_s=60.0)
     except _Unfit as error:
         return abandon(run, world, lease, str(error))
@@ -72,6 +75,8 @@ def ship(run: Run, world: World) -> Step:
     except SpecError as error:
         failure = Failure(error.code, error.problem, error.hint, error.exit_code)
         return finish(run, world, Outcome.REFUSED, failure, error.problem)
+    except BucketRefused as error:
+        return finish(run, world, Outcome.REFUSED, to_failure(error), error.problem)
     except OSError as error:
         failure = Failure("home", f"the job's files cannot be read: {error}", exit_code=2)
         return finish(run, world, Outcome.REFUSED, failure, failure.problem)

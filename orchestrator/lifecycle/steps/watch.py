@@ -20,6 +20,7 @@ from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LONGEST_S, SHELL_RE
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
 from orchestrator.lifecycle.steps.resume import resume
+from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import MachineStatus
 from orchestrator.remote.shell import Shell
@@ -52,7 +53,7 @@ def watch(run: Run, world: World) -> Step:
         after = _ask_to_stop(after, world, lease, shell)
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
             after = _ask_the_agent(after, world, shell)
-        after = _pull_checkpoint(after, world, shell)
+        after = renew_slots(_pull_checkpoint(after, world, shell), world, lease, shell)
     except HostKeyMismatch as error:
         return Wait(10.0, error.problem, run.note(error.problem))
     except RemoteError as error:
@@ -92,12 +93,18 @@ def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
     if not has_vanished(world, lease):
         return None
     now_s = _now(world)
+    run, is_whole = settle(run, world, lease)
+    if is_whole:
+        why = "the machine ended; everything is in the bucket"
+        return finish(run, world, *_verdict(run), why)
     if run.exit:
         missing = run.artifacts_missing or ("what was not home when the machine ended",)
         return finish(
             replace(run, artifacts_missing=missing), world, *_verdict(run), "the machine ended"
         )
-    run = replace(run, artifacts_missing=("everything after the last pull: the machine is gone",))
+    run = replace(
+        run, artifacts_missing=(f"everything after the last {_last(run)}: the machine is gone",)
+    )
     if run.wish is Wish.CANCEL:
         return finish(run, world, Outcome.CANCELLED, None, "cancelled; the machine had ended")
     if now_s >= lease.stop_s:
@@ -129,10 +136,17 @@ def verdict(run: Run) -> tuple[Outcome, Failure | None]:
 
 def _end(run: Run, world: World, lease: Lease, why: str) -> Moved:
     """Give back a machine that lives too long, with all that is still on it."""
-    run = replace(run, artifacts_missing=("everything after the last pull: no time was left",))
+    run, is_whole = settle(run, world, lease, patient=False)
+    if not is_whole:
+        missing = f"everything after the last {_last(run)}: no time was left"
+        run = replace(run, artifacts_missing=(missing,))
     if _now(world) > lease.deadline_s:
         return finish(run, world, *_out_of_time(run, lease), why)
     return finish(run, world, Outcome.CAPPED, _capped(run), why)
+
+
+def _last(run: Run) -> str:
+    return "upload" if run.launch.bucket else "pull"
 
 
 def _says_gone(world: World, lease: Lease, identity: str) -> bool:
@@ -195,7 +209,8 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
 def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:
     """Bring the newest complete checkpoint home, a few seconds at a time."""
     due = _now(world) - run.checkpoint_pulled_s >= run.launch.checkpoint_every_s * 0.5
-    if not run.checkpoint or run.checkpoint == run.checkpoint_home or not (due or run.exit):
+    is_home = not run.checkpoint or run.checkpoint == run.checkpoint_home
+    if run.launch.bucket or is_home or not (due or run.exit):
         return run
     store = world.home_store(run)
     try:
