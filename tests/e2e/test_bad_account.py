@@ -137,6 +137,11 @@ LOOKS_FOR_THE_TOKEN = """\
 import json, os, pathlib, stat
 work = pathlib.Path(os.environ["GPULEASE_OUTPUT"]).parent
 token = os.environ["HF_TOKEN"].encode()
+def holds_it(path):
+    try:
+        return token in path.read_bytes()
+    except OSError:  # a process that has ended meanwhile
+        return False
 place = (work / "secrets.json").resolve()
 tops = [work, pathlib.Path("/etc/rp_environment"), pathlib.Path("/run")]
 looked = [path for top in tops for path in (top, *top.rglob("*")) if path.is_file()]
@@ -147,7 +152,7 @@ report = {
     "folder": str(place.parent),
     "looked": len(looked),
     "found": [str(path) for path in looked if path.resolve() != place
-              and token in path.read_bytes()],
+              and holds_it(path)],
 }
 (work / "output" / "report.json").write_text(json.dumps(report))
 """

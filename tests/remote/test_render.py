@@ -274,7 +274,8 @@ def test_agent_and_guard_end_the_machine_when_nobody_fetches(
     (pod.work / protocol.AGENT).write_bytes(agent_zipapp())
     session = {"HOME": str(pod.home), "PATH": "/usr/bin:/bin"}  # without the platform's variables
     subprocess.run([sys.executable, protocol.AGENT, "start"], cwd=pod.work, env=session, check=True)
-    pod.until((pod.work / protocol.MANIFEST_FILE).exists, "the end of the job")
+    events = pod.work / protocol.EVENTS_FILE
+    pod.until(lambda: events.exists() and "ready" in events.read_text(), "the end of the job")
     os.kill(loop, signal.SIGKILL)
 
     pod.advance(1801)
