@@ -90,6 +90,10 @@ class App:
         """
         return size_model(self._parts.model_facts(model), wish)
 
+    def fetch_data(self, address: str) -> Path:
+        """The data file at an address, brought to this computer. Raises: GpuleaseError."""
+        return self._parts.fetch(address)
+
     def plan(self, job: Job) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
@@ -257,8 +261,7 @@ class App:
                 hint=f"gpulease attach {run.name}",
             )
         if run.bucket_folder and run.leases:
-            store = self._parts.stores.open_for(run.launch)
-            pulled = pull_at(store, run.bucket_folder, source, self._clock)
+            pulled = pull_at(self._parts.store(run), run.bucket_folder, source, self._clock)
             run = replace(run, artifacts=pulled.files, artifacts_missing=pulled.missing)
         if destination is not None:
             if not source.is_dir():
@@ -272,8 +275,7 @@ class App:
 
         Raises: UsageError, BucketRefused, BucketDown, ArtifactsError.
         """
-        store = self._parts.stores.open(self._parts.stores.settled())
-        return pull_at(store, address, folder, self._clock)
+        return pull_at(self._parts.store(), address, folder, self._clock)
 
     def ssh_command(self, run_id: str) -> list[str]:
         """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
-from orchestrator.artifacts.s3 import CREDENTIAL_NAMES
+from orchestrator.artifacts.download import Downloads
+from orchestrator.artifacts.s3 import CREDENTIAL_NAMES, S3
 from orchestrator.budget.caps import RETURN_S
 from orchestrator.clock import SystemClock
 from orchestrator.errors import BudgetRefused, MissingCredentials, UsageError
@@ -169,12 +171,22 @@ class Parts:
         if not material.launch.bucket:
             return material
         place = parse_place(material.launch.bucket)
-        region = self.stores.open(self.stores.settled()).region(place)
+        region = self.store().region(place)
         return replace(material, launch=to_bucket(material.launch, self.stores.settled(region)))
 
     @cached_property
     def stores(self) -> Stores:
         return Stores(self.keys.get, self.settings.environment, self.clock.now_s)
+
+    def fetch(self, address: str) -> Path:
+        """A data file that lies elsewhere, at home. Raises: as `Downloads.fetch`."""
+        folder = self.home.folder / "cache" / "data"
+        return Downloads(folder, self.store).fetch(address)
+
+    def store(self, run: Run | None = None) -> S3:
+        """The store of a run, else of this computer's own settings. Raises: BucketRefused."""
+        stores = self.stores
+        return stores.open_for(run.launch) if run else stores.open(stores.settled())
 
     def check_bucket(self, plan: Plan) -> None:
         """Refuse a bucket without rights. Raises: BucketRefused, BucketDown."""
@@ -297,8 +309,6 @@ class Parts:
 
     def _open_shell(self, run: Run, lease: Lease) -> Opened:
         if lease.folder:
-            from pathlib import Path
-
             from orchestrator.remote.folder import FolderShell
 
             return Opened(FolderShell(Path(lease.folder)), "")

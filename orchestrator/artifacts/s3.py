@@ -71,11 +71,11 @@ class S3:
         with _answers(place):
             self._client.put_object(Bucket=place.bucket, Key=place.key, Body=data)
 
-    def size_bytes(self, place: Place) -> int | None:
-        """Size of an object; None when there is none."""
+    def facts(self, place: Place) -> tuple[int, str] | None:
+        """Size of an object and the tag of its content; None when there is none."""
         with _answers(place, absent=True):
             found = self._client.head_object(Bucket=place.bucket, Key=place.key)
-            return _whole(found.get("ContentLength"))
+            return _whole(found.get("ContentLength")), str(found.get("ETag", ""))
         return None
 
     def get(self, place: Place, limit_bytes: int) -> bytes | None:

@@ -63,8 +63,13 @@ class Session:
         from orchestrator.spec.load import load_job
 
         stdin_text = self._stdin_text if path == "-" else None
-        self.job = load_job(path, sets=sets, stdin_text=stdin_text)
+        self.job = load_job(path, sets=sets, stdin_text=stdin_text, fetch=self._fetch)
         return self.job
+
+    def _fetch(self, address: str) -> Path:
+        """Data that lies elsewhere."""
+        self.note("fetching data that lies elsewhere")
+        return self.app.fetch_data(address)
 
     @cached_property
     def _stdin_text(self) -> str:

@@ -260,13 +260,14 @@ def read_job(
     *,
     files_must_exist: bool = False,
     origin: Origin | None = None,
+    fetch: Callable[[str], Path] | None = None,
 ) -> Job | list[Mistake]:
-    """The job that `written` means, or every mistake in it."""
+    """The job that `written` means, or every mistake in it; `fetch` brings data from elsewhere."""
     mistakes = _unknown_kind(written)
     if mistakes:
         return mistakes
     mistakes = list(broken_rules(written))
-    around = Surroundings(folder, files_must_exist)
+    around = Surroundings(folder, files_must_exist, fetch)
     kind = job_type(written.get("task"))
     try:
         job = kind.model_validate({**written, "folder": folder}, context=around)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from orchestrator.errors import SpecError
@@ -23,11 +23,18 @@ _STDIN = "stdin"
 _HINT = "`gpulease init` writes a job to start from"
 
 
-def load_job(path: str | Path, *, sets: Iterable[str] = (), stdin_text: str | None = None) -> Job:
+def load_job(
+    path: str | Path,
+    *,
+    sets: Iterable[str] = (),
+    stdin_text: str | None = None,
+    fetch: Callable[[str], Path] | None = None,
+) -> Job:
     """The job in the file `path`, or in `stdin_text` where `path` is `-`.
 
     `sets` are the texts of `--set a.b=value`, in order; a value is read as YAML. Paths in the job
-    are relative to the file's folder, or to the current one for `-`.
+    are relative to the file's folder, or to the current one for `-`. Data that lies elsewhere is
+    brought by `fetch`, once nothing else is wrong.
 
     Raises: SpecError with every mistake.
     """
@@ -41,7 +48,7 @@ def load_job(path: str | Path, *, sets: Iterable[str] = (), stdin_text: str | No
         document = read_document(content, source)
     except Unreadable as error:
         raise SpecError([str(error.problem)], hint=_HINT) from error
-    return _to_job(document, folder, sets, Origin(str(path), document.place))
+    return _to_job(document, folder, sets, Origin(str(path), document.place), fetch)
 
 
 def json_schema() -> dict[str, object]:
@@ -85,7 +92,13 @@ def _read_file(path: Path) -> bytes:
         raise SpecError([f"{path}: cannot be read: {reason}"], hint=_HINT) from error
 
 
-def _to_job(document: Document, folder: Path, sets: Iterable[str], origin: Origin) -> Job:
+def _to_job(
+    document: Document,
+    folder: Path,
+    sets: Iterable[str],
+    origin: Origin,
+    fetch: Callable[[str], Path] | None,
+) -> Job:
     problems = list(document.problems)
     value = document.value
     if not isinstance(value, dict):
@@ -100,7 +113,15 @@ def _to_job(document: Document, folder: Path, sets: Iterable[str], origin: Origi
     if "folder" in value:  # ours, and not the file's to say
         del value["folder"]
         mistakes.append(Mistake(("folder",), "unknown key `folder`"))
-    job = read_job(value, folder, files_must_exist=True, origin=origin)
+    elsewhere: list[str] = []
+
+    def note(address: str) -> Path:
+        elsewhere.append(address)
+        return folder / "data"
+
+    job = read_job(value, folder, files_must_exist=True, origin=origin, fetch=note)
+    if elsewhere and not (problems or mistakes or isinstance(job, list)):
+        job = read_job(value, folder, files_must_exist=True, origin=origin, fetch=fetch)
     if isinstance(job, list):
         mistakes += job
     problems += [Problem(document.place(mistake.keys), mistake.text) for mistake in mistakes]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
+from orchestrator.errors import GpuleaseError
 from orchestrator.spec.nearest import quoted
 from orchestrator.spec.section import not_yet, wrong
 
+_SCHEMES = ("s3", "https", "http")  # http: of this computer alone
 _MISSING_FILE_HINT = " (a data set of the hub is not yet supported: download it first)"
 
 
@@ -20,6 +24,7 @@ class Surroundings:
 
     folder: Path
     files_must_exist: bool = False
+    fetch: Callable[[str], Path] | None = None  # brings data that lies elsewhere
 
 
 def surroundings(info: ValidationInfo) -> Surroundings:
@@ -47,11 +52,13 @@ def _read(raw: object, info: ValidationInfo) -> tuple[Path, Surroundings]:
     if not isinstance(raw, str) or not raw.strip():
         raise wrong("must be a path")
     if "://" in raw:
-        raise not_yet(quoted(raw.split("://")[0] + "://"), "files of this computer")
+        raise not_yet(quoted(raw.split("://")[0] + "://"), "folders of this computer")
     return resolve(raw, around.folder), around
 
 
 def _read_file(raw: object, info: ValidationInfo) -> Path:
+    if isinstance(raw, str) and "://" in raw:
+        return _read_address(raw, surroundings(info))
     path, around = _read(raw, info)
     if around.files_must_exist and not _is_file(path):
         name = quoted(str(raw))
@@ -60,6 +67,21 @@ def _read_file(raw: object, info: ValidationInfo) -> Path:
         hint = "" if path.suffix else _MISSING_FILE_HINT
         raise wrong(f"there is no file {name} in {around.folder}{hint}")
     return path
+
+
+def _read_address(address: str, around: Surroundings) -> Path:
+    """The file at home that an address stands for. What it says may be secret, and is not told."""
+    scheme = address.partition("://")[0]
+    if scheme not in _SCHEMES:
+        raise not_yet(quoted(f"{scheme}://"), "files of this computer, s3:// and https://")
+    if not address.isprintable() or not address.isascii() or not urlsplit(address).hostname:
+        raise wrong(f"is no address that can be: {scheme}://…")
+    if around.fetch is None:
+        raise wrong(f"{scheme}://… can only be read from a job file")
+    try:
+        return around.fetch(address)
+    except GpuleaseError as error:
+        raise wrong(error.problem) from error
 
 
 def _read_folder(raw: object, info: ValidationInfo) -> Path:

@@ -20,7 +20,12 @@ _CLOCK_CALLS = {"now", "utcnow", "today"}
 
 # module: who may import it. Everything that leaves this process goes through one of these.
 CONNECTIONS = {
-    "httpx": ("orchestrator/providers/", "orchestrator/sizing/", "orchestrator/notify/"),
+    "httpx": (
+        "orchestrator/providers/",
+        "orchestrator/sizing/",
+        "orchestrator/notify/",
+        "orchestrator/artifacts/download.py",
+    ),
     "http": ("orchestrator/agent/", "orchestrator/server/"),
     "urllib.request": ("orchestrator/agent/",),
     "urllib3": (),
@@ -29,6 +34,7 @@ CONNECTIONS = {
     "asyncio": (),
     "huggingface_hub": ("orchestrator/sizing/",),
     "boto3": ("orchestrator/artifacts/",),
+    "botocore": ("orchestrator/artifacts/",),
     "paramiko": ("orchestrator/remote/",),
     "fabric": ("orchestrator/remote/",),
     "socket": (

@@ -96,6 +96,13 @@ class Cloud:
             done.set()
             thread.join()
 
+    def waits_for_a_machine(self, home_id: str) -> None:
+        """Until one lives that this home has asked for."""
+        give_up_at = time.monotonic() + 60
+        while not self.living(home_id):
+            assert time.monotonic() < give_up_at, "nothing was rented"
+            time.sleep(0.01)
+
     def waits_for(self, machine_id: str, *, ended_by: str, step_s: float = 0.0) -> dict[str, Any]:
         """The machine's record once it has ended; `step_s` goes by between two looks."""
         give_up_at = time.monotonic() + 60

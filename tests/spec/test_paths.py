@@ -3,6 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from orchestrator.errors import SpecError, UsageError
+from orchestrator.spec.load import load_job
 from orchestrator.spec.paths import resolve, shown
 
 
@@ -34,15 +38,37 @@ def test_a_folder_is_no_data_file(problems: Callable[..., list[str]], folder: Pa
     assert problems() == ["job.yaml:5: data.eval: `eval.jsonl` is a folder, not a file"]
 
 
-def test_places_elsewhere_are_not_yet_supported(problems: Callable[..., list[str]]) -> None:
-    found = problems(sets=("data.train=s3://bucket/x.jsonl", "data.eval=https://host/x.jsonl"))
+def test_some_places_elsewhere_are_not_yet_supported(problems: Callable[..., list[str]]) -> None:
+    found = problems(sets=("data.train=hf://data/x.jsonl", "data.eval=https://"))
 
     assert found == [
-        "--set data.train: data.train: `s3://` is not yet supported in this version; "
-        "supported: files of this computer",
-        "--set data.eval: data.eval: `https://` is not yet supported in this version; "
-        "supported: files of this computer",
+        "--set data.train: data.train: `hf://` is not yet supported in this version; "
+        "supported: files of this computer, s3:// and https://",
+        "--set data.eval: data.eval: is no address that can be: https://…",
     ]
+
+
+def test_data_elsewhere_is_brought_once_nothing_else_is_wrong(folder: Path, our_job: str) -> None:
+    (folder / "job.yaml").write_text(our_job)
+    brought: list[str] = []
+
+    def fetch(address: str) -> Path:
+        brought.append(address)
+        if "absent" in address:
+            raise UsageError("it is not there")
+        return folder / "train.jsonl"
+
+    there = "data.train=https://host/x.jsonl?X-Amz-Signature=secret"
+    job = load_job(folder / "job.yaml", sets=(there,), fetch=fetch)
+    assert job.data is not None
+    assert job.data.train == folder / "train.jsonl"
+    assert brought == ["https://host/x.jsonl?X-Amz-Signature=secret"]
+    assert "Signature" not in str(job.to_document())
+    with pytest.raises(SpecError, match="max_cost"):
+        load_job(folder / "job.yaml", sets=(there, "budget.max_cost=no"), fetch=fetch)
+    assert len(brought) == 1
+    with pytest.raises(SpecError, match=r"^--set data.eval: data.eval: it is not there$"):
+        load_job(folder / "job.yaml", sets=("data.eval=s3://bucket/absent",), fetch=fetch)
 
 
 def test_a_path_that_cannot_exist_is_no_traceback(problems: Callable[..., list[str]]) -> None:
