@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,22 +9,21 @@ from pathlib import Path
 
 from orchestrator.artifacts.download import Downloads
 from orchestrator.artifacts.s3 import CREDENTIAL_NAMES, S3
-from orchestrator.budget.caps import RETURN_S
 from orchestrator.clock import SystemClock
-from orchestrator.errors import BudgetRefused, MissingCredentials, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.announcing import Announcer
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
-from orchestrator.lifecycle.plan import Material, Plan
+from orchestrator.lifecycle.plan import Material
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.stores import Stores
-from orchestrator.lifecycle.uploads import check_bucket, to_bucket
+from orchestrator.lifecycle.uploads import to_bucket
 from orchestrator.lifecycle.world import Again, Opened, World
 from orchestrator.notify.webhook import SECRET_NAME, make_webhook
-from orchestrator.providers.base import Account, OwnLogin, Provider, ProviderSettings, SshAddress
+from orchestrator.providers.base import OwnLogin, Provider, ProviderSettings, SshAddress
 from orchestrator.providers.registry import (
     OWN_HOSTS,
     build,
@@ -188,12 +186,6 @@ class Parts:
         stores = self.stores
         return stores.open_for(run.launch) if run else stores.open(stores.settled())
 
-    def check_bucket(self, plan: Plan) -> None:
-        """Refuse a bucket without rights. Raises: BucketRefused, BucketDown."""
-        if plan.material.launch.bucket:
-            store = self.stores.open_for(plan.material.launch)
-            check_bucket(plan, store, self.clock.now_s())
-
     def model_facts(self, text: str) -> ModelFacts:
         """Facts of a model that is named as in a job. Raises: UsageError, and as `prepare`."""
         return read_facts(
@@ -202,68 +194,6 @@ class Parts:
             endpoint=self.settings.hf_endpoint,
             token=self.keys.get(HUB_TOKEN),
         )
-
-    def check_secrets(self, plan: Plan) -> None:
-        """Refuse a job whose secrets have no value. Raises: MissingCredentials."""
-        for name in plan.material.launch.secrets:
-            if self.keys.get(name) is None:
-                raise MissingCredentials(
-                    f"the job needs the secret {name}, and there is no value for it",
-                    hint=f"gpulease login {_login(name)}, or set it in the environment",
-                )
-
-    def check_balance(self, plan: Plan) -> None:
-        """Refuse a plan that the account cannot pay. Raises: BudgetRefused."""
-        name = plan.candidates[0].offer.provider
-        provider = self.accounts.provider(name)
-        balance_usd = provider.balance_usd() if isinstance(provider, Account) else None
-        if balance_usd is not None and plan.worst_usd > balance_usd:
-            raise BudgetRefused(
-                f"the {name} account holds ${balance_usd:.2f}, and the worst case of this plan is "
-                f"${plan.worst_usd:.2f}",
-                hint="add credit, or lower budget.max_cost",
-            )
-
-    def artifact_sentences(self, plan: Plan) -> list[str]:
-        """Where results go and whether they fit. Raises: BudgetRefused when they cannot."""
-        folder = self.home.folder / "runs"
-        free_bytes = shutil.disk_usage(self.home.folder).free
-        expected_bytes = plan.material.launch.result_bytes
-        if bucket := plan.material.launch.bucket:
-            every = plan.material.job.checkpoints.every_s / 60
-            return [
-                f"{bucket}: everything (about {expected_bytes / 2**20:.0f} MiB expected); "
-                "gpulease pull brings it home",
-                f"the log goes there as it comes, the newest checkpoint every {every:.0f} min",
-                f"up to {RETURN_S:.0f} s are kept for the proof of return",
-            ]
-        if plan.material.footprint is not None and expected_bytes + _SPARE_BYTES > free_bytes:
-            raise UsageError(
-                f"about {expected_bytes / 2**30:.1f} GiB of results do not fit at home: "
-                f"{free_bytes / 2**30:.1f} GiB are free in {folder}",
-                hint="make room, or set GPULEASE_HOME to a larger disk",
-            )
-        minutes = plan.material.job.checkpoints.every_s / 60
-        return [
-            f"home: {folder} (about {expected_bytes / 2**20:.0f} MiB expected, "
-            f"{free_bytes / 2**30:.0f} GiB free)",
-            f"the newest complete checkpoint comes home every {minutes:.0f} min",
-            f"up to {RETURN_S:.0f} s are kept for the proof of return",
-        ]
-
-    def check_kept(self, plan: Plan) -> None:
-        """Refuse to detach with a key that dies with this terminal. Raises: MissingCredentials."""
-        providers = dict.fromkeys(candidate.offer.provider for candidate in plan.candidates)
-        keys = [PROVIDER_KEYS[name] for name in providers if name in PROVIDER_KEYS]
-        stored = CREDENTIAL_NAMES if plan.material.launch.bucket else ()
-        for name in (*keys, *plan.material.launch.secrets, *stored):
-            found = self.settings.credential(name)
-            if found is not None and found.source == "environment":
-                raise MissingCredentials(
-                    f"{name} is only in this terminal's environment: a driver that is started "
-                    "again would not have it",
-                    hint=f"gpulease login {_login(name)}, or --ephemeral-keys",
-                )
 
     def login_command(self, run: Run) -> list[str]:
         """argv of an OpenSSH login to the run's machine, host key pinned. Raises UsageError."""
@@ -324,9 +254,3 @@ class Parts:
             _LOGIN_S,
         )
         return Opened(shell, shell.host_key)
-
-
-def _login(name: str) -> str:
-    """What `gpulease login` calls the credential of a name."""
-    called = {key: provider for provider, key in PROVIDER_KEYS.items()}
-    return {**called, HUB_TOKEN: "huggingface"}.get(name, name)

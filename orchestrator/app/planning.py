@@ -1,0 +1,152 @@
+"""Before renting: offers, checks, plans; and the submit that begins a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.app.base import Verbs
+from orchestrator.app.refusals import (
+    artifact_sentences,
+    check_balance,
+    check_bucket,
+    check_kept,
+    check_secrets,
+)
+from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun
+from orchestrator.lifecycle.cargo import keep_code
+from orchestrator.lifecycle.catalog import ask_all
+from orchestrator.lifecycle.finding import free_name, open_run
+from orchestrator.lifecycle.plan import make_plan
+from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
+from orchestrator.lifecycle.submitting import new_run_id, record
+from orchestrator.lifecycle.views import (
+    to_offer_view,
+    to_plan_view,
+)
+from orchestrator.runs.view import (
+    OfferView,
+    PlanView,
+)
+from orchestrator.spec.job import Job
+from orchestrator.spec.resources import Need
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOptions:
+    """Wishes of one `submit` that are not part of the job."""
+
+    again: bool = False
+    detach: bool = False
+    ephemeral_keys: bool = False
+
+
+class Planning(Verbs):
+    """What is asked before anything is rented, and the order to rent."""
+
+    def offers(self, need: Need, providers: list[str]) -> tuple[list[OfferView], list[str]]:
+        """Live offers, cheapest first, and one sentence per provider that could not be asked."""
+        found, failures = ask_all(self._parts.accounts, self._parts.usable(providers), need)
+        found.sort(key=lambda offer: (offer.price.usd_per_hour, offer.id))
+        views = [to_offer_view(offer) for offer in found]
+        return views, [f"{name}: {error.problem}" for name, error in failures.items()]
+
+    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
+        """(what, ok or None for unknown, finding, fix): data, labels, model, what is sent."""
+        from orchestrator.lifecycle.checkup import check_job
+
+        return check_job(job, self._parts.prepare)
+
+    def size(self, model: str, wish: SizeWish) -> SizeView:
+        """What training a model takes.
+
+        Raises: UsageError, and as `sizing.hub.read_model`.
+        """
+        return size_model(self._parts.model_facts(model), wish)
+
+    def fetch_data(self, address: str) -> Path:
+        """The data file at an address, brought to this computer. Raises: GpuleaseError."""
+        return self._parts.fetch(address)
+
+    def plan(self, job: Job) -> PlanView:
+        """Ranked offers, forecast, cap and guards; spends nothing.
+
+        Without an offer that fits, the plan says why not and what would help.
+        Raises: NoOffer when nothing is for rent, MissingCredentials, BudgetRefused, ProviderError.
+        """
+        material = self._parts.prepare(job)
+        names = self._parts.usable(job.providers)
+        if not names:
+            raise MissingCredentials(
+                "no provider has a key",
+                hint=f"{self._parts.key_hint('runpod')}, or --provider local",
+            )
+        offers, failures = ask_all(self._parts.accounts, names, material.need)
+        if not offers and failures:
+            name, failure = next(iter(failures.items()))
+            if isinstance(failure, MissingCredentials | BadCredentials):
+                failure.hint = self._parts.key_hint(name) or failure.hint
+            raise failure
+        capabilities = {
+            name: self._parts.accounts.provider(name).capabilities
+            for name in names
+            if name not in failures
+        }
+        plan = make_plan(
+            material,
+            offers,
+            capabilities,
+            now_s=self._clock.now_s(),
+            failures=[f"{name}: {error.problem}" for name, error in failures.items()],
+        )
+        check_secrets(self._parts, plan)
+        if plan.candidates:
+            check_balance(self._parts, plan)
+            check_bucket(self._parts, plan)
+        self._plans[job.name] = plan
+        return to_plan_view(plan, artifact_sentences(self._parts, plan))
+
+    def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
+        """Record run, lease and commitment, make sure a driver lives.
+
+        Returns: the run's id, and false when an open run of the same name is followed instead.
+        """
+        self._home.check_writable()
+        if options.again:
+            name = free_name(self._parts.journal, job.name)
+            job = job.model_copy(update={"name": name})
+        elif open_id := open_run(self._parts.journal, job.name):
+            self.ensure_driver(open_id)
+            return open_id, False
+        made = self._plans.get(plan["name"])
+        if made is None or made.material.job != job:
+            if job.name == plan["name"] or made is None:
+                self.plan(job)
+                made = self._plans[job.name]
+            else:
+                made = replace(made, material=replace(made.material, job=job))
+        if options.detach and not options.ephemeral_keys:
+            check_kept(self._parts, made)
+        if not made.candidates:
+            raise NoOffer("nothing that is for rent now fits this job", hint=made.relaxation)
+        cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
+        run_id = new_run_id()
+        keep_code(self._home.folder, run_id, job)
+        provider = made.candidates[0].offer.provider
+        try:
+            record(
+                self._parts.journal,
+                made,
+                run_id=run_id,
+                home_id=self._home.id,
+                capabilities=self._parts.accounts.provider(provider).capabilities,
+                cap_usd=cap_usd,
+                limits=self._parts.settings.limits,
+                now_s=self._clock.now_s(),
+            )
+        except StaleRun:
+            if open_id := open_run(self._parts.journal, job.name):
+                return open_id, False
+            raise
+        self.ensure_driver(run_id)
+        return run_id, True
