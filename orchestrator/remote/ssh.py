@@ -1,8 +1,4 @@
-"""A machine over SSH: one control connection by paramiko, bulk bytes by OpenSSH beside it.
-
-paramiko and not fabric: the host key is compared here, before the login, and the transport's
-own limits are set, which fabric's connection does not let through.
-"""
+"""A machine over SSH: one control connection by fabric, bulk bytes by OpenSSH beside it."""
 
 from __future__ import annotations
 
@@ -27,6 +23,7 @@ from orchestrator.remote.shell import Reply
 from orchestrator.remote.transfer import STALL_S, Bulk, Login, SshServer, refusal, ssh_command
 
 if TYPE_CHECKING:
+    import fabric
     import paramiko
 
 OUTPUT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -42,7 +39,7 @@ _SLOWEST_BYTES_PER_S = 20_000
 
 def answers(server: SshServer, timeout_s: float) -> bool:
     """Whether an sshd says its name there; nothing is sent."""
-    import paramiko  # noqa: F401 - a login needs it: a third of a second, spent while we wait
+    import fabric  # noqa: F401 - a login needs it: a third of a second, spent while we wait
 
     try:
         with socket.create_connection((server.host, server.port), timeout_s) as connection:
@@ -71,14 +68,13 @@ def connect(
     entering = enter(work_dir)
     if server.host.startswith("-") or not server.host.isprintable() or " " in server.host:
         raise Unreachable(f"{shown(server.host)} is no host name")
-    transport = _open_transport(server, pinned, timeout_s)
+    connection = _log_in(server, pinned, private_key_path, timeout_s)
     try:
-        _log_in(transport, server, private_key_path)
-        login = Login(server, private_key_path, _host_key(transport))
-        shell = SshShell(transport, login, entering, stall_s=stall_s)
+        login = Login(server, private_key_path, _host_key(connection.transport))
+        shell = SshShell(connection, login, entering, stall_s=stall_s)
         shell.run("chmod 0700 .", timeout_s=max(timeout_s, _CHANNEL_S))
     except BaseException:
-        transport.close()
+        connection.close()
         raise
     return shell
 
@@ -87,10 +83,10 @@ class SshShell:
     """A `Shell` over SSH; made by `connect`."""
 
     def __init__(
-        self, transport: paramiko.Transport, login: Login, entering: str, *, stall_s: float
+        self, connection: fabric.Connection, login: Login, entering: str, *, stall_s: float
     ) -> None:
         self.login = login
-        self._transport = transport
+        self._connection = connection
         self._enter = entering
         self._stall_s = stall_s
         self._bulk = Bulk(lambda: ssh_command(login, "-T"), entering, stall_s=stall_s)
@@ -107,7 +103,8 @@ class SshShell:
         import paramiko
 
         try:
-            channel = self._transport.open_session(timeout=min(_CHANNEL_S, timeout_s))
+            transport = self._connection.transport
+            channel = transport.open_session(timeout=min(_CHANNEL_S, timeout_s))
             with contextlib.closing(channel):
                 channel.exec_command(f"exec sh -c {shlex.quote(script)}")
                 outputs = _Outputs(marker.encode() + b"\n")
@@ -150,57 +147,85 @@ class SshShell:
 
     def close(self) -> None:
         self._bulk.close()
-        self._transport.close()
+        self._connection.close()
 
 
-def _open_transport(server: SshServer, pinned: str | None, timeout_s: float) -> paramiko.Transport:
+def _log_in(
+    server: SshServer, pinned: str | None, private_key_path: Path, timeout_s: float
+) -> fabric.Connection:
+    """A connection that knows nothing of this computer's own SSH: no config, agent, keys, hosts."""
+    import fabric
     import paramiko
 
     # Else Python prints paramiko's tracebacks of ordinary failures to stderr.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    patience = Patience(timeout_s)
+    limit_s = max(1.0, timeout_s)
+    approach = _Approach(server, pinned, limit_s)
+    connection = fabric.Connection(
+        server.host,
+        user=server.user,
+        port=server.port,
+        config=fabric.Config(lazy=True, ssh_config=paramiko.SSHConfig()),
+        connect_timeout=limit_s,
+        connect_kwargs={
+            "allow_agent": False,
+            "look_for_keys": False,
+            "banner_timeout": limit_s,
+            "auth_timeout": limit_s,
+            "transport_factory": approach.transport,
+        },
+    )
+    connection.client.set_missing_host_key_policy(approach)
     try:
-        connection = socket.create_connection((server.host, server.port), timeout_s)
-    except OSError as error:
-        raise Unreachable(f"{_name(server)} does not answer: {error}") from error
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    transport = paramiko.Transport(connection)
-    transport.banner_timeout = transport.auth_timeout = max(1.0, timeout_s)
-    transport.handshake_timeout = max(1.0, timeout_s)
-    # paramiko deadlocks when it rekeys by itself amid received data (5.1, paramiko#822, seen
-    # 2026-11-23): OpenSSH alone decides when. Set on this connection's own object.
-    transport.packetizer.REKEY_BYTES = sys.maxsize
-    transport.packetizer.REKEY_PACKETS = sys.maxsize
-    if pinned is not None and not pinned.startswith("SHA256:"):
-        _prefer_key_type(transport, pinned.split(" ")[0])
-    try:
-        transport.start_client(timeout=max(1.0, patience.left_s()))
-        # start_client also returns when the time is over: only then this raises.
-        seen = _host_key(transport)
+        connection.connect_kwargs["pkey"] = paramiko.PKey.from_path(private_key_path)
+        connection.open()
+    except HostKeyMismatch:
+        connection.client.close()
+        raise
     except (paramiko.SSHException, OSError, EOFError) as error:
-        transport.close()
-        raise Unreachable(f"{_name(server)} speaks no SSH yet: {shown(str(error))}") from error
-    if pinned is not None and not is_same_key(pinned, seen):
-        transport.close()
-        raise HostKeyMismatch(
-            f"{_name(server)} showed another host key than the pinned one.",
-            hint="somebody else answers at this address: nothing was sent",
-        )
-    transport.set_keepalive(_KEEPALIVE_S)
-    return transport
-
-
-def _log_in(transport: paramiko.Transport, server: SshServer, private_key_path: Path) -> None:
-    import paramiko
-
-    try:
-        key = paramiko.PKey.from_path(private_key_path)
-        transport.auth_publickey(server.user, key)
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise Unreachable(f"{_name(server)} refused the login: {shown(str(error))}") from error
-    if not transport.is_authenticated():
+        connection.client.close()
+        raise Unreachable(f"{_name(server)} {approach.so_far}: {_reason(error)}") from error
+    if not connection.transport.is_authenticated():
+        connection.client.close()
         raise Unreachable(f"{_name(server)} wants more than the key for a login.")
+    connection.transport.set_keepalive(_KEEPALIVE_S)
+    return connection
+
+
+class _Approach:
+    """paramiko's hooks between an open port and the login."""
+
+    def __init__(self, server: SshServer, pinned: str | None, limit_s: float) -> None:
+        self.so_far = "does not answer"
+        self._server = server
+        self._pinned = pinned
+        self._limit_s = limit_s
+
+    def transport(self, sock: socket.socket, **options: object) -> paramiko.Transport:
+        """What the connection runs over, once the port has answered."""
+        import paramiko
+
+        self.so_far = "speaks no SSH yet"
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        transport = paramiko.Transport(sock, **options)  # type: ignore[arg-type]
+        transport.handshake_timeout = self._limit_s
+        # paramiko deadlocks when it rekeys by itself amid received data (5.1, paramiko#822, seen
+        # 2026-11-23): OpenSSH alone decides when. Set on this connection's own object.
+        transport.packetizer.REKEY_BYTES = sys.maxsize
+        transport.packetizer.REKEY_PACKETS = sys.maxsize
+        if self._pinned is not None and not self._pinned.startswith("SHA256:"):
+            _prefer_key_type(transport, self._pinned.split(" ")[0])
+        return transport
+
+    def missing_host_key(self, client: object, hostname: str, key: paramiko.PKey) -> None:
+        """Compare with the pinned key: paramiko itself knows no host, so that each comes here."""
+        if self._pinned is not None and not is_same_key(self._pinned, _line(key)):
+            raise HostKeyMismatch(
+                f"{_name(self._server)} showed another host key than the pinned one.",
+                hint="somebody else answers at this address: nothing was sent",
+            )
+        self.so_far = "refused the login"
 
 
 def _prefer_key_type(transport: paramiko.Transport, kind: str) -> None:
@@ -212,7 +237,10 @@ def _prefer_key_type(transport: paramiko.Transport, kind: str) -> None:
 
 
 def _host_key(transport: paramiko.Transport) -> str:
-    key = transport.get_remote_server_key()
+    return _line(transport.get_remote_server_key())
+
+
+def _line(key: paramiko.PKey) -> str:
     return f"{key.get_name()} {key.get_base64()}"
 
 
@@ -283,3 +311,9 @@ class _Outputs:
 
 def _name(server: SshServer) -> str:
     return f"{server.host}:{server.port}"
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong; of several addresses that do not answer, what the first one said."""
+    each = getattr(error, "errors", None)
+    return shown(str(next(iter(each.values())) if isinstance(each, dict) and each else error))

@@ -80,7 +80,10 @@ def counts_what_it_never_saw(receipt: dict[str, Any], person: Person, cloud: Clo
     upper_usd = Decimal(receipt["spent_upper_usd"])
     assert Decimal(machine["billed_usd"]) <= upper_usd <= Decimal(receipt["cap_usd"])
     month = person.types("ps", "--json").json()["month"]
-    assert (Decimal(month["committed_usd"]), Decimal(month["spent_usd"])) == (0, upper_usd)
+    assert (Decimal(month["committed_usd"]), Decimal(month["spent_usd"])) == (
+        Decimal(0),
+        upper_usd,
+    )
 
 
 @pytest.mark.slow
