@@ -50,6 +50,7 @@ def check_balance(parts: Parts, plan: Plan) -> None:
 def artifact_sentences(parts: Parts, plan: Plan) -> list[str]:
     """Where results go and whether they fit. Raises: BudgetRefused when they cannot."""
     folder = parts.home.folder / "runs"
+    is_sized = plan.material.footprint is not None
     free_bytes = shutil.disk_usage(parts.home.folder).free
     expected_bytes = plan.material.launch.result_bytes
     if bucket := plan.material.launch.bucket:
@@ -60,16 +61,16 @@ def artifact_sentences(parts: Parts, plan: Plan) -> list[str]:
             f"the log goes there as it comes, the newest checkpoint every {every:.0f} min",
             f"up to {RETURN_S:.0f} s are kept for the proof of return",
         ]
-    if plan.material.footprint is not None and expected_bytes + _SPARE_BYTES > free_bytes:
+    if is_sized and expected_bytes + _SPARE_BYTES > free_bytes:
         raise UsageError(
             f"about {expected_bytes / 2**30:.1f} GiB of results do not fit at home: "
             f"{free_bytes / 2**30:.1f} GiB are free in {folder}",
             hint="make room, or set GPULEASE_HOME to a larger disk",
         )
     minutes = plan.material.job.checkpoints.every_s / 60
+    expected = f"about {expected_bytes / 2**20:.0f} MiB" if is_sized else "an unknown size"
     return [
-        f"home: {folder} (about {expected_bytes / 2**20:.0f} MiB expected, "
-        f"{free_bytes / 2**30:.0f} GiB free)",
+        f"home: {folder} ({expected} expected, {free_bytes / 2**30:.0f} GiB free)",
         f"the newest complete checkpoint comes home every {minutes:.0f} min",
         f"up to {RETURN_S:.0f} s are kept for the proof of return",
     ]

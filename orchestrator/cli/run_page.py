@@ -71,8 +71,8 @@ def progress_text(view: RunView) -> str:
     parts = []
     if "steps" in progress:
         parts.append(f"step {progress.get('step', 0):.0f}/{progress['steps']:.0f}")
-    elif "step" in progress:
-        parts.append(f"step {progress['step']:.0f}")
+    elif step := progress.get("step"):  # 0: it runs, and counts nothing
+        parts.append(f"step {step:.0f}")
     if "loss" in progress:
         parts.append(f"loss {number(progress['loss'])}")
     if "learning_rate" in progress:
