@@ -25,12 +25,12 @@ def test_a_change_of_state_is_told_at_once_and_progress_now_and_then(
     watcher: PlainWatcher, clock: FakeClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watcher.show(open_view("booting", progress={}))
-    for step in range(20):
+    for step in range(1, 21):
         watcher.show(open_view("running", progress={"step": step}))
         clock.advance(1)
 
     steps = [line for line in capsys.readouterr().err.splitlines() if "step" in line]
-    assert [line.split("step ")[1].split(",")[0] for line in steps] == ["0", "5", "10", "15"]
+    assert [line.split("step ")[1].split(",")[0] for line in steps] == ["1", "6", "11", "16"]
 
 
 def test_silence_stays_silent(
