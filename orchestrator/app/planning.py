@@ -18,12 +18,14 @@ from orchestrator.lifecycle.cargo import keep_code
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.finding import free_name, open_run
 from orchestrator.lifecycle.plan import make_plan
+from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.lifecycle.views import (
     to_offer_view,
     to_plan_view,
 )
+from orchestrator.remote.code import Explained
 from orchestrator.runs.view import (
     OfferView,
     PlanView,
@@ -56,6 +58,10 @@ class Planning(Verbs):
         from orchestrator.lifecycle.checkup import check_job
 
         return check_job(job, self._parts.prepare)
+
+    def explain(self, job: Job, path: str) -> Explained:
+        """Whether a path is sent with the job, and by which rule. Raises: UsageError."""
+        return explain_path(job, path, Path.cwd())
 
     def size(self, model: str, wish: SizeWish) -> SizeView:
         """What training a model takes.
@@ -104,7 +110,7 @@ class Planning(Verbs):
             check_balance(self._parts, plan)
             check_bucket(self._parts, plan)
         self._plans[job.name] = plan
-        return to_plan_view(plan, artifact_sentences(self._parts, plan))
+        return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))
 
     def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
         """Record run, lease and commitment, make sure a driver lives.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.cli.blocks import Block, Bullets, Facts, Table, Text, Tone, heading, section
-from orchestrator.cli.figures import dollars, duration, moment, span
-from orchestrator.runs.view import OfferView, PlanView, RefusedOfferView
+from orchestrator.cli.figures import dollars, duration, moment, size, span
+from orchestrator.runs.view import OfferView, PlanView, RefusedOfferView, SentView
 
 _MOST_OFFERS = 8
 _MOST_REFUSED = 6
+_MOST_SENT = 5
 _NEEDS = {
     "gpu_memory_gib": ("GPU memory, at least", "{} GiB"),
     "gpu_names": ("GPU", "{}"),
@@ -32,6 +33,7 @@ def plan_page(plan: PlanView) -> list[Block]:
         *section("Not used", *_refused(plan["refused"])),
         *section("Money", Facts(_money(plan))),
         *section("What guards it", Bullets(tuple(plan["guards"]))),
+        *section("Sent to the machine", Text(_sent(plan["sends"]))),
         *section("Results", Bullets(tuple(plan["artifacts"]))),
         *section("Mind", Bullets(tuple(plan["warnings"]), Tone.WARN)),
     ]
@@ -115,6 +117,13 @@ def _money(plan: PlanView) -> tuple[tuple[str, str | Text], ...]:
         ("deadline", f"{duration(3600 * plan['deadline_hours'])} after the rent, whatever happens"),
         ("good until", f"{moment(plan['start_by'])}: later no machine is rented"),
     )
+
+
+def _sent(parts: list[SentView]) -> str:
+    named = ", ".join(f"{one['path']} {size(one['size_bytes'])}" for one in parts[:_MOST_SENT])
+    more = f", and {len(parts) - _MOST_SENT} more" if len(parts) > _MOST_SENT else ""
+    files, total = sum(one["files"] for one in parts), sum(one["size_bytes"] for one in parts)
+    return f"{files} files, {size(total)}: {named}{more}" if parts else ""
 
 
 def _need(key: str, value: object) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from orchestrator.errors import GpuleaseError, SpecError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.driver import driver_lives
 from orchestrator.lifecycle.plan import Material
-from orchestrator.remote.code import code_files
+from orchestrator.lifecycle.sending import in_words, parts_of, too_large
 from orchestrator.spec.data import DataReport, check_data
 from orchestrator.spec.job import Job
 from orchestrator.store.home import Home
@@ -23,11 +23,9 @@ def check_job(job: Job, prepare: Callable[[Job], Material]) -> list[Finding]:
     """Data, labels, model, tokenizer, memory, and the size of what would be sent."""
     findings: list[Finding] = [("spec", True, f"{job.kind} {job.name}", "")]
     if job.code is not None:
-        listing = code_files(job.code.path)
-        tops = list(listing.bytes_by_top().items())[:5]
-        largest = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in tops)
-        size = f"{len(listing.files)} files, {listing.size_bytes / 2**20:.1f} MiB ({largest})"
-        findings.append(("code", True, size, ""))
+        parts = parts_of(job)
+        fix = too_large(parts)
+        findings.append(("sent", None if fix else True, in_words(parts), fix))
     if job.data is not None and job.code is None:
         report = check_data(job)
         findings += [("data", False, problem, "") for problem in report.problems]

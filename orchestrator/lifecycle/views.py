@@ -7,6 +7,7 @@ from decimal import Decimal
 from orchestrator.clock import to_iso
 from orchestrator.lifecycle.plan import Plan
 from orchestrator.lifecycle.reaper import Found
+from orchestrator.lifecycle.sending import Part
 from orchestrator.offers.offer import Offer
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import PHASES, Candidate, Run
@@ -84,7 +85,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
     }
 
 
-def to_plan_view(plan: Plan, artifacts: list[str]) -> PlanView:
+def to_plan_view(plan: Plan, artifacts: list[str], sent: list[Part]) -> PlanView:
     """What `plan` prints, and `submit` asks about."""
     need = plan.material.need
     deadline_s = plan.candidates[0].deadline_s if plan.candidates else 0.0
@@ -119,6 +120,9 @@ def to_plan_view(plan: Plan, artifacts: list[str]) -> PlanView:
         "reserve_usd": dollars(plan.reserve_usd),
         "worst_usd": dollars(plan.worst_usd),
         "guards": list(plan.guards),
+        "sends": [
+            {"path": part.path, "files": part.files, "size_bytes": part.size_bytes} for part in sent
+        ],
         "artifacts": artifacts,
         "warnings": list(plan.warnings),
         "start_by": to_iso(plan.start_by_s),

@@ -44,13 +44,15 @@ class CodeListing:
         """Bytes of all files together."""
         return sum(file.size_bytes for file in self.files)
 
-    def bytes_by_top(self) -> dict[str, int]:
-        """Bytes of each folder (`name/`) or file at the top, the largest first."""
-        sizes: dict[str, int] = {}
+    def by_top(self) -> list[tuple[str, int, int]]:
+        """(name, files, bytes) of each folder (`name/`) or file at the top, the largest first."""
+        found: dict[str, tuple[int, int]] = {}
         for file in self.files:
             top, slash, _ = file.path.partition("/")
-            sizes[top + slash] = sizes.get(top + slash, 0) + file.size_bytes
-        return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
+            files, size_bytes = found.get(top + slash, (0, 0))
+            found[top + slash] = files + 1, size_bytes + file.size_bytes
+        parts = [(name, files, size_bytes) for name, (files, size_bytes) in found.items()]
+        return sorted(parts, key=lambda part: (-part[2], part[0]))
 
     def entries(self, prefix: str) -> list[Entry]:
         """Members of a bundle below the folder `prefix`."""
@@ -61,9 +63,22 @@ class CodeListing:
             for file in self.files
         ]
 
-    def explain(self, path: str) -> str:
-        """One sentence: whether `path` is sent, and by which rule not."""
+    def explain(self, path: str) -> Explained:
+        """Whether `path`, relative to the folder, is sent, and the rule that says so."""
         return _explain(self, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why one path is sent, or stays here."""
+
+    path: str
+    is_sent: bool
+    why: str  # the rule as `file:line: pattern`, where one decided
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.path} is {'' if self.is_sent else 'not '}sent: {self.why}."
 
 
 def code_files(folder: Path) -> CodeListing:
@@ -187,14 +202,14 @@ class _Rules:
         self._read: dict[str, tuple[GitIgnoreSpec, list[tuple[int, str]]] | None] = {}
         self._verdicts: dict[str, _Verdict] = {}
 
-    def excluding(self, path: str) -> str:
+    def excluding(self, path: str, *, is_folder: bool = False) -> str:
         """The rule that leaves out `path` or a folder above it; empty when there is none."""
         parts = path.split("/")
         for count in range(1, len(parts)):
             verdict = self.verdict("/".join(parts[:count]), is_folder=True)
             if verdict.excluded:
                 return verdict.rule
-        verdict = self.verdict(path, is_folder=False)
+        verdict = self.verdict(path, is_folder=is_folder)
         return verdict.rule if verdict.excluded else ""
 
     def verdict(self, path: str, *, is_folder: bool) -> _Verdict:
@@ -241,33 +256,58 @@ class _Rules:
             raise SpecError([f"{path}: {error}"]) from error
 
 
-def _explain(listing: CodeListing, path: str) -> str:
+def _explain(listing: CodeListing, path: str) -> Explained:
     folder = listing.folder
     inside = Path(posixpath.normpath((folder / path).as_posix()))
     if not inside.is_relative_to(folder):
-        return f"{path} is not below {folder}: not sent."
+        return Explained(path, False, f"it is not below {folder}")
     below = inside.relative_to(folder).as_posix()
+    if below == ".":
+        return Explained("./", bool(listing.files), _amount(list(listing.files)))
     sent = [f for f in listing.files if f.path == below or f.path.startswith(f"{below}/")]
     if sent and sent[0].path == below:
-        why = "git does not ignore it" if listing.by_git else "no rule leaves it out"
-        return f"{below} is sent: {why}."
+        return Explained(below, True, _rule_for(listing, below))
     if sent:
-        size_bytes = sum(file.size_bytes for file in sent)
-        return f"{below}/ is sent: {len(sent)} files, {size_bytes} bytes."
+        return Explained(f"{below}/", True, _amount(sent))
     if never := NEVER_SENT.intersection(below.split("/")):
-        return f"{below} is not sent: {min(never)} never is."
+        return Explained(below, False, f"{min(never)} never is")
     if not (inside.exists() or inside.is_symlink()):
-        return f"{below} is not sent: it does not exist."
-    return f"{below} is not sent: {_rule_against(listing, below) or 'it is no regular file'}."
+        return Explained(below, False, "it does not exist")
+    rule = _rule_against(listing, below)
+    if inside.is_dir() and not inside.is_symlink():
+        return Explained(f"{below}/", False, rule or "no file in it is")
+    return Explained(below, False, rule or "it is no regular file")
+
+
+def _amount(files: list[CodeFile]) -> str:
+    return f"{len(files)} files, {sum(file.size_bytes for file in files)} bytes"
+
+
+def _rule_for(listing: CodeListing, path: str) -> str:
+    """Why a file is sent: a rule that takes it in again, or that no rule leaves it out."""
+    kept = _Rules(listing.folder, IGNORE_FILE).verdict(path, is_folder=False).rule
+    if not listing.by_git:
+        ignored = _Rules(listing.folder, ".gitignore").verdict(path, is_folder=False).rule
+        return kept or ignored or "no rule leaves it out"
+    tracked = _git(listing.folder, "ls-files", "--error-unmatch", "--", path)
+    if tracked is not None and tracked.returncode == 0:
+        return kept or "git tracks it"
+    return kept or _git_rule(listing.folder, path) or "git does not ignore it"
 
 
 def _rule_against(listing: CodeListing, path: str) -> str:
-    if rule := _Rules(listing.folder, IGNORE_FILE).excluding(path):
+    is_folder = (listing.folder / path).is_dir() and not (listing.folder / path).is_symlink()
+    if rule := _Rules(listing.folder, IGNORE_FILE).excluding(path, is_folder=is_folder):
         return rule
     if not listing.by_git:
-        return _Rules(listing.folder, ".gitignore").excluding(path)
-    checked = _git(listing.folder, "check-ignore", "--verbose", "--", path)
-    if checked is None or checked.returncode != 0:
+        return _Rules(listing.folder, ".gitignore").excluding(path, is_folder=is_folder)
+    return _git_rule(listing.folder, path)
+
+
+def _git_rule(folder: Path, path: str) -> str:
+    """What git itself says of an untracked path, as `file:line: pattern`."""
+    checked = _git(folder, "check-ignore", "--verbose", "--", path)
+    if checked is None or not checked.stdout:
         return ""
     source, number, pattern = os.fsdecode(checked.stdout).split("\t")[0].split(":", 2)
     return f"{source}:{number}: {pattern}"

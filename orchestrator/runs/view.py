@@ -114,6 +114,14 @@ class RunView(TypedDict):
     ended_at: str | None
 
 
+class SentView(TypedDict):
+    """One folder (`name/`) or file that would be sent."""
+
+    path: str
+    files: int
+    size_bytes: int
+
+
 class PlanView(TypedDict):
     """What would be done and what it would cost; nothing has been spent."""
 
@@ -131,6 +139,7 @@ class PlanView(TypedDict):
     reserve_usd: str
     worst_usd: str
     guards: list[str]  # which money guards hold, in sentences
+    sends: list[SentView]  # of the person's own files, the largest first
     artifacts: list[str]  # where they go, whether they fit, in sentences
     warnings: list[str]
     start_by: str

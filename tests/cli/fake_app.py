@@ -11,6 +11,7 @@ from typing import Any, cast
 from orchestrator.app import App, SubmitOptions
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
+from orchestrator.remote.code import Explained
 from orchestrator.runs.view import (
     LedgerLineView,
     LedgerView,
@@ -65,6 +66,10 @@ PLAN: PlanView = {
     "reserve_usd": "0.41",
     "worst_usd": "1.92",
     "guards": ["the machine ends itself at its deadline (plausible: not drilled yet)"],
+    "sends": [
+        {"path": "data/", "files": 12, "size_bytes": 3_250_586},
+        {"path": "train.py", "files": 1, "size_bytes": 2048},
+    ],
     "artifacts": ["home: about 0.2 GiB, 100 GiB free"],
     "warnings": ["if this computer is off when the job ends, results wait 30 min, then are lost"],
     "start_by": "2027-01-15T08:15:00Z",
@@ -231,6 +236,10 @@ class FakeApp(App):
     def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
         self._note("check", job)
         return self.findings
+
+    def explain(self, job: Job, path: str) -> Explained:
+        self._note("explain", job, path)
+        return Explained(path, False, ".gitignore:3: *.npy")
 
     def size(self, model: str, wish: SizeWish) -> SizeView:
         self._note("size", model, wish)

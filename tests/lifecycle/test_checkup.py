@@ -48,7 +48,7 @@ def test_bad_data_is_told_in_full_and_the_model_is_not_asked_for(tmp_path: Path)
 
 
 def test_own_code_shows_what_would_be_sent(tmp_path: Path) -> None:
-    [(ok, size)] = of(check_job(own_code(tmp_path), material), "code")
+    [(ok, size)] = of(check_job(own_code(tmp_path), material), "sent")
 
     assert ok and size.startswith("1 files") and "train.py" in size
 

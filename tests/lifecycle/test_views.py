@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.lifecycle.reaper import classify
+from orchestrator.lifecycle.sending import Part
 from orchestrator.lifecycle.views import (
     exit_code,
     phases,
@@ -70,7 +71,9 @@ def test_a_plan_has_every_key_of_the_published_shape(tmp_path: Path) -> None:
         failures=[],
     )
 
-    shown = to_plan_view(made, ["home: here"])
+    shown = to_plan_view(made, ["home: here"], [Part("src/", 2, 30)])
+
+    assert shown["sends"] == [{"path": "src/", "files": 2, "size_bytes": 30}]
 
     assert set(shown) == set(PlanView.__annotations__)
     assert [one["id"] for one in shown["offers"]] == ["RTX 4090 x1"]

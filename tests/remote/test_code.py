@@ -167,7 +167,7 @@ def test_sizes_are_shown_by_top_folder_largest_first(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "1", "data/x": "x" * 50, "data/y/z": "x" * 50, "src/b.py": "22"})
     listing = code_files(tmp_path)
 
-    assert list(listing.bytes_by_top().items()) == [("data/", 100), ("src/", 2), ("a.py", 1)]
+    assert listing.by_top() == [("data/", 2, 100), ("src/", 1, 2), ("a.py", 1, 1)]
     assert listing.size_bytes == 103
 
 
@@ -179,16 +179,32 @@ def test_explain_names_the_rule_with_its_line(tmp_path: Path, by_git: bool) -> N
         git(tmp_path, "init")
     listing = code_files(tmp_path)
 
-    assert listing.explain("train.py").startswith("train.py is sent")
-    assert listing.explain(str(tmp_path / "train.py")).startswith("train.py is sent")
-    assert listing.explain("sub").startswith("sub/ is sent: 2 files")
-    assert "new.py is not sent: .gpuleaseignore:2: new.py" in listing.explain("new.py")
-    assert ".gitignore:2: data/*" in listing.explain("data/raw.csv")
-    assert ".gitignore:1: /runs/" in listing.explain("runs/out.txt")
-    assert "sub/.gitignore:1: *.tmp" in listing.explain("sub/a.tmp")
-    assert ".venv never is" in listing.explain(".venv/lib/x.py")
-    assert "does not exist" in listing.explain("absent.py")
-    assert "not below" in listing.explain("../x")
+    def told(path: str) -> str:
+        return listing.explain(path).sentence
+
+    assert told("train.py").startswith("train.py is sent")
+    assert told(str(tmp_path / "train.py")).startswith("train.py is sent")
+    assert told("data/keep.csv") == "data/keep.csv is sent: .gitignore:3: !data/keep.csv."
+    assert told("sub/kept.tmp") == "sub/kept.tmp is sent: sub/.gitignore:2: !kept.tmp."
+    assert told("sub").startswith("sub/ is sent: 2 files")
+    assert told(".") == f"./ is sent: {len(listing.files)} files, {listing.size_bytes} bytes."
+    assert told("new.py") == "new.py is not sent: .gpuleaseignore:2: new.py."
+    assert ".gitignore:2: data/*" in told("data/raw.csv")
+    assert told("runs") == "runs/ is not sent: .gitignore:1: /runs/."
+    assert ".gitignore:1: /runs/" in told("runs/out.txt")
+    assert "sub/.gitignore:1: *.tmp" in told("sub/a.tmp")
+    assert ".venv never is" in told(".venv/lib/x.py")
+    assert "does not exist" in told("absent.py")
+    assert "not below" in told("../x")
+    assert not listing.explain("../x").is_sent
+
+
+def test_explain_says_that_git_tracks_a_file_which_its_rules_would_ignore(tmp_path: Path) -> None:
+    write(tmp_path, FILES)
+    git(tmp_path, "init")
+    git(tmp_path, "add", "-f", "tracked.bin")
+
+    assert code_files(tmp_path).explain("tracked.bin").why == "git tracks it"
 
 
 def test_entries_become_a_bundle_below_a_prefix(tmp_path: Path) -> None:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from orchestrator.cli.blocks import Text
 from orchestrator.cli.commands.arguments import JobArgument, SetOption
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.list_pages import finding_objects, findings_page
 from orchestrator.cli.session import Session
 
 
-def command(ctx: typer.Context, job: JobArgument, set_: SetOption = None) -> int:
+def command(
+    ctx: typer.Context,
+    job: JobArgument,
+    set_: SetOption = None,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="PATH", help="Say which rule sends PATH, or keeps it."),
+    ] = None,
+) -> int:
     """Validate the job, its data, labels and model, and what would be sent; spends nothing."""
     session: Session = ctx.obj
-    findings = session.app.check(session.load_job(job, set_ or []))
+    written = session.load_job(job, set_ or [])
+    if explain is not None:
+        told = session.app.explain(written, explain)
+        session.result(
+            {"schema": 1, "path": told.path, "sent": told.is_sent, "why": told.why},
+            [Text(told.sentence, unbroken=True)],
+        )
+        return ExitCode.DONE
+    findings = session.app.check(written)
     ok = all(good is not False for _, good, _, _ in findings)
     answer = {"schema": 1, "ok": ok, "checks": finding_objects(findings)}
     session.result(answer, findings_page(findings))

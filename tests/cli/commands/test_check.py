@@ -25,3 +25,19 @@ def test_a_bad_finding_is_exit_2_and_json_says_which(
         "finding": "7 rows have none",
         "fix": "give each row a label",
     }
+
+
+def test_explain_says_which_rule_keeps_a_path(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    ended = gpulease("check", job_file, "--explain", "data/raw.npy")
+
+    assert (ended.code, ended.out) == (0, "data/raw.npy is not sent: .gitignore:3: *.npy.\n")
+    assert app.called("explain")[0][1] == "data/raw.npy"
+    assert app.called("check") == []
+    assert gpulease("check", job_file, "--explain", "x.npy", "--json").json() == {
+        "schema": 1,
+        "path": "x.npy",
+        "sent": False,
+        "why": ".gitignore:3: *.npy",
+    }
