@@ -19,7 +19,10 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph, or a cell that is more than plain. `unbroken` lines can be copied whole."""
+    """A paragraph, or a cell that is more than plain. `unbroken` lines can be copied whole.
+
+    Two spaces separate phrases: a line that is too long is broken there first.
+    """
 
     text: str
     tone: Tone = Tone.PLAIN
@@ -62,13 +65,21 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """How a figure went: points (x, y) by rising x, drawn in one line, and what it says."""
+
+    points: tuple[tuple[float, float], ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """Bars under each other, as long as their values: a label, the value, and what it says."""
 
     rows: tuple[tuple[str, float, str], ...]
 
 
-Block = Text | Facts | Table | Bullets | Bar | Chart
+Block = Text | Facts | Table | Bullets | Bar | Line | Chart
 
 
 def heading(text: str) -> Text:
@@ -91,6 +102,8 @@ def holds(block: Block) -> bool:
             return bool(sentences)
         case Chart(rows):
             return bool(rows)
+        case Line(points):
+            return len(points) > 1
         case Text(text):
             return bool(text)
         case Bar():

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+LEVELS = "▁▂▃▄▅▆▇█"
+ASCII_LEVELS = "_.:-=+*#"
 
 
 def dollars(amount: str | None) -> str:
@@ -77,6 +81,25 @@ def number(value: float | str) -> str:
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def sparkline(points: Sequence[tuple[float, float]], width: int, levels: str = LEVELS) -> str:
+    """Points (x, y) by rising x as `width` characters; each is as high as its share's mean.
+
+    >>> sparkline([(0, 8.0), (1, 4.0), (2, 2.0), (3, 1.0)], 4), sparkline([(5, 1.0), (9, 1.0)], 3)
+    ('█▄▂▁', '▁▁▁')
+    """
+    first, last = points[0][0], points[-1][0]
+    shares: list[list[float]] = [[] for _ in range(width)]
+    for x, y in points:
+        share = (x - first) / (last - first) if last > first else 0.0
+        shares[min(int(share * width), width - 1)].append(y)
+    heights: list[float] = []
+    for ys in shares:
+        heights.append(sum(ys) / len(ys) if ys else heights[-1])
+    low, high = min(heights), max(heights)
+    spread = high - low or 1.0
+    return "".join(levels[round((y - low) / spread * (len(levels) - 1))] for y in heights)
 
 
 def moment(utc: str | None) -> str:

@@ -45,7 +45,7 @@ def load_command(name: str) -> Command:
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(
         name,
-        epilog="Also: --json, --home DIR, -v (gpulease --help)",
+        epilog="Also: --json, --home DIR, --no-color, -v (gpulease --help)",
         context_settings={"help_option_names": ["--help", "-h"]},
     )(module.command)
     return typer.main.get_command(single)

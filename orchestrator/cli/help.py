@@ -20,6 +20,7 @@ Everywhere
   --json        one JSON object on stdout, no questions (logs, attach: lines)
   --home DIR    runs, logs and artifacts of this home (default: GPULEASE_HOME)
   -v            say more; a second -v says all
+  --no-color    no colours, as with NO_COLOR in the environment
   --version     print the version; --install-completion sets up the Tab key
 
 Where things are

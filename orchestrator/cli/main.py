@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None, make_app: MakeApp | None = None) -> 
     from orchestrator.cli.session import Session
     from orchestrator.errors import GpuleaseError
 
+    _show_what_cannot_be_encoded()
     session = Session(GlobalOptions(json="--json" in arguments), make_app or _make_app)
     try:
         session.options, rest = take_global_options(arguments)
@@ -150,6 +152,13 @@ def _crash(session: Session, error: Exception) -> int:
         hint=f"details are in {place}; runs that were started go on: gpulease ps",
     )
     return _refuse(session, ours)
+
+
+def _show_what_cannot_be_encoded() -> None:
+    """A letter that a terminal's encoding lacks is shown as `?`, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _set_logging(verbose: int) -> None:

@@ -17,6 +17,7 @@ class GlobalOptions:
     home: Path | None = None
     verbose: int = 0
     version: bool = False
+    no_color: bool = False
 
 
 def take_global_options(arguments: Sequence[str]) -> tuple[GlobalOptions, list[str]]:
@@ -29,7 +30,7 @@ def take_global_options(arguments: Sequence[str]) -> tuple[GlobalOptions, list[s
     >>> options.json, options.verbose, rest
     (True, 1, ['submit', 'job.yaml'])
     """
-    json, home, verbose, version = False, None, 0, False
+    json, home, verbose, version, no_color = False, None, 0, False, False
     rest: list[str] = []
     waiting = list(arguments)
     while waiting:
@@ -43,6 +44,8 @@ def take_global_options(arguments: Sequence[str]) -> tuple[GlobalOptions, list[s
             verbose += argument.count("v") if argument != "--verbose" else 1
         elif argument == "--version":
             version = True
+        elif argument == "--no-color":
+            no_color = True
         elif argument == "--home":
             if not waiting:
                 raise UsageError("--home needs a folder", hint="gpulease --home DIR ps")
@@ -51,4 +54,4 @@ def take_global_options(arguments: Sequence[str]) -> tuple[GlobalOptions, list[s
             home = argument.partition("=")[2]
         else:
             rest.append(argument)
-    return GlobalOptions(json, Path(home) if home else None, verbose, version), rest
+    return GlobalOptions(json, Path(home) if home else None, verbose, version, no_color), rest

@@ -32,6 +32,7 @@ def refused_view(error: GpuleaseError, *, name: str = "", kind: str = "") -> Run
         "phases_s": {},
         "progress": {},
         "metrics": {},
+        "losses": [],
         "device": "",
         "machines": [],
         "returned": {"proven": True, "at": None},

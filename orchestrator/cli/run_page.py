@@ -10,6 +10,7 @@ from orchestrator.cli.blocks import (
     Bullets,
     Cell,
     Facts,
+    Line,
     Table,
     Text,
     Tone,
@@ -30,7 +31,7 @@ def run_page(view: RunView) -> list[Block]:
         Facts(_ending(view)),
         *section("Cost", Facts(_cost(view))),
         *section("Phases", Text(_phases(view))),
-        *section("Metrics", Facts(_metrics(view))),
+        *section("Metrics", Facts(_metrics(view)), _course(view)),
         *section("Machines", _machines(view["machines"])),
         *section("Artifacts", *_artifacts(view)),
         *section("Not home", Bullets(tuple(view["artifacts_missing"]), Tone.BAD)),
@@ -49,6 +50,7 @@ def status_blocks(view: RunView) -> list[Block]:
         blocks.append(Bar(progress.get("step", 0), progress["steps"], progress_text(view)))
     elif text := progress_text(view):
         blocks.append(Text(text))
+    blocks.append(_course(view))
     spent = f"{dollars(view['spent_upper_usd'])} of {dollars(view['cap_usd'])}"
     offer = view["offer"]
     machine = f"{offer['gpu'] or 'no GPU'} on {offer['provider']}" if offer else ""
@@ -181,6 +183,14 @@ def _metrics(view: RunView) -> tuple[tuple[str, Cell], ...]:
         rows.append((key, text))
     rows += [(key, number(value)) for key, value in majority.items()]
     return tuple(rows) if rows else (("now", progress_text(view)),)
+
+
+def _course(view: RunView) -> Line:
+    points = tuple((step, loss) for step, loss in view["losses"])
+    if len(points) < 2:
+        return Line((), "")
+    (_, first), (step, last) = points[0], points[-1]
+    return Line(points, f"loss {number(first)} to {number(last)} at step {number(step)}")
 
 
 def _device(view: RunView) -> str:

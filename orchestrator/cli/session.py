@@ -122,4 +122,4 @@ class Session:
     def _print(self, stream: IO[str], blocks: Iterable[Block]) -> None:
         from orchestrator.cli.render import print_blocks
 
-        print_blocks(stream, blocks)
+        print_blocks(stream, blocks, color=not self.options.no_color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,10 +106,17 @@ def watcher_for(session: Session, attached: bool) -> Iterator[Watcher]:
     """Who watches here; `attached` is `attach`, whose lines are its answer."""
     if attached and session.options.json:
         yield JsonWatcher(session)
-    elif session.options.json or not sys.stderr.isatty() or (attached and not sys.stdout.isatty()):
+    elif session.options.json or not _redraws(attached):
         yield PlainWatcher(session, with_log=attached)
     else:
         from orchestrator.cli.render import LiveBlocks
 
-        with LiveBlocks(sys.stderr) as live:
+        with LiveBlocks(sys.stderr, color=not session.options.no_color) as live:
             yield TerminalWatcher(live)
+
+
+def _redraws(attached: bool) -> bool:
+    """Whether what is on the screen can be drawn anew."""
+    streams = (sys.stderr, sys.stdout) if attached else (sys.stderr,)
+    is_dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    return not is_dumb and all(stream.isatty() for stream in streams)

@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from orchestrator.agent.protocol import WHY
 from orchestrator.artifacts.log import without_escapes
+from orchestrator.runs.losses import with_loss
 from orchestrator.runs.run import Run
 
 LONGEST_LINE_BYTES = 65_536
@@ -104,6 +105,8 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         }
         measured = to_metrics(event.get("metrics"))
         metrics = {k: float(v) for k, v in measured.items() if not isinstance(v, str)}
+        if "step" in progress and "loss" in progress:
+            run = replace(run, losses=with_loss(run.losses, progress["step"], progress["loss"]))
         return replace(run, progress=progress, progress_metrics={**run.progress_metrics, **metrics})
     if name == "checkpoint":
         path, step = event.get("path"), event.get("step")

@@ -62,6 +62,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
         "phases_s": phases(run, now_s),
         "progress": _progress(run),
         "metrics": run.metrics or dict(run.progress_metrics),
+        "losses": list(run.losses),
         "device": run.device,
         "machines": [_machine(one) for one in shown],
         "returned": _returned(run),

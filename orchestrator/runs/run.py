@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from orchestrator.offers.offer import Offer
 from orchestrator.runs.lease import Lease
+from orchestrator.runs.losses import Losses
 from orchestrator.runs.states import Outcome, State, Wish, check_move
 
 PHASES: dict[State, str] = {
@@ -104,6 +105,7 @@ class Run:
     notes: tuple[str, ...] = ()
     progress: dict[str, float] = field(default_factory=dict)
     progress_metrics: dict[str, float] = field(default_factory=dict)
+    losses: Losses = ()  # over all machines that worked
     metrics: dict[str, float | str] = field(default_factory=dict)
     event_offset: int = 0
     log_base: int = 0  # bytes of the log at home from earlier machines

@@ -95,6 +95,7 @@ class RunView(TypedDict):
     phases_s: dict[str, float]
     progress: ProgressView
     metrics: dict[str, float | str]
+    losses: list[tuple[float, float]]  # (step, loss), at most 60 over the whole training
     device: str  # cuda | cpu
     machines: list[MachineOfRunView]
     returned: ReturnedView

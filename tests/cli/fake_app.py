@@ -92,6 +92,7 @@ RUN: RunView = {
     "phases_s": {"rent": 2.0, "boot": 31.4, "ship": 3.1, "setup": 41.0, "job": 588.0},
     "progress": {"step": 300, "steps": 300, "loss": 0.0412},
     "metrics": {"eval_accuracy": 0.9712, "majority_class_accuracy": 0.25, "eval_f1": 0.9694},
+    "losses": [(float(step), 1.4 * 0.985**step) for step in range(0, 301, 10)],
     "device": "cpu",
     "machines": [
         {
@@ -178,6 +179,7 @@ def open_view(state: str = "running", **changes: object) -> RunView:
         "burn_usd_per_hour": "0.69",
         "progress": {"step": 40, "steps": 300, "loss": 0.7, "eta_s": 75.0},
         "returned": {"proven": False, "at": None},
+        "losses": [(0.0, 1.4), (20.0, 1.0), (40.0, 0.7)],
     }
     view = run_view(**{**working, **changes})
     view["machines"][0]["returned"] = {"proven": False, "at": None}

@@ -50,9 +50,9 @@ class Terminal:
             cwd=place,
             pass_fds=(inner,),
             env={
+                "TERM": "xterm",
                 **environment,
                 "PYTHONPATH": str(ROOT),
-                "TERM": "xterm",
                 "COLUMNS": str(columns),
                 "LINES": "60",
             },

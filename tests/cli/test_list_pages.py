@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import pytest
+
 from orchestrator.cli.list_pages import runs_page
 from tests.cli.conftest import Gpulease
 from tests.cli.fake_app import MACHINE, FakeApp, open_view
@@ -41,3 +43,32 @@ def test_no_machine_is_said(gpulease: Gpulease, app: FakeApp) -> None:
     app.machines_found = []
 
     assert gpulease("machines").out.strip() == "no machine on any account"
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("ps --all", "runid123 tickets running succeeded booting $0.131 runpod"),
+        ("offers", "runpod L40S $0.86 EU-RO-1 secure"),
+        ("plan JOB --max-cost 2", "runpod L40S $0.09-$0.21 compute capability needed: $1.92"),
+        ("machines", "orphan runpod pod-9 running closed"),
+        ("ledger", "2027-01-14 runid123 tickets succeeded $12.31"),
+        ("receipt last", "model/model.safetensors metrics.json abababababab runpod pod-1"),
+        ("doctor", "data model hub HF_TOKEN"),
+    ],
+)
+def test_a_narrow_page_breaks_no_word(
+    gpulease: Gpulease,
+    job_file: str,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    words: str,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    text = gpulease(*command.replace("JOB", job_file).split()).out
+
+    assert set(words.split()) <= set(text.replace(",", " ").split()), text
+    assert max(map(len, text.splitlines())) <= columns

@@ -11,11 +11,11 @@ from orchestrator.errors import UsageError
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_they_are_found_before_and_after_the_command(place: int) -> None:
     arguments = ["ps", "--all"]
-    arguments[place:place] = ["--json", "--home", "there", "-vv"]
+    arguments[place:place] = ["--json", "--home", "there", "-vv", "--no-color"]
 
     options, rest = take_global_options(arguments)
 
-    assert options == GlobalOptions(json=True, home=Path("there"), verbose=2)
+    assert options == GlobalOptions(json=True, home=Path("there"), verbose=2, no_color=True)
     assert rest == ["ps", "--all"]
 
 

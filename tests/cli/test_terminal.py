@@ -18,7 +18,8 @@ def start(home: Path) -> Start:
     """A program on a terminal of its own, under the test's home."""
 
     def begin(*arguments: str, columns: int = 100, **environment: str) -> Terminal:
-        return Terminal(*arguments, environment={**os.environ, **environment}, columns=columns)
+        inherited = {name: value for name, value in os.environ.items() if name != "TERM"}
+        return Terminal(*arguments, environment={**inherited, **environment}, columns=columns)
 
     return begin
 
@@ -77,10 +78,39 @@ def test_the_live_view_stands_below_the_log_and_is_redrawn_in_place(
     with start("submit", job_file, "--yes", "--max-cost", "2", FAKE_SLOW="1") as terminal:
         terminal.wait_for("step 5/600")
         shown = terminal.text
-        assert shown.count("step ") == 1
+        assert shown.count("tickets: running") == shown.count("step 5/600") == 1
+        assert "▄" in shown and "loss 1.4 to 0.7 at step 40" in shown
         assert shown.index("third") < shown.index("tickets: running")
         assert "$0.131 of $2.00, $0.69/h now" in shown
         assert "RTX 4090 on runpod" in shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_the_live_view_fits_every_terminal(start: Start, job_file: str, columns: int) -> None:
+    arguments = ("submit", job_file, "--yes", "--max-cost", "2")
+    with start(*arguments, columns=columns, FAKE_SLOW="1") as terminal:
+        terminal.wait_for("step 5/600")
+        shown = terminal.text[terminal.text.index("tickets: running") :].rstrip().splitlines()
+
+    phases, figures = shown[1:2], shown[-6:]
+    if columns == 40:
+        phases, figures = shown[1:3], shown[3:]
+    assert "  ".join(line.strip() for line in phases) == (
+        "rent 2.0 s  boot 31 s  ship 3.1 s  setup 41 s  job 9m48s"
+    )
+    assert any("━" in line for line in figures)
+    assert any("█▄▁" in line for line in figures)
+    for whole in ("step 5/600  loss 0.5", "loss 1.4 to 0.7 at step 40"):
+        assert sum(whole in line for line in figures) == 1, shown
+    assert "  spent    $0.131 of $2.00, $0.69/h now" in figures
+    assert "  machine  RTX 4090 on runpod" in figures
+
+
+def test_a_dumb_terminal_is_told_in_plain_lines(start: Start, job_file: str) -> None:
+    with start("submit", job_file, "--yes", "--max-cost", "2", TERM="dumb") as terminal:
+        assert terminal.end() == 0
+        assert b"tickets: running, step 40/300" in terminal.raw
+        assert b"\x1b" not in terminal.raw
 
 
 def test_attach_goes_on_from_where_the_log_stood(start: Start, home: Path) -> None:
@@ -110,9 +140,14 @@ def test_a_narrow_terminal_folds_and_loses_nothing(start: Start) -> None:
 
 
 def test_no_colour_is_drawn_where_it_is_not_wanted(start: Start) -> None:
-    with start("receipt", "last", NO_COLOR="1") as plain, start("receipt", "last") as colourful:
-        assert plain.end() == colourful.end() == 0
+    with (
+        start("receipt", "last", NO_COLOR="1") as plain,
+        start("receipt", "last", "--no-color") as asked,
+        start("receipt", "last") as colourful,
+    ):
+        assert plain.end() == asked.end() == colourful.end() == 0
         assert b"\x1b[32m" not in plain.raw
+        assert b"\x1b[32m" not in asked.raw
         assert b"\x1b[32m" in colourful.raw
 
 

@@ -100,6 +100,18 @@ def test_whole_lines_are_a_sign_of_life_and_half_ones_are_not() -> None:
     assert fold(run(), b"{", NOW_S)[0].heard_s == 0
 
 
+def test_the_course_of_the_loss_is_kept_and_only_numbers_get_into_it() -> None:
+    after = folded(
+        line("progress", step=10, loss=2.0),
+        line("progress", step=20, loss="low"),
+        line("progress", step=20),
+        line("progress", loss=1.0),
+        line("progress", step=30, loss=1.5),
+    )
+
+    assert after.losses == ((10.0, 2.0), (30.0, 1.5))
+
+
 def test_the_newest_progress_replaces_and_metrics_add_up() -> None:
     after = folded(
         line("progress", step=1, loss=2.0, metrics={"f1": 0.1}, secret=7),
