@@ -6,6 +6,7 @@ name any more are used again, so that a long run needs no more of them than a sh
 
 from __future__ import annotations
 
+import stat
 import threading
 import traceback
 from pathlib import Path
@@ -51,6 +52,7 @@ class BucketCopy:
         self._slots = Slots(work)
         self._others: dict[str, Record] = {}
         self._files: dict[str, Record] = {}
+        self._changed: list[str] = []  # listed in the manifest, and no longer as listed
         self._hashes: dict[str, str] = {}
         self._checkpoints: list[str] = []  # newest last
         self._checkpoint_s = clock.elapsed_s()
@@ -60,7 +62,7 @@ class BucketCopy:
         self._told_s = 0.0
         self._done_bytes = self._left_bytes = 0
         self._stop = threading.Event()
-        self.moved_s = 0.0  # elapsed seconds of the last bytes that went
+        self.moved_s = 0.0  # elapsed seconds of the last bytes that went, and were taken
         self.complete_s: float | None = None  # since when everything is there
         self._remember()
 
@@ -102,8 +104,6 @@ class BucketCopy:
             grown = True
         if grown:
             self._send_index(complete=False)
-            if self._is_failing:
-                self._tell("sending")
 
     def _send_growing(self) -> bool:
         """Log and events, as far as they are new; whether anything was."""
@@ -145,9 +145,11 @@ class BucketCopy:
         named = [one for one in files if isinstance(one, dict)] if isinstance(files, list) else []
         wanted = [f"{newest.path}/{one.get('path')}" for one in named]
         sized = [self._hash(path) for path in [*wanted, complete]]
+        sent: dict[str, Record] = {}
         for path, parts in self._send_files(sized):
             size_bytes = sum(_size(part) for part in parts)
-            self._others[path] = {"path": path, "size_bytes": size_bytes, "parts": parts}
+            sent[path] = {"path": path, "size_bytes": size_bytes, "parts": parts}
+        self._others.update(sent)  # all of it, or nothing: the program may remove it meanwhile
         self._checkpoints.append(newest.path)
         for old in self._checkpoints[:-_CHECKPOINTS_KEPT]:
             for path in [path for path in self._others if path.startswith(f"{old}/")]:
@@ -170,6 +172,7 @@ class BucketCopy:
         self._send_growing()
         wanted = self._wanted()
         missing: list[Sized] = []
+        self._changed = []
         for path, file in wanted.items():
             if path in self._files:
                 continue
@@ -177,8 +180,10 @@ class BucketCopy:
             same = self._hashes.get(path) == file["sha256"] or path == protocol.LOG_FILE
             if sent is not None and same and sent["size_bytes"] == file["size_bytes"]:
                 self._files[path] = {**file, "parts": sent["parts"]}
-            else:
+            elif self._is_as_listed(path, _size(file)):
                 missing.append((path, _size(file)))
+            else:
+                self._changed.append(path)
         self._left_bytes = sum(size_bytes for _, size_bytes in missing)
         self._done_bytes = 0
         self._tell("sending")
@@ -190,6 +195,14 @@ class BucketCopy:
         self._send_index(complete=True)
         self.complete_s = self._clock.elapsed_s()
         self._tell("complete")
+
+    def _is_as_listed(self, path: str, size_bytes: int) -> bool:
+        """Whether a file is as long as the manifest says; one that is not holds up no other."""
+        try:
+            found = (self._work / path).lstat()
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == size_bytes
 
     def _wanted(self) -> dict[str, Record]:
         upload = self._run.upload
@@ -251,17 +264,22 @@ class BucketCopy:
             if self._stop.is_set():
                 raise UploadFailed("it is to end")
             url = self._slots.index_url if key == protocol.INDEX_FILE else self._slots.url(key)
+            done_bytes = self._done_bytes
             try:
                 put(url, self._work, pieces, on_bytes=self._on_bytes)
             except OSError as error:
                 raise NotThere(str(error)) from error
             except UploadFailed as error:
+                self._done_bytes = done_bytes
                 if tries + 1 >= _TRIES_TOLD:
                     self._tell("failing", problem=str(error))
                 if error.refused and tries + 1 >= _TRIES_TOLD and not self._job_over.is_set():
                     raise  # later, perhaps with another URL; what else comes is not held up
                 self._pause(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
             else:
+                self.moved_s = self._clock.elapsed_s()
+                if self._is_failing:
+                    self._tell("sending")
                 return
 
     def _pause(self, seconds: float) -> None:
@@ -280,6 +298,7 @@ class BucketCopy:
             "complete": complete,
             "files": list(self._files.values()),
             "others": others,
+            "changed": self._changed,
         }
         try:
             write_record(self._work / protocol.INDEX_FILE, record)
@@ -292,8 +311,10 @@ class BucketCopy:
         self._index_s = self._clock.elapsed_s()
 
     def _on_bytes(self, count: int) -> None:
-        self.moved_s = self._clock.elapsed_s()
         self._done_bytes += count
+        if self._is_failing:
+            return  # a bucket that refuses all that it is sent keeps no machine alive
+        self.moved_s = self._clock.elapsed_s()
         if self._job_over.is_set() and self.moved_s - self._told_s >= _TELL_EVERY_S:
             self._tell("sending")
 

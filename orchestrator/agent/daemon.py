@@ -151,13 +151,15 @@ class Daemon:
         if fetched and not self._run.ends_machine:
             return "fetched"
         now_s = self._clock.elapsed_s()
+        if self._was_sent():
+            self._last_sent_s = now_s
         if self._bucket is not None and self._bucket.complete_s is not None:
-            if self._run.ends_machine and now_s - self._bucket.complete_s >= _LAST_LOOK_S:
+            # Whoever watches may find the bucket lacking, and fetch from here after all.
+            looked_s = max(self._bucket.complete_s, self._last_sent_s)
+            if self._run.ends_machine and now_s - looked_s >= _LAST_LOOK_S:
                 return "fetched" if fetched else "uploaded"
         elif self._bucket is not None:
             self._last_sent_s = max(self._last_sent_s, self._bucket.moved_s)
-        if self._was_sent():
-            self._last_sent_s = now_s
         if now_s - max(self._job.over_s, self._last_sent_s) < self._run.hold_s:
             return ""
         return "fetched" if fetched else "hold"

@@ -152,7 +152,8 @@ KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
 #    another, for its one key alone. Keys are relative to the machine's folder in the bucket.
 # INDEX: {"protocol": 1, "run", "label", "at": t, "complete": bool,
 #    "files": [a file of the MANIFEST, with "parts"],
-#    "others": [{"path", "size_bytes", "parts"}]}: `others` are log, events and checkpoints so far;
+#    "others": [{"path", "size_bytes", "parts"}], "changed": [path]}: `others` are log, events and
+#    checkpoints so far; `changed` are files of the MANIFEST that were not as listed any more;
 #    "parts": [{"key", "offset", "size_bytes"}], the file's bytes in order; small files share a key.
 
 # `agent.pyz send` (stdin → stdout): one line {"path", "offset", "end"}; the answer is one line

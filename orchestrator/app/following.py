@@ -104,7 +104,7 @@ class Following(Verbs):
                 f"{run.name} is still open: the driver brings its artifacts home",
                 hint=f"gpulease attach {run.name}",
             )
-        if run.bucket_folder and run.leases:
+        if run.bucket_folder and run.leases and not run.brought_home:
             pulled = pull_at(self._parts.store(run), run.bucket_folder, source, self._clock)
             run = replace(run, artifacts=pulled.files, artifacts_missing=pulled.missing)
         if destination is not None:

@@ -85,7 +85,7 @@ def pull(
         left = {file.path for file in intake.missing(manifest.files)}
     finally:
         intake.close()
-    missing = [*progress.failed, *manifest.refused]
+    missing = [*progress.failed, *manifest.refused, *index.changed]
     files = [
         (file.home_path, file.size_bytes, file.sha256)
         for file in manifest.files

@@ -170,6 +170,11 @@ def open_s3(access: Access, *, now_s: Callable[[], float]) -> S3:
     from botocore.config import Config  # type: ignore[import-untyped]
 
     given = access.credentials
+    if given and not given.get("AWS_SECRET_ACCESS_KEY"):
+        raise BucketRefused(
+            "the AWS credentials are half: AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY",
+            hint="give both, or neither and a profile",
+        )
     with _answers(None):
         session = Session(
             aws_access_key_id=given.get("AWS_ACCESS_KEY_ID"),

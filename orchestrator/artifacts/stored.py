@@ -15,6 +15,7 @@ from orchestrator.remote.paths import path_problem, shown
 _KEY = re.compile(re.escape(protocol.SLOT_PREFIX) + "[0-9]{5}")
 _PARTS_LIMIT = 100_000
 _BYTES_LIMIT = 1 << 62
+_MOST_NAMED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Index:
     label: str
     complete: bool
     files: Mapping[str, tuple[Part, ...]]
+    changed: tuple[str, ...]  # a sentence for each file that the machine could not send as listed
     document: bytes  # holds the manifest's own fields, for parse_manifest
 
     def size_bytes(self, path: str) -> int:
@@ -85,7 +87,18 @@ def parse_index(document: bytes) -> Index:
             raise HostileArtifact("The index in the bucket lists absurdly many files.")
     label = record.get("label")
     complete = record.get("complete") is True
-    return Index(label if isinstance(label, str) else "", complete, files, document)
+    return Index(
+        label if isinstance(label, str) else "", complete, files, _changed(record), document
+    )
+
+
+def _changed(record: Mapping[str, object]) -> tuple[str, ...]:
+    paths = record.get("changed")
+    found = [path for path in paths if isinstance(path, str)] if isinstance(paths, list) else []
+    named = [f"{shown(path)} changed after it was listed" for path in found[:_MOST_NAMED]]
+    if len(found) > _MOST_NAMED:
+        named.append(f"and {len(found) - _MOST_NAMED} more files")
+    return tuple(named)
 
 
 def _records(record: Mapping[str, object], name: str) -> list[object]:

@@ -13,7 +13,13 @@ from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.artifacts.manifest import parse_manifest
 from orchestrator.artifacts.s3 import S3, Access
 from orchestrator.artifacts.stored import Index
-from orchestrator.errors import ArtifactsError, BucketDown, BucketRefused, HomeDiskFull
+from orchestrator.errors import (
+    AgentFault,
+    ArtifactsError,
+    BucketDown,
+    BucketRefused,
+    HomeDiskFull,
+)
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.plan import Plan
 from orchestrator.lifecycle.report import fold, to_metrics
@@ -68,9 +74,11 @@ def send_slots(run: Run, lease: Lease, shell: Shell, bucket: Bucket, now_s: floa
 
 
 def renew_slots(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
-    """New URLs for a machine that has had its own for long, or whose bucket refuses them."""
-    bucket = world.bucket(run, lease)
-    if bucket is None or run.upload == "complete":
+    """New URLs for a machine that has had its own for long, or whose bucket refuses them.
+
+    Raises: Unreachable. A store that refuses us is told, and stops nothing else.
+    """
+    if not run.launch.bucket or run.upload == "complete":
         return run
     now_s = world.clock.now_s()
     if not run.slots_sent_s:
@@ -79,16 +87,17 @@ def renew_slots(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
     if age_s < (_RENEW_FAILING_S if run.upload == "failing" else _RENEW_S):
         return run
     try:
-        send_slots(run, lease, shell, bucket, now_s)
-    except (BucketRefused, BucketDown) as error:
-        run = run.note(f"no new slots could be signed: {error.problem}")
+        if (bucket := world.bucket(run, lease)) is not None:
+            send_slots(run, lease, shell, bucket, now_s)
+    except (BucketRefused, BucketDown, AgentFault) as error:
+        run = run.note(f"no new slots could be sent: {error.problem}")
     return replace(run, slots_sent_s=now_s)
 
 
 def with_what_is_there(run: Run, bucket: Bucket, index: Index) -> Run:
     """The run with those artifacts that are proven to be in its bucket, and with its metrics.
 
-    Raises: ArtifactsError when an object is not there as the index says, BucketDown.
+    Raises: ArtifactsError when an object is not there as the index says, BucketDown, BucketRefused.
     """
     bucket.check(index)
     manifest = parse_manifest(index.document, limit_bytes=1 << 62)
@@ -100,7 +109,7 @@ def with_what_is_there(run: Run, bucket: Bucket, index: Index) -> Run:
     return replace(
         run,
         artifacts=artifacts,
-        artifacts_missing=manifest.refused,
+        artifacts_missing=(*manifest.refused, *index.changed),
         metrics=metrics or run.metrics,
     )
 
@@ -108,12 +117,12 @@ def with_what_is_there(run: Run, bucket: Bucket, index: Index) -> Run:
 def settle(run: Run, world: World, lease: Lease, *, patient: bool = True) -> tuple[Run, bool]:
     """The run with what a machine that is gone, or must go, has in the bucket; whether it is all.
 
-    Raises: BucketDown while a store that does not answer may yet do so, where one is `patient`.
+    Raises: as `find_left`.
     """
-    run, index = find_left(run, world, lease, patient=patient)
-    bucket = world.bucket(run, lease)
-    if index is None or bucket is None:
+    run, left = find_left(run, world, lease, patient=patient)
+    if left is None:
         return run, False
+    bucket, index = left
     try:
         run = with_what_is_there(run, bucket, index)
     except (ArtifactsError, BucketRefused, BucketDown) as error:
@@ -123,45 +132,51 @@ def settle(run: Run, world: World, lease: Lease, *, patient: bool = True) -> tup
     return replace(run, artifacts_missing=(*run.artifacts_missing, _NOT_ALL)), False
 
 
-def bring_checkpoint(run: Run, world: World, lease: Lease) -> None:
-    """Bring the newest checkpoint that a lost machine has in the bucket home, to go on from it."""
-    bucket = world.bucket(run, lease)
-    if bucket is None:
-        return
+def bring_checkpoint(run: Run, world: World, lease: Lease) -> bool:
+    """Bring the newest checkpoint that a lost machine has in the bucket home, to go on from it.
+
+    Returns: whether everything that is there is known. Otherwise work would be done twice.
+    """
     until_s = world.clock.awake_s() + _BRING_S
-    with contextlib.suppress(ArtifactsError, BucketRefused, BucketDown):
-        index = bucket.index()
-        if index is None or not (path := index.newest_checkpoint()):
-            return
+    try:
+        bucket = world.bucket(run, lease)
+        index = bucket.index() if bucket is not None else None
+        if bucket is None or index is None or not (path := index.newest_checkpoint()):
+            return True
         limit_bytes, store = run.launch.disk_gib << 31, world.home_store(run)
         shell = BucketShell(bucket, index)
         while world.clock.awake_s() < until_s:
             arrived = store.fetch_checkpoint(shell, path, limit_bytes=limit_bytes)
             if isinstance(arrived, Checkpoint):
-                return
+                return True
+    except ArtifactsError:
+        return True  # a checkpoint that is not whole is none: an earlier one may be at home
+    except (BucketRefused, BucketDown):
+        return False
+    return False
 
 
 def find_left(
     run: Run, world: World, lease: Lease, *, patient: bool = True
-) -> tuple[Run, Index | None]:
+) -> tuple[Run, tuple[Bucket, Index] | None]:
     """What a machine that is gone left in the bucket, and the run with all that it had said.
 
     None when there is nothing, or the store has not answered for long.
-    Raises: BucketDown while it may yet answer.
+
+    Raises: BucketDown, BucketRefused while one is `patient`: a key may be given again, and what
+        lies there must not be done a second time.
     """
-    bucket = world.bucket(run, lease)
-    if bucket is None:
-        return run, None
     try:
-        index = bucket.index()
-        if index is None:
+        bucket = world.bucket(run, lease)
+        index = bucket.index() if bucket is not None else None
+        if bucket is None or index is None:
             return run, None
-        return _catch_up(run, world, BucketShell(bucket, index)), index
-    except BucketDown as error:
+        return _catch_up(run, world, BucketShell(bucket, index)), (bucket, index)
+    except (BucketDown, BucketRefused) as error:
         if patient and world.awake_since_first_saw_s(f"{lease.key} bucket") < _PATIENCE_S:
             raise
         return run.note(error.problem), None
-    except (BucketRefused, ArtifactsError) as error:
+    except ArtifactsError as error:
         return run.note(error.problem), None
 
 

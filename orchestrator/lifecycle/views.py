@@ -73,7 +73,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
             for path, size, sha256 in run.artifacts
         ],
         "artifacts_dir": artifacts_dir,
-        "artifacts_at": run.bucket_folder,
+        "artifacts_at": "" if run.brought_home else run.bucket_folder,
         "artifacts_missing": list(run.artifacts_missing),
         "log": log_path,
         "error": _error(run),

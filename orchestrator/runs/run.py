@@ -119,6 +119,7 @@ class Run:
     upload_problem: str = ""
     upload_left_bytes: int = 0
     slots_sent_s: float = 0.0  # last time that the machine got URLs to write to
+    brought_home: bool = False  # the bucket did not take them
     checkpoint: str = ""  # newest complete one on the machine
     checkpoint_home: str = ""  # newest one at home
     checkpoint_pulled_s: float = 0.0
@@ -128,7 +129,7 @@ class Run:
 
     @property
     def bucket_folder(self) -> str:
-        """Where in object storage the run's results are; "" where they come home."""
+        """Where in object storage the run's results go; "" where they come home."""
         return f"{self.launch.bucket}/{self.name}-{self.id}" if self.launch.bucket else ""
 
     @property

@@ -76,7 +76,10 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
                 return _give_up(run, world, "the machine never listed its artifacts")
             return Wait(_POLL_S, "the machine lists its artifacts", run)
     if run.launch.bucket and not _is_refused(run, now_s):
-        return _prove_upload(run, world, lease, shell)
+        try:
+            return _prove_upload(run, world, lease, shell)
+        except ArtifactsError as error:  # the machine still has what the bucket lacks
+            run = run.note(f"{error.problem}: results come home instead")
     store = world.home_store(run)
     manifest = store.read_manifest(shell, MANIFEST_FILE, limit_bytes=result_limit(world, run))
     wanted = _wanted(run, manifest)
@@ -90,6 +93,7 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
             return Wait(0.0, "bringing the log home", run)
     run = replace(
         run,
+        brought_home=True,
         artifacts=_home(store.plan_pull(wanted), wanted),
         artifacts_missing=progress.failed,
         metrics=_metrics(run, world) or run.metrics,
@@ -106,7 +110,10 @@ def _is_refused(run: Run, now_s: float) -> bool:
 
 
 def _prove_upload(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
-    """Wait until everything is in the bucket, and look for it there; only then let go."""
+    """Wait until everything is in the bucket, and look for it there; only then let go.
+
+    Raises: ArtifactsError when it is not there although the machine says so.
+    """
     bucket = world.bucket(run, lease)
     assert bucket is not None, "whoever has results there can reach them"
     if run.upload != "complete":
@@ -117,8 +124,7 @@ def _prove_upload(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         return Wait(_POLL_S, f"results go to {run.bucket_folder}: {left}", run)
     index = bucket.index()
     if index is None or not index.complete:
-        problem = "the machine says that all is in the bucket, and it is not"
-        return Wait(_POLL_S, problem, replace(run, upload="failing", upload_problem=problem))
+        raise ArtifactsError("the machine says that all is in the bucket, and it is not")
     run = with_what_is_there(run, bucket, index)
     until_s = world.clock.awake_s() + BUDGET_S
     while world.log(run).fetch_some(shell):

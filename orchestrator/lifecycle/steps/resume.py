@@ -29,7 +29,8 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
         return None
     if work_left_s(run, now_s) < LEAST_WORK_S:
         return None
-    bring_checkpoint(run, world, lease)
+    if not bring_checkpoint(run, world, lease):
+        return None
     newest = next(iter(world.home_store(run).checkpoints()), None)
     where = f"from its checkpoint at step {newest.step}" if newest else "from the start"
     lost = f"{lease.machine_id} was lost; the job goes on {where} on another machine"

@@ -62,9 +62,9 @@ def ship(run: Run, world: World) -> Step:
         device = _probe(run, lease, shell)
         lease = replace(lease, guard=guard)
         run = replace(run.with_lease(lease), device=device)
-        world.cargo.ship(run, lease, shell, world.keep_going(run))
-        if bucket := world.bucket(run, lease):
+        if bucket := world.bucket(run, lease):  # first, because it may be refused
             send_slots(run, lease, shell, bucket, world.clock.now_s())
+        world.cargo.ship(run, lease, shell, world.keep_going(run))
         reply = shell.run(f"python3 {AGENT} start", timeout_s=60.0)
     except _Unfit as error:
         return abandon(run, world, lease, str(error))
