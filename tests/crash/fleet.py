@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+
 import httpx
 
 from infra.simcloud.cloud import SimCloud
+from infra.simcloud.machines.memory import host_key
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.clock import FakeClock
-from orchestrator.errors import Unreachable
+from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.remote.keys import is_same_key
 from orchestrator.runs.lease import Lease
 from tests.crash.machine import Box, Login, Program
 
 _EXCHANGE_S = 0.2
 _EPSILON_S = 1e-6
+_TERMINATE = 'mutation{podTerminate(input:{podId:"%s"})}'
+_MISHAPS = ("restart_at_s", "fails_at_s", "stops_at_s", "vanishes_at_s", "moves_at_s")
 
 
 class StageClock(FakeClock):
@@ -41,7 +48,9 @@ class Fleet:
         self._cloud = cloud
         self._clock = clock
         # As the container would: with the pod's own key, from outside this computer.
-        self._api = httpx.Client(trust_env=False, base_url=cloud.env["GPULEASE_RUNPOD_URL"])
+        self._api = httpx.Client(trust_env=False)
+        self._rest = cloud.env["GPULEASE_RUNPOD_URL"]
+        self._graphql = cloud.env["GPULEASE_RUNPOD_GRAPHQL_URL"]
         clock.fleet = self
 
     def close(self) -> None:
@@ -56,14 +65,13 @@ class Fleet:
 
     def next_s(self) -> float | None:
         """The next moment at which a machine boots, or does something."""
-        moments = []
-        for machine in self._cloud.world.machines.values():
-            if not machine.alive:
-                continue
-            box = self.boxes.get(machine.id)
-            next_s = machine.running_at_s if box is None else box.next_s()
-            if next_s is not None and next_s != float("inf"):
-                moments.append(next_s)
+        moments = [
+            moment
+            for machine in self._cloud.world.machines.values()
+            if machine.alive
+            for moment in _moments(machine, self.boxes.get(machine.id))
+            if moment != math.inf
+        ]
         return min(moments, default=None)
 
     def settle(self) -> None:
@@ -82,19 +90,50 @@ class Fleet:
         """Raises: Unreachable."""
         self._clock.advance(_EXCHANGE_S)
         box = self.boxes.get(lease.machine_id or "")
-        if box is None or box.machine.ssh_port != lease.ssh_port:
+        if box is None or not self.answers(lease):
             raise Unreachable("nobody answers at the address")
-        login = Login(box, lambda: self._clock.advance(_EXCHANGE_S))
+        shown = host_key(box.machine.id, box.machine.disks)
+        if lease.host_key and not is_same_key(lease.host_key, shown):
+            raise HostKeyMismatch("another host key than the pinned one")
+        login = Login(box, lambda: self._clock.advance(_EXCHANGE_S), box.machine.life)
         login.read("", 0, 0)
         return login
+
+    def answers(self, lease: Lease) -> bool:
+        """Whether an sshd says its name at the lease's address."""
+        box = self.boxes.get(lease.machine_id or "")
+        if box is None or not box.machine.is_up or box.machine.ssh_port != lease.ssh_port:
+            return False
+        is_silent = box.machine.ssh is not None and box.machine.ssh.silent
+        is_open = self._clock.now_s() >= box.machine.ssh_open_at_s
+        return is_open and not is_silent and not box.machine.is_cut
 
     def _end(self, machine: Rented) -> bool:
         if machine.is_cut or machine.boot is None:
             return False
-        key = machine.boot.environment["RUNPOD_API_KEY"]
-        answer = self._api.post(
-            f"/pods/{machine.id}/action",
-            json={"action": "terminate"},
-            headers={"Authorization": f"Bearer {key}"},
+        headers = {"Authorization": f"Bearer {machine.boot.environment['RUNPOD_API_KEY']}"}
+        ways = (
+            ("POST", f"{self._rest}/pods/{machine.id}/action", {"action": "terminate"}),
+            ("DELETE", f"{self._rest}/pods/{machine.id}", None),
+            ("POST", self._graphql, {"query": _TERMINATE % machine.id}),
         )
-        return answer.is_success
+        for method, url, body in ways:
+            with contextlib.suppress(httpx.HTTPError):  # the next way, or the next minute
+                self._api.request(method, url, json=body, headers=headers)
+            if not machine.alive:
+                return True
+        return False
+
+
+def _moments(machine: Rented, box: Box | None) -> list[float]:
+    """When something happens to a machine, or in it."""
+    if machine.phase in (Phase.PLACED, Phase.STARTING):
+        return [machine.running_at_s]
+    if machine.phase is not Phase.RUNNING:
+        return []
+    coming = [getattr(machine, name) for name in _MISHAPS]
+    if machine.is_up:
+        coming.append(machine.life_began_s + machine.returns_after_s)
+        within_s = None if box is None else box.next_s()
+        coming += [] if within_s is None else [within_s]
+    return coming

@@ -95,12 +95,27 @@ def _money(stage: Stage, run: Run) -> Iterator[str]:
     if upper > run.cap_usd:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
     unseen = any(lease.state is LeaseState.TOMBSTONE and lease.bound_usd for lease in run.leases)
-    if abs(cost - billed) > tick_usd and not unseen:
+    above_usd = tick_usd + _unknown_usd(stage, run)
+    if not billed - tick_usd <= cost <= billed + above_usd and not unseen:
         yield f"the cost ${cost} is not the bill of ${billed}"
     if accrued_usd(entries) != upper:
         yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"
     if committed_usd(entries) != 0:
         yield f"${committed_usd(entries)} are still committed"
+
+
+def _unknown_usd(stage: Stage, run: Run) -> Decimal:
+    """What the estimate counts on for, until the provider said that a machine had ended."""
+    leases = {lease.machine_id: lease for lease in run.leases if lease.has_machine}
+    total = Decimal(0)
+    for machine in stage.machines():
+        lease = leases.get(machine.id)
+        learnt = [] if lease is None else [lease.delete_accepted_s, lease.unknown_s]
+        known_s = min((at_s for at_s in learnt if at_s is not None), default=0.0)
+        billed_until_s = max((span.until_s or 0.0 for span in machine.spans), default=0.0)
+        late_s = max(0.0, known_s - billed_until_s)
+        total += machine.usd_per_hour * Decimal(late_s) / 3600
+    return total
 
 
 def _artifacts(stage: Stage, run: Run, view: RunView) -> Iterator[str]:

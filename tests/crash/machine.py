@@ -45,7 +45,6 @@ class Box:
         self, machine: Rented, program: Program, now_s: float, end: Callable[[Rented], bool]
     ) -> None:
         self.machine = machine
-        self.host_key = host_key(machine.id)
         self.files: dict[str, bytes] = {}
         self.armed = False
         self.promised: dict[str, str] = {}  # path: sha256, once the manifest is written
@@ -60,7 +59,13 @@ class Box:
         self._stopping = False
         self._sent_s = 0.0
         self._hold_s = 0.0
+        self._life, self._disk = machine.life, machine.disks
+        self._boots = 0
         self._arm()
+
+    @property
+    def host_key(self) -> str:
+        return host_key(self.machine.id, self.machine.disks)
 
     def next_s(self) -> float | None:
         """When something happens by itself; None: nothing more."""
@@ -68,15 +73,33 @@ class Box:
 
     def settle(self, now_s: float) -> None:
         """Let everything happen that is due."""
-        while self.machine.alive and self._due and self._due[0][0] <= now_s:
+        if (self.machine.life, self.machine.disks) != (self._life, self._disk):
+            self._now_s = now_s
+            self._start_anew()
+        while self.machine.is_up and self._due and self._due[0][0] <= now_s:
             self._now_s, _, act = heapq.heappop(self._due)
             act()
         self._now_s = max(self._now_s, now_s)
+
+    def _start_anew(self) -> None:
+        """The container's command is started again: no process is left, perhaps no file."""
+        self._due.clear()
+        self.armed = self._agent = self._stopping = False
+        self._over_s = None
+        if self.machine.disks != self._disk:
+            self.files.clear()
+            self._boots = self._step = 0
+        self._life, self._disk = self.machine.life, self.machine.disks
+        if self.machine.is_up:
+            self._arm()
 
     # what a login can do
 
     def run(self, command: str, stdin: bytes) -> Reply:
         if command.startswith("nvidia-smi"):
+            assert self.machine.boot is not None
+            if self.machine.boot.gpu_dead or self.machine.without_gpus:
+                return Reply(9, b"No devices were found\n", b"")
             return Reply(0, b"NVIDIA RTX, 16384 MiB, 580.1\n" * self.machine.gpu_count, b"")
         if command.startswith("xargs -0 cat"):
             names = [name.decode().removeprefix("./") for name in stdin.split(b"\0") if name]
@@ -86,7 +109,11 @@ class Box:
         if command == f"python3 {protocol.AGENT} start":
             return self._start_agent()
         if command == f"python3 {protocol.AGENT} guard-status":
-            return Reply(0, encode({"agent_alive": self._agent, "armed": self.armed}), b"")
+            return Reply(
+                0,
+                encode({"agent_alive": self._agent, "armed": self.armed, "boots": self._boots}),
+                b"",
+            )
         raise AssertionError(f"no machine was ever asked to {command!r}")
 
     def write(self, path: str, data: bytes) -> None:
@@ -116,15 +143,19 @@ class Box:
         if label is None or deadline is None or seconds is None:
             return
         self.armed = True
+        self._boots += 1
+        if self._boots > 1 and protocol.RUN_FILE not in self.files:
+            self._at(self._now_s, self._end_machine)
         credential = bool(self.machine.boot.environment.get("RUNPOD_API_KEY"))
-        record = {"label": label[1], "credential": credential, "reachable": True, "boots": 1}
+        record: dict[str, object] = {"label": label[1], "credential": credential, "reachable": True}
+        record["boots"] = self._boots
         self.files[protocol.GUARD_FILE] = encode(record)
         ends_s = min(float(deadline[1]), self._now_s + float(seconds[1]))
         self._at(max(self._now_s, ends_s), self._end_machine)
         self._at(self._now_s + _UNSHIPPED_S, self._end_unshipped)
 
     def _end_unshipped(self) -> None:
-        if protocol.RUN_FILE not in self.files:
+        if protocol.RUN_FILE not in self.files or self._boots > 1:
             self._end_machine()
 
     def _end_machine(self) -> None:
@@ -262,6 +293,7 @@ class Login:
 
     box: Box
     took: Callable[[], None]  # what an exchange with the machine takes
+    life: int  # of the machine, in which it was opened
     open: bool = field(default=True)
 
     def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0) -> Reply:
@@ -296,5 +328,5 @@ class Login:
 
     def _check(self) -> None:
         machine = self.box.machine
-        if not self.open or not machine.alive or machine.is_cut or machine.process is None:
+        if not self.open or not machine.is_up or machine.is_cut or machine.life != self.life:
             raise Unreachable("no answer from the machine")

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from infra.simcloud.cloud import SimCloud
-from infra.simcloud.rented import Rented
+from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.cargo import RunCargo, keep_code, run_folder
@@ -45,6 +45,7 @@ RUN_ID = "runid123"
 NEIGHBOUR = "somebody-elses"
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 _STEPS = 4000
+_USELESS_S = 1200.0
 _LONG_STATES = (State.BOOTING, State.RUNNING, State.COLLECTING)
 _LOG_QUIET_S = 0.15  # real seconds; a boot log that came late is asked for again
 
@@ -66,6 +67,7 @@ class Stage:
     slept_s: float = 0.0
     seen: list[str] = field(default_factory=list)  # promises broken on the way
     creates: dict[str, int] = field(default_factory=dict)
+    _useless_s: dict[str, float] = field(default_factory=dict)  # machine → since when it is
 
     def __post_init__(self) -> None:
         self.store = f"sqlite:///{self.home / 'gpulease.sqlite'}"
@@ -140,6 +142,7 @@ class Stage:
         living = self.living()
         if not living or not self.is_recorded():
             return
+        self._look_at_the_useless(living)
         leases = self.run.leases
         for machine in living:
             told = {one.state for one in leases if machine.id == one.machine_id}
@@ -149,6 +152,18 @@ class Stage:
                 text = f"{machine.id} lives under {machine.label}, and the store says {said}"
                 if text not in self.seen:
                     self.seen.append(text)
+
+    def _look_at_the_useless(self, living: list[Rented]) -> None:
+        """What stopped or failed bills, and does nothing: it must not be kept for long."""
+        now_s = self.clock.now_s()
+        for machine in living:
+            if machine.phase not in (Phase.STOPPED, Phase.FAILED):
+                self._useless_s.pop(machine.id, None)
+                continue
+            for_s = now_s - self._useless_s.setdefault(machine.id, now_s)
+            text = f"{machine.id} is {machine.phase}, and was kept for {_USELESS_S:.0f} s"
+            if for_s > _USELESS_S and text not in self.seen:
+                self.seen.append(text)
 
 
 class Process:
@@ -183,6 +198,7 @@ class Process:
             open_shell=self.open_shell,
             cargo=self.cargo,
             wish_of=lambda run_id: self.journal.run(run_id).wish,
+            answers=self.stage.fleet.answers,
         )
 
     def open_shell(self, run: Run, lease: Lease) -> Opened:
@@ -194,7 +210,8 @@ class Process:
         stage = self.stage
         material = prepare(stage.job, cache_dir=stage.home, endpoint="", token=None)
         offers, failures = ask_all(self.accounts, ["runpod"], material.need)
-        assert not failures, failures
+        for failure in failures.values():
+            raise failure
         capabilities = self.accounts.provider("runpod").capabilities
         plan = make_plan(
             material, offers, {"runpod": capabilities}, now_s=stage.clock.now_s(), failures=[]

@@ -25,7 +25,16 @@ from orchestrator.errors import (
 from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
-from orchestrator.lifecycle.steps.watch import machine_lost, must_end, result_limit, verdict
+from orchestrator.lifecycle.steps.watch import (
+    give_up_on,
+    machine_lost,
+    must_end,
+    reach,
+    result_limit,
+    stays_a_stranger,
+    verdict,
+    where_it_is,
+)
 from orchestrator.lifecycle.uploads import renew_slots, settle, with_what_is_there
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.remote.paths import shown
@@ -51,18 +60,23 @@ def collect(run: Run, world: World) -> Step:
     if why := must_end(run, lease, world):
         return _lost(run, world, lease) or _give_up(run, world, why)
     try:
-        return _pull(run, world, lease, world.shell(run, lease))
+        return _pull(run, world, lease, reach(run, world, lease))
     except HomeDiskFull as error:
         minutes = run.launch.hold_s / 60
         note = f"not all fits at home: make room within {minutes:.0f} min, it goes on by itself"
         return Wait(5.0, error.problem, run.note(note))
-    except HostKeyMismatch as error:
-        return Wait(10.0, error.problem, run.note(error.problem))
     except (RemoteError, ArtifactsError) as error:
         if isinstance(error, ArtifactsError | AgentFault):
             return _give_up(run.note(error.problem), world, error.problem)
         world.drop_shell(lease)
-        return _lost(run, world, lease) or Wait(SHELL_RETRY_S, f"no contact: {error.problem}", run)
+        if isinstance(error, HostKeyMismatch):
+            run = run.note(error.problem)
+            if stays_a_stranger(world, lease):
+                return give_up_on(_so_far(run, world), world, lease, error.problem)
+        waiting = f"no contact: {error.problem}"
+        return _lost(run, world, lease) or Wait(
+            SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease))
+        )
 
 
 def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:

@@ -9,7 +9,7 @@ from orchestrator.agent.protocol import AGENT, EVENTS_FILE, GUARD_FILE
 from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, cancelled, finish, to_failure
-from orchestrator.lifecycle.steps.watch import has_vanished
+from orchestrator.lifecycle.steps.watch import has_vanished, where_it_is
 from orchestrator.lifecycle.uploads import send_slots
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
 from orchestrator.providers.base import GuardWay
@@ -88,7 +88,8 @@ def ship(run: Run, world: World) -> Step:
             return _lose(run, world, lease, "the machine vanished before its job began")
         if _is_late(run, lease, world):
             return _lose(run, world, lease, _LATE)
-        return Wait(SHELL_RETRY_S, f"the connection broke: {error.problem}")
+        waiting = f"the connection broke: {error.problem}"
+        return Wait(SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease)))
     except RemoteError as error:
         world.drop_shell(lease)
         return abandon(run, world, lease, error.problem)

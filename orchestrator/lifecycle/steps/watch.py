@@ -19,6 +19,7 @@ from orchestrator.errors import (
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
+from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.steps.resume import resume
 from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
@@ -30,6 +31,11 @@ from orchestrator.runs.states import Outcome, State, Wish
 
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
+_STRANGER_S = 60.0
+
+
+class _StartedAnew(Exception):
+    """The machine's command was started again, and nothing of the job runs on it any more."""
 
 
 def watch(run: Run, world: World) -> Step:
@@ -42,7 +48,7 @@ def watch(run: Run, world: World) -> Step:
     if why := must_end(run, lease, world):
         return machine_lost(run, world, lease) or _end(run, world, lease, why)
     try:
-        shell = world.shell(run, lease)
+        shell = reach(run, world, lease)
         after, said = fold(
             run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), _now(world)
         )
@@ -54,12 +60,18 @@ def watch(run: Run, world: World) -> Step:
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
             after = _ask_the_agent(after, world, shell)
         after = renew_slots(_pull_checkpoint(after, world, shell), world, lease, shell)
-    except HostKeyMismatch as error:
-        return Wait(10.0, error.problem, run.note(error.problem))
+    except _StartedAnew as error:
+        world.drop_shell(lease)
+        return give_up_on(run, world, lease, str(error))
     except RemoteError as error:
         world.drop_shell(lease)
+        if isinstance(error, HostKeyMismatch):
+            run = run.note(error.problem)
+            if stays_a_stranger(world, lease):
+                return give_up_on(run, world, lease, error.problem)
+        waiting = f"no contact: {error.problem}; the job goes on"
         return machine_lost(run, world, lease) or Wait(
-            SHELL_RETRY_S, f"no contact: {error.problem}; the job goes on", run
+            SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease))
         )
     if after.exit:
         moved = after.move(State.COLLECTING, _now(world), exit_seen_s=_now(world))
@@ -90,8 +102,35 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
 
 def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
     """The run's way to its end when the machine is no longer there; None while it may be."""
-    if not has_vanished(world, lease):
-        return None
+    return give_up_on(run, world, lease, "") if has_vanished(world, lease) else None
+
+
+def reach(run: Run, world: World, lease: Lease) -> Shell:
+    """The connection to the machine itself. Raises RemoteError."""
+    shell = world.shell(run, lease)
+    world.first_saw.pop(_stranger_key(lease), None)
+    return shell
+
+
+def stays_a_stranger(world: World, lease: Lease) -> bool:
+    """Whether another host key has answered for so long that the machine as it was is lost.
+
+    A container that its host started anew has a new key, and a new disk. For a while the address
+    may only be another machine's: RunPod shows the old one for 30 s (facts §4.4).
+    """
+    return world.awake_since_first_saw_s(_stranger_key(lease)) >= _STRANGER_S
+
+
+def where_it_is(world: World, lease: Lease) -> Lease:
+    """The lease with the address that the provider shows now; its host key stays pinned."""
+    capabilities = world.accounts.provider(lease.provider).capabilities
+    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
+    machine = found.by_id(lease.machine_id)
+    return lease if machine is None else with_machine(lease, machine)
+
+
+def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
+    """The run's way on, or to its end, without a machine that is lost with all that was on it."""
     now_s = _now(world)
     run, is_whole = settle(run, world, lease)
     if is_whole:
@@ -109,7 +148,7 @@ def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
         return finish(run, world, Outcome.CANCELLED, None, "cancelled; the machine had ended")
     if now_s >= lease.stop_s:
         return finish(run, world, *_out_of_time(run, lease), "the machine ended at its deadline")
-    problem = "the machine vanished while the job ran"
+    problem = f"the machine vanished while the job ran{f': {why}' if why else ''}"
     if moved := resume(run, world, lease):
         if moved.run.failure is None:
             return moved
@@ -119,13 +158,16 @@ def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
 
 
 def has_vanished(world: World, lease: Lease) -> bool:
-    """Whether the provider says that a machine is stopped or gone; asked when nobody answers."""
+    """Whether the provider says that a machine stopped, failed or is gone; for when nobody answers.
+
+    A failed one is not waited for: it does not come back by itself, and may bill.
+    """
     capabilities = world.accounts.provider(lease.provider).capabilities
     world.accounts.check_same(lease.account, lease.provider)
     found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
     machine = found.by_id(lease.machine_id)
     if machine is not None:
-        return machine.status is MachineStatus.STOPPED
+        return machine.status in (MachineStatus.STOPPED, MachineStatus.FAILED)
     return _says_gone(world, lease, found.identity)
 
 
@@ -147,6 +189,10 @@ def _end(run: Run, world: World, lease: Lease, why: str) -> Moved:
 
 def _last(run: Run) -> str:
     return "upload" if run.launch.bucket else "pull"
+
+
+def _stranger_key(lease: Lease) -> str:
+    return f"{lease.key} stranger"
 
 
 def _says_gone(world: World, lease: Lease, identity: str) -> bool:
@@ -195,12 +241,17 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
         status = json.loads(reply.stdout[:4096])
     except ValueError:
         status = {}
-    if isinstance(status, dict) and status.get("agent_alive") is True:
+    if not isinstance(status, dict):
+        status = {}
+    if status.get("agent_alive") is True:
         return replace(run, heard_s=_now(world))
     try:
         left = json.loads(shell.read(EXIT_FILE, 0, 65_536) or b"{}")
     except ValueError:
         left = {}
+    boots = status.get("boots")
+    if not left and isinstance(boots, int) and boots > 1:
+        raise _StartedAnew(f"its container was started {boots} times, and the agent is gone")
     words: dict[str, object] = {"why": "finished", "message": "the agent ended without a word"}
     record = to_exit(left if isinstance(left, dict) and left else words)
     return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})

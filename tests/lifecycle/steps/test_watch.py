@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from orchestrator.agent.protocol import EXIT_FILE, STOP_FILE
 from orchestrator.errors import HostKeyMismatch, Unreachable
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
+from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
@@ -275,6 +277,61 @@ def test_somebody_else_at_the_address_ends_nothing(stage: Stage) -> None:
 
     assert stage.state() is State.RUNNING
     assert stage.run.notes == ("another host key",)
+
+
+def test_a_machine_with_another_host_key_for_a_minute_is_lost_and_goes_back(stage: Stage) -> None:
+    running(stage, candidates=())
+    stage.box.fault = HostKeyMismatch("another host key")
+    stage.drive()
+
+    stage.after(61)
+
+    assert stage.first.state is LeaseState.RETURNING
+    assert stage.run.failure is not None
+    assert stage.run.failure.code == "host_lost"
+    assert stage.run.artifacts_missing
+
+
+def test_a_machine_that_moved_is_looked_for_at_its_new_address(stage: Stage) -> None:
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.machines["m1"] = replace(
+        stage.cloud.machines["m1"], address=SshAddress("192.0.2.9", 2299, "root")
+    )
+    stage.drive()
+    stage.box.fault = None
+    stage.box.say(event="progress", step=4, steps=10)
+
+    stage.after(2)
+
+    assert (stage.first.ssh_host, stage.first.ssh_port) == ("192.0.2.9", 2299)
+    assert stage.run.progress["step"] == 4.0
+
+
+@pytest.mark.parametrize("status", [MachineStatus.STOPPED, MachineStatus.FAILED])
+def test_a_machine_that_its_provider_gave_up_is_not_waited_for(
+    stage: Stage, status: MachineStatus
+) -> None:
+    running(stage, candidates=())
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], status=status)
+
+    stage.drive()
+
+    assert stage.first.state is LeaseState.RETURNING
+
+
+def test_an_agent_that_is_gone_since_its_container_started_anew_is_no_failure_of_the_job(
+    stage: Stage,
+) -> None:
+    running(stage, candidates=())
+    stage.box.replies = {"guard-status": Reply(0, b'{"agent_alive": false, "boots": 3}', b"")}
+
+    stage.after(AGENT_SILENT_S + 1)
+
+    assert stage.run.failure is not None
+    assert stage.run.failure.code == "host_lost"
+    assert "started 3 times" in stage.run.failure.problem
 
 
 def test_a_checkpoint_comes_home_while_the_job_runs(stage: Stage) -> None:
