@@ -32,7 +32,7 @@ Post = Callable[[str, bytes, float], None]
 def messages_between(before: Run, after: Run, now_s: float) -> list[Message]:
     """What this change of a run tells others; a message found twice has the same id."""
     found: list[tuple[str, Event, dict[str, object]]] = []
-    if after.state is State.RUNNING and before.state is not State.RUNNING:
+    if after.state is not before.state and _runs_now(before, after):
         found.append(("started", Event.STARTED, {}))
     if (share := _share(after, now_s)) is not None and after.state is not State.ENDED:
         found.append((f"cap.{share}", Event.CAP_SHARE, {"share": str(share)}))
@@ -85,6 +85,14 @@ class Announcer:
 def to_waiting(message: Message) -> Waiting:
     """A message as the store keeps it."""
     return Waiting(message.id, message.run_id, message.body(to_iso(message.at_s)), message.at_s)
+
+
+def _runs_now(before: Run, after: Run) -> bool:
+    """Whether the program has started since; one that ended soon was never seen running."""
+    if after.state is State.RUNNING:
+        return True
+    ended = before.state is State.SETTING_UP and after.state is State.COLLECTING
+    return ended and bool(after.progress)
 
 
 def _share(run: Run, now_s: float) -> Decimal | None:

@@ -32,6 +32,7 @@ from tests.e2e.person import COMMAND, Person
 _WATCHED = PROJECT / "tests" / "crash" / "watched"
 _ENDS_S = 100.0
 _LOOK_S = 0.05
+_LOOKING_S = 600.0  # of time that goes by while a label is looked for; a plan is good for 900 s
 # The person typed `submit --detach`; follows, and lets the command deal with it; loses the terminal
 # together with the driver.
 MODES = ("detached", "followed", "power cut")
@@ -154,6 +155,7 @@ class Telling:
         self._cancel: _Command | None = None
         self._is_resumed = False
         self._capped = False
+        self._looking_s = 0.0
 
     def go_on(self) -> list[str]:
         """To the end of the run; what went wrong on the way."""
@@ -231,8 +233,13 @@ class Telling:
                 if one["state"] != "tombstone"
             )
         )
-        if waits and self.tally.moves and not self.cloud.living(self.person.home_id):
-            self.cloud.advance(30.0 if stored.state == "looking" else 3.0)
+        if not waits or not self.tally.moves or self.cloud.living(self.person.home_id):
+            return
+        if stored.state != "looking":
+            self.cloud.advance(3.0)
+        elif self._looking_s < _LOOKING_S:  # a slow driver must not find its plan too old
+            self._looking_s += 30.0
+            self.cloud.advance(30.0)
 
     def _type(self, *words: str) -> _Command:
         number = len(self._commands)

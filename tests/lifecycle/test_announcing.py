@@ -32,6 +32,16 @@ def test_a_start_is_told_when_the_program_runs() -> None:
     assert ids(after, after, NOW_S) == []
 
 
+def test_the_start_of_a_program_that_was_never_seen_running_is_told() -> None:
+    before = held(state=State.SETTING_UP)
+    ended = held(state=State.COLLECTING, progress={"step": 0.0})
+    never_started = held(state=State.COLLECTING)
+
+    assert ids(before, ended, NOW_S) == [f"{RUN_ID}.started"]
+    assert ids(before, never_started, NOW_S) == []
+    assert ids(held(state=State.RUNNING), ended, NOW_S) == []
+
+
 def test_each_share_of_the_cap_is_told_under_one_id() -> None:
     running = held(state=State.RUNNING)
 
