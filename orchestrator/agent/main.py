@@ -15,6 +15,7 @@ from . import protocol
 from .detach import AlreadyStarted, agent_process, detach, take_lock
 from .environment import machine_environment
 from .guard import guard_lives, guard_record
+from .here import drop, join_tails, list_here
 from .processes import living_descendants
 from .records import Record, write_record
 from .runfile import BadRunFile, parse_run_file
@@ -53,6 +54,7 @@ def start(work: Path, _: Sequence[str]) -> int:
             _answer({"started": True, "pid": error.pid, "again": True})
             return 0
         return _refuse(_REFUSED, str(error), pid=error.pid)
+    join_tails(work)
     pid = detach(work, lock)
     if pid is not None:
         _answer({"started": pid > 0, "pid": pid})
@@ -104,6 +106,18 @@ def send(work: Path, _: Sequence[str]) -> int:
     return 0
 
 
+def here(work: Path, arguments: Sequence[str]) -> int:
+    """List what is here of the driver's files."""
+    list_here(work, arguments, sys.stdout.buffer)
+    return 0
+
+
+def drop_files(work: Path, _: Sequence[str]) -> int:
+    """Remove what the driver names."""
+    drop(work, sys.stdin.buffer)
+    return 0
+
+
 def guard_status(work: Path, _: Sequence[str]) -> int:
     """Say what is known of the boot guard and of the agent."""
     record = guard_record(work)
@@ -145,5 +159,7 @@ _COMMANDS: dict[str, Callable[[Path, Sequence[str]], int]] = {
     "stop": stop,
     "kill": kill,
     "send": send,
+    "here": here,
+    "drop": drop_files,
     "guard-status": guard_status,
 }

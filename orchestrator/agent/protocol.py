@@ -13,6 +13,8 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                      `stop [GRACE_S [REASON]]`  writes `stop`
                      `kill`          ends agent, program and all they started, at once
                      `send`          see below
+                     `here FOLDER…`  lists files of these folders: HERE
+                     `drop`          removes the files in the JSON list on stdin, below SENT_DIRS
                      `guard-status`  {"armed", "credential", "reachable", "label", "boots",
                                      "agent_alive", "agent_pid", "deadline"}; armed: the loop lives
     run.json         RUN FILE, 0600, written by the driver before `start`
@@ -38,6 +40,9 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     exit.json        EXIT RECORD
     manifest.json    MANIFEST, written last of all
     stop             written by the driver: {"reason": "cancelled", "grace_s": 60}
+    .hashes          of files that `here` has read before
+    .tails/OFFSET/…  the rest of a file that was cut at OFFSET when it was sent; `here` and `start`
+                     put it behind what is there
     fetched          written by the driver when everything is home
     sent             touched by `send`: while artifacts are fetched, `hold_s` does not run out
     end              its presence makes the boot guard end the machine now
@@ -82,6 +87,9 @@ PID_FILE = "agent.pid"
 STDERR_FILE = "agent.stderr"
 RESERVE_FILE = "reserve"
 VENV_DIR = "venv"
+HASHES_FILE = ".hashes"
+TAILS_DIR = ".tails"
+SENT_DIRS = (CODE_DIR, DATA_DIR, MODEL_DIR, CHECKPOINTS_DIR)  # what the driver's files lie in
 CHECKPOINT_COMPLETE = "complete.json"
 
 # RUN FILE
@@ -156,6 +164,9 @@ KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
 #    checkpoints so far; `changed` are files of the MANIFEST that were not as listed any more;
 #    "parts": [{"key", "offset", "size_bytes"}], the file's bytes in order; small files share a key.
 
+# HERE, on stdout: for each file and link "MODE SHA256 SIZE PATH\\0", MODE being 644, 755 or link
+# (then SHA256 is that of the link's text).
+#
 # `agent.pyz send` (stdin → stdout): one line {"path", "offset", "end"}; the answer is one line
 # {"size_bytes": bytes that follow} or {"error": "…"}, then exactly that many bytes.
 

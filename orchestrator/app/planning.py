@@ -14,12 +14,13 @@ from orchestrator.app.refusals import (
     check_secrets,
 )
 from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun
-from orchestrator.lifecycle.cargo import keep_code
+from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.finding import free_name, open_run
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
+from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.lifecycle.views import (
     to_offer_view,
@@ -137,7 +138,7 @@ class Planning(Verbs):
             raise NoOffer("nothing that is for rent now fits this job", hint=made.relaxation)
         cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
         run_id = new_run_id()
-        keep_code(self._home.folder, run_id, job)
+        keep_code(run_folder(self._home.folder, run_id), job)
         provider = made.candidates[0].offer.provider
         try:
             record(

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agent import protocol
 from orchestrator.artifacts.local import HomeStore
-from orchestrator.errors import MissingCredentials, SpecError
+from orchestrator.errors import MissingCredentials
 from orchestrator.lifecycle.secrets import send_secret
+from orchestrator.lifecycle.snapshot import code_entries
 from orchestrator.providers.base import GuardWay, MachineRequest, Provider
-from orchestrator.remote.bundle import Entry, bundle, bytes_entry, file_entry, folder_entries
+from orchestrator.remote.bundle import Entry, bytes_entry, file_entry, folder_entries
 from orchestrator.remote.code import code_files
 from orchestrator.remote.keys import make_key_pair
 from orchestrator.remote.render import agent_zipapp, boot_guard
 from orchestrator.remote.shell import Shell
+from orchestrator.remote.sync import synchronize
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.spec.job import Job, job_from_document
 from orchestrator.spec.programs import load_program
 
-_CODE = "code"
 SETTINGS_FILE = "settings.json"
 
 
@@ -63,7 +62,7 @@ class RunCargo:
         return make_key_pair(self.folder(run) / "keys").private_path
 
     def ship(self, run: Run, lease: Lease, shell: Shell, keep_going: Callable[[], None]) -> None:
-        """Send everything in one stream."""
+        """Send what the machine does not have yet, then secrets."""
         job = job_from_document(run.job)
         entries = [
             *self._code(run),
@@ -74,9 +73,11 @@ class RunCargo:
             bytes_entry(protocol.RUN_FILE, _json(run_file(run, lease, job))),
             bytes_entry(protocol.DEADLINE_FILE, f"{int(lease.deadline_s)}\n".encode()),
         ]
+        folders = [protocol.CODE_DIR, protocol.DATA_DIR, protocol.CHECKPOINTS_DIR]
         if run.launch.model_folder:
             entries += folder_entries(protocol.MODEL_DIR, Path(run.launch.model_folder))
-        shell.push(_watched(bundle(entries), keep_going))
+            folders.append(protocol.MODEL_DIR)
+        synchronize(shell, entries, folders, keep_going)
         self._send_secrets(run.launch.secrets, lease, shell)
 
     def _send_secrets(self, names: tuple[str, ...], lease: Lease, shell: Shell) -> None:
@@ -109,34 +110,12 @@ class RunCargo:
             for shared in program.shares:
                 entries += code_files(shared).entries(f"{protocol.CODE_DIR}/{shared.name}")
             return entries
-        return folder_entries(protocol.CODE_DIR, self.folder(run) / _CODE)
+        return code_entries(self.folder(run))
 
 
 def run_folder(home: Path, run_id: str) -> Path:
     """Where everything of one run lies at home."""
     return home / "runs" / run_id
-
-
-def keep_code(home: Path, run_id: str, job: Job) -> None:
-    """Copy one's own code at submit: what runs is what was submitted, edited since or not.
-
-    Raises: SpecError when a file cannot be read.
-    """
-    folder = run_folder(home, run_id)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if job.code is None:
-        return
-    try:
-        for entry in code_files(job.code.path).entries(_CODE):
-            target = folder / entry.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source = job.code.path / Path(entry.path).relative_to(_CODE)
-            if source.is_file():  # a link inside the folder travels as the file that it names
-                shutil.copy2(source, target)
-    except OSError as error:
-        raise SpecError([f"{job.code.path}: {error.strerror}: {error.filename}"]) from error
-    (folder / _CODE).mkdir(exist_ok=True)
-    os.sync()
 
 
 def settings(run: Run, job: Job) -> dict[str, object]:
@@ -211,9 +190,3 @@ def _data_path(part: str, path: Path) -> str:
 
 def _json(record: object) -> bytes:
     return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _watched(stream: Iterator[bytes], keep_going: Callable[[], None]) -> Iterator[bytes]:
-    for piece in stream:
-        keep_going()
-        yield piece

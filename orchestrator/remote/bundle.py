@@ -29,6 +29,8 @@ class Entry:
     content: bytes | Path = b""
     mode: int = 0o644
     link: str = ""
+    offset: int = 0  # of a local file: what is sent of it begins here
+    sha256: str = ""  # of all of its content, where that is known already
 
 
 def bytes_entry(path: str, data: bytes, mode: int = 0o600) -> Entry:
@@ -123,8 +125,10 @@ def _file_pieces(entry: Entry, source: Path) -> Iterator[bytes]:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 raise SpecError([f"{source}: is no regular file"])
-            yield _header(entry, before.st_size)
-            left_bytes = before.st_size
+            size_bytes = max(0, before.st_size - entry.offset)
+            file.seek(entry.offset)
+            yield _header(entry, size_bytes)
+            left_bytes = size_bytes
             while left_bytes:
                 data = file.read(min(left_bytes, _BATCH_BYTES))
                 if not data:
@@ -139,7 +143,7 @@ def _file_pieces(entry: Entry, source: Path) -> Iterator[bytes]:
             [f"{source}: changed while it was sent"],
             hint="leave it out by .gpuleaseignore, or wait until nothing writes to it",
         )
-    yield bytes(-before.st_size % tarfile.BLOCKSIZE)
+    yield bytes(-size_bytes % tarfile.BLOCKSIZE)
 
 
 def _header(entry: Entry, size_bytes: int) -> bytes:

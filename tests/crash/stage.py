@@ -18,12 +18,13 @@ from infra.simcloud.cloud import SimCloud
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.cargo import RunCargo, keep_code, run_folder
+from orchestrator.lifecycle.cargo import RunCargo, run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.material import prepare
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.lifecycle.reaper import Reaper
+from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import record
 from orchestrator.lifecycle.world import Opened, World
 from orchestrator.providers.base import MachineRequest, Provider
@@ -217,7 +218,7 @@ class Process:
             material, offers, {"runpod": capabilities}, now_s=stage.clock.now_s(), failures=[]
         )
         assert plan.cap_usd is not None
-        keep_code(stage.home, RUN_ID, stage.job)
+        keep_code(run_folder(stage.home, RUN_ID), stage.job)
         record(
             self.journal,
             plan,

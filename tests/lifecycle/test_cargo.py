@@ -12,11 +12,11 @@ from orchestrator.errors import MissingCredentials
 from orchestrator.lifecycle.cargo import (
     SETTINGS_FILE,
     RunCargo,
-    keep_code,
     run_file,
     run_folder,
     settings,
 )
+from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.remote.folder import FolderShell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -117,7 +117,7 @@ def test_everything_that_the_agent_needs_arrives(tmp_path: Path) -> None:
 
 def test_what_runs_is_what_was_submitted(tmp_path: Path) -> None:
     job, home, machine = own_code(tmp_path), tmp_path / "home", tmp_path / "machine"
-    keep_code(home, RUN_ID, job)
+    keep_code(run_folder(home, RUN_ID), job)
     (tmp_path / "own" / "train.py").write_text("print('edited later')\n")
     (tmp_path / "own" / "new.py").touch()
 
@@ -133,7 +133,7 @@ def test_an_ignored_file_is_not_kept(tmp_path: Path) -> None:
     (tmp_path / "own" / ".gitignore").write_text("*.bin\n")
     (tmp_path / "own" / "big.bin").write_bytes(b"0" * 10)
 
-    keep_code(tmp_path / "home", RUN_ID, job)
+    keep_code(run_folder(tmp_path / "home", RUN_ID), job)
 
     kept = run_folder(tmp_path / "home", RUN_ID) / "code"
     assert (kept / "train.py").is_file() and not (kept / "big.bin").exists()
