@@ -191,9 +191,10 @@ def open_s3(access: Access, *, now_s: Callable[[], float]) -> S3:
             )
         config = Config(
             signature_version="s3v4",
-            connect_timeout=10,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 4},
+            # A call ends long before the time that is kept for a machine's return.
+            connect_timeout=5,
+            read_timeout=20,
+            retries={"mode": "standard", "max_attempts": 2},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )

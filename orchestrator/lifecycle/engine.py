@@ -12,6 +12,7 @@ from orchestrator.errors import GpuleaseError, StaleRun
 from orchestrator.lifecycle.announcing import messages_between, to_waiting
 from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
+from orchestrator.lifecycle.steps.end import end
 from orchestrator.lifecycle.steps.give_back import give_back
 from orchestrator.lifecycle.steps.rent import create, look, record_intent
 from orchestrator.lifecycle.steps.ship import ship
@@ -39,6 +40,7 @@ STEPS: dict[State, Callable[[Run, World], Step]] = {
     State.SETTING_UP: watch,
     State.RUNNING: watch,
     State.COLLECTING: collect,
+    State.RETURNING: end,
 }
 _COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE)  # one may have lived while nobody watched
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -108,12 +110,8 @@ class Engine:
     def _step(self, run: Run) -> float:
         if run.state is State.ENDED:
             return _QUIET_S
-        if run.state is State.RETURNING:
-            if any(lease.is_open for lease in run.leases):
-                return _QUIET_S
-            ended = run.move(State.ENDED, self._world.clock.now_s())
-            self.save(run, ended, [f"ended: {run.outcome}"])
-            return 0.0
+        if run.state is State.RETURNING and any(lease.is_open for lease in run.leases):
+            return _QUIET_S
         try:
             step = STEPS[run.state](run, self._world)
         except GpuleaseError as error:

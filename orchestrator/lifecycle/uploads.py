@@ -114,12 +114,12 @@ def with_what_is_there(run: Run, bucket: Bucket, index: Index) -> Run:
     )
 
 
-def settle(run: Run, world: World, lease: Lease, *, patient: bool = True) -> tuple[Run, bool]:
-    """The run with what a machine that is gone, or must go, has in the bucket; whether it is all.
+def settle(run: Run, world: World, lease: Lease) -> tuple[Run, bool]:
+    """The run with what a machine that is gone has in the bucket; whether that is all.
 
     Raises: as `find_left`.
     """
-    run, left = find_left(run, world, lease, patient=patient)
+    run, left = find_left(run, world, lease)
     if left is None:
         return run, False
     bucket, index = left
@@ -156,15 +156,13 @@ def bring_checkpoint(run: Run, world: World, lease: Lease) -> bool:
     return False
 
 
-def find_left(
-    run: Run, world: World, lease: Lease, *, patient: bool = True
-) -> tuple[Run, tuple[Bucket, Index] | None]:
+def find_left(run: Run, world: World, lease: Lease) -> tuple[Run, tuple[Bucket, Index] | None]:
     """What a machine that is gone left in the bucket, and the run with all that it had said.
 
     None when there is nothing, or the store has not answered for long.
 
-    Raises: BucketDown, BucketRefused while one is `patient`: a key may be given again, and what
-        lies there must not be done a second time.
+    Raises: BucketDown, BucketRefused for some minutes: a key may be given again, and what lies
+        there must not be done a second time.
     """
     try:
         bucket = world.bucket(run, lease)
@@ -173,7 +171,7 @@ def find_left(
             return run, None
         return _catch_up(run, world, BucketShell(bucket, index)), (bucket, index)
     except (BucketDown, BucketRefused) as error:
-        if patient and world.awake_since_first_saw_s(f"{lease.key} bucket") < _PATIENCE_S:
+        if world.awake_since_first_saw_s(f"{lease.key} bucket") < _PATIENCE_S:
             raise
         return run.note(error.problem), None
     except ArtifactsError as error:

@@ -119,6 +119,7 @@ class Run:
     upload_problem: str = ""
     upload_left_bytes: int = 0
     slots_sent_s: float = 0.0  # last time that the machine got URLs to write to
+    unsettled: bool = False  # the bucket is to be looked at once the machine is gone
     brought_home: bool = False  # the bucket did not take them
     checkpoint: str = ""  # newest complete one on the machine
     checkpoint_home: str = ""  # newest one at home

@@ -222,7 +222,7 @@ def without_keys(scene: Scene) -> type[Exception]:
 
 
 @pytest.mark.parametrize("break_it", [down, without_keys])
-def test_a_store_that_cannot_be_asked_is_waited_for_unless_the_machine_must_go(
+def test_a_store_that_cannot_be_asked_is_waited_for_some_minutes(
     break_it: Callable[[Scene], type[Exception]], scene: Scene
 ) -> None:
     scene.leaves({"output/a": b"abc"})
@@ -230,9 +230,6 @@ def test_a_store_that_cannot_be_asked_is_waited_for_unless_the_machine_must_go(
 
     with pytest.raises(error):
         uploads.settle(scene.run(), scene.world, LEASE)
-    run, is_whole = uploads.settle(scene.run(), scene.world, LEASE, patient=False)
-    assert not is_whole
-    assert run.notes, "the cap waits for nobody, and says why it is not known"
     scene.clock.advance(601)
 
     run, is_whole = uploads.settle(scene.run(), scene.world, LEASE)

@@ -27,6 +27,7 @@ from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.watch import (
     give_up_on,
+    lost_before_its_end,
     machine_lost,
     must_end,
     reach,
@@ -35,7 +36,7 @@ from orchestrator.lifecycle.steps.watch import (
     verdict,
     where_it_is,
 )
-from orchestrator.lifecycle.uploads import renew_slots, settle, with_what_is_there
+from orchestrator.lifecycle.uploads import renew_slots, with_what_is_there
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
@@ -58,7 +59,8 @@ def collect(run: Run, world: World) -> Step:
     if run.wish is Wish.CANCEL_NOW:
         return _give_up(replace(run, stop_reason="cancelled"), world, "cancelled at once")
     if why := must_end(run, lease, world):
-        return _lost(run, world, lease) or _give_up(run, world, why)
+        seen = run if run.launch.bucket else _so_far(run, world)
+        return lost_before_its_end(seen, world, lease) or _give_up(run, world, why)
     try:
         return _pull(run, world, lease, reach(run, world, lease))
     except HomeDiskFull as error:
@@ -185,22 +187,22 @@ def _metrics(run: Run, world: World) -> dict[str, float | str]:
 
 def _so_far(run: Run, world: World) -> Run:
     """The run with what is home, and the names of what is not, by the machine's last list."""
-    if run.launch.bucket and run.lease is not None:
-        run, is_whole = settle(run, world, run.lease, patient=False)
-        if is_whole or run.artifacts:
-            return run
     store = world.home_store(run)
     manifest = store.known_manifest(limit_bytes=result_limit(world, run))
     if manifest is None:
         unknown = ("whatever the program gave back: the machine never listed it",)
-        return replace(run, artifacts_missing=run.artifacts_missing or unknown)
+        missing = run.artifacts_missing or unknown
+        return replace(run, artifacts_missing=missing, unsettled=bool(run.launch.bucket))
     wanted = _wanted(run, manifest)
     left = store.plan_pull(wanted)
-    missing = [f"{shown(file.home_path)} was not fetched" for file in left[:_MOST_NAMED]]
+    missing = tuple(f"{shown(file.home_path)} was not fetched" for file in left[:_MOST_NAMED])
     if len(left) > _MOST_NAMED:
-        missing.append(f"and {len(left) - _MOST_NAMED} more files")
+        missing += (f"and {len(left) - _MOST_NAMED} more files",)
     return replace(
-        run, artifacts=_home(left, wanted), artifacts_missing=(*manifest.refused, *missing)
+        run,
+        brought_home=bool(run.launch.bucket),
+        artifacts=_home(left, wanted),
+        artifacts_missing=(*manifest.refused, *missing),
     )
 
 

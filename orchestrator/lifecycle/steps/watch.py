@@ -11,6 +11,8 @@ from orchestrator.budget.caps import GRACE_S, must_return, must_stop
 from orchestrator.budget.price import Price
 from orchestrator.errors import (
     ArtifactsError,
+    BucketDown,
+    BucketRefused,
     HomeDiskFull,
     HostKeyMismatch,
     MachineNotFound,
@@ -43,10 +45,11 @@ def watch(run: Run, world: World) -> Step:
     lease = run.lease
     assert lease is not None
     if run.wish is Wish.CANCEL_NOW:
-        lost = replace(run, artifacts_missing=("everything after the last pull (cancel --now)",))
+        missing = f"everything after the last {_last(run)} (cancel --now)"
+        lost = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
         return finish(lost, world, Outcome.CANCELLED, None, "cancelled at once")
     if why := must_end(run, lease, world):
-        return machine_lost(run, world, lease) or _end(run, world, lease, why)
+        return lost_before_its_end(run, world, lease) or _end(run, world, lease, why)
     try:
         shell = reach(run, world, lease)
         after, said = fold(
@@ -103,6 +106,16 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
 def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
     """The run's way to its end when the machine is no longer there; None while it may be."""
     return give_up_on(run, world, lease, "") if has_vanished(world, lease) else None
+
+
+def lost_before_its_end(run: Run, world: World, lease: Lease) -> Moved | None:
+    """`machine_lost`, where the machine must go: no store holds up the return of what may bill."""
+    try:
+        return machine_lost(run, world, lease)
+    except (BucketDown, BucketRefused):
+        if world.accounts.snapshot(lease.provider, max_age_s=60.0).by_id(lease.machine_id) is None:
+            raise  # it is gone, and what it did may yet be known
+        return None
 
 
 def reach(run: Run, world: World, lease: Lease) -> Shell:
@@ -178,10 +191,8 @@ def verdict(run: Run) -> tuple[Outcome, Failure | None]:
 
 def _end(run: Run, world: World, lease: Lease, why: str) -> Moved:
     """Give back a machine that lives too long, with all that is still on it."""
-    run, is_whole = settle(run, world, lease, patient=False)
-    if not is_whole:
-        missing = f"everything after the last {_last(run)}: no time was left"
-        run = replace(run, artifacts_missing=(missing,))
+    missing = f"everything after the last {_last(run)}: no time was left"
+    run = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
     if _now(world) > lease.deadline_s:
         return finish(run, world, *_out_of_time(run, lease), why)
     return finish(run, world, Outcome.CAPPED, _capped(run), why)
