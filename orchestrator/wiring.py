@@ -19,6 +19,7 @@ from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.plan import Material
 from orchestrator.lifecycle.reaper import Reaper
+from orchestrator.lifecycle.rehearsal import Stage, measure_room
 from orchestrator.lifecycle.stores import Stores
 from orchestrator.lifecycle.uploads import to_bucket
 from orchestrator.lifecycle.world import Again, Opened, World
@@ -171,6 +172,11 @@ class Parts:
         place = parse_place(material.launch.bucket)
         region = self.store().region(place)
         return replace(material, launch=to_bucket(material.launch, self.stores.settled(region)))
+
+    def stage(self, tell: Callable[[str], None]) -> Stage:
+        """Where the first batch of a job is tried."""
+        folder = self.home.folder / "cache" / "rehearsal"
+        return Stage(folder, self.clock, tell, self.keys.get, measure_room)
 
     @cached_property
     def stores(self) -> Stores:

@@ -94,7 +94,7 @@ def model_card(
         base=settings.model_name,
         how=_HOW[settings.method] + ("" if adapter or settings.method == "full" else ", merged"),
         figures=card.figures(metrics),
-        machine=card.machine(metrics, seconds),
+        machine=card.machine(settings, metrics, seconds),
         data=_data(settings, train, evaluation, chat=chat),
         settings=card.choices(settings),
         use=(_USE_ADAPTER if adapter else _USE_MODEL) + prompt + _USE_END,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -48,6 +48,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def first(self, n: int) -> Rows:
+        """The first `n` rows."""
+        return replace(self, rows=self.rows[:n])
 
     @property
     def is_chat(self) -> bool:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from training.device import check_driver
+from training.rehearsal import MOST_ROWS, problem_of
 from training.results import write_figures, write_folder
-from training.settings import Settings, read_settings
+from training.settings import Settings, fail, read_settings
 from training.stopping import EXIT_CODE, Stop
 
 from card import model_card
@@ -38,6 +39,9 @@ def main(arguments: list[str]) -> int:
     check_driver(settings.device)
     train_rows = read_rows(settings.train_file, settings.columns)
     eval_rows = read_rows(settings.eval_file, settings.columns) if settings.eval_file else None
+    if settings.rehearse:
+        train_rows = train_rows.first(MOST_ROWS)
+        eval_rows = eval_rows and eval_rows.first(int(settings.train["per_device_eval_batch_size"]))
     judged = f"{len(eval_rows)} eval rows" if eval_rows else "no eval rows"
     print(f"{len(train_rows)} training rows, {judged}, {train_rows.layout}", flush=True)
 
@@ -55,6 +59,8 @@ def main(arguments: list[str]) -> int:
         result = train(settings, train_rows, eval_rows, stop)
     except Stopped:
         return EXIT_CODE
+    if settings.rehearse and (problem := problem_of(result.metrics)):
+        fail(problem)
     _save(settings, result, train_rows, eval_rows)
     return 0
 

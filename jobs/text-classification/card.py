@@ -63,7 +63,7 @@ def model_card(
         base=settings.model_name,
         figures=card.figures(metrics),
         baseline=baseline,
-        machine=card.machine(metrics, seconds),
+        machine=card.machine(settings, metrics, seconds),
         data=_data(settings, train, evaluation),
         settings=card.choices(settings),
     )

@@ -23,6 +23,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def first(self, n: int) -> Rows:
+        """The first `n` rows."""
+        return Rows(self.texts[:n], self.labels[:n])
+
 
 def read_rows(path: Path, columns: Mapping[str, str]) -> Rows:
     """All rows of a file; without a column's name the usual ones are tried."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 from training.device import check_driver
+from training.rehearsal import MOST_ROWS, problem_of
 from training.results import write_figures, write_folder
 from training.settings import COMMON, Abilities, Settings, fail, read_settings
 from training.stopping import EXIT_CODE, Stop
@@ -40,6 +41,9 @@ def main(arguments: list[str]) -> int:
     eval_rows = _read_eval(settings)
     names = label_names(train_rows.labels)
     _check_labels(names, eval_rows)
+    if settings.rehearse:
+        train_rows = train_rows.first(MOST_ROWS)
+        eval_rows = eval_rows and eval_rows.first(int(settings.train["per_device_eval_batch_size"]))
     print(_sizes(train_rows, eval_rows, names), flush=True)
 
     # Everything comes from the model's folder: nothing may wait for a network.
@@ -54,6 +58,8 @@ def main(arguments: list[str]) -> int:
         result = train(settings, train_rows, eval_rows, names, stop)
     except Stopped:
         return EXIT_CODE
+    if settings.rehearse and (problem := problem_of(result.metrics)):
+        fail(problem)
     card = model_card(settings, train_rows, eval_rows, result.metrics, result.seconds)
     _save(settings, result, card)
     return 0

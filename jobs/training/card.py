@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from training.cost import Meter
 from training.settings import Settings
-
-COST = (
-    "What this training cost is on the run's receipt (`gpulease receipt`): the machine that wrote "
-    "this card does not know its own bill."
-)
 
 
 def metadata(settings: Settings, *, library: str, pipeline: str, tags: Sequence[str]) -> str:
@@ -33,10 +29,28 @@ def figures(metrics: Mapping[str, float | str]) -> str:
     return table(("figure", "value"), [(name, f"{value:.6g}") for name, value in shown.items()])
 
 
-def machine(metrics: Mapping[str, float | str], seconds: float) -> str:
-    """What it was trained on and for how long, in a sentence."""
+def machine(settings: Settings, metrics: Mapping[str, float | str], seconds: float) -> str:
+    """What it was trained on, for how long and for how much, in sentences."""
     where = f"{metrics['device']} in {metrics['dtype']}"
-    return f"Trained on {where}; {seconds / 60:.1f} minutes in the training loop. {COST}"
+    trained = f"Trained on {where}; {seconds / 60:.1f} minutes in the training loop."
+    return f"{trained} {cost(settings.meter)}"
+
+
+def cost(meter: Meter | None) -> str:
+    """What the machine has cost until this card was written.
+
+    >>> cost(Meter(0.0, 0.0))
+    'Cost: no rent, on a computer of its own.'
+    """
+    if meter is None:
+        return "Cost: not known, for nobody told the program what its machine costs."
+    if not meter.usd_per_hour and not meter.spent_usd:
+        return "Cost: no rent, on a computer of its own."
+    return (
+        f"Cost: ${meter.usd():.4f} until this card was written, at ${meter.usd_per_hour:.4g} an "
+        "hour from the moment the machine was asked for. Bringing the results home and returning "
+        "the machine come on top: the run's receipt has the whole (`gpulease receipt`)."
+    )
 
 
 def choices(settings: Settings) -> str:

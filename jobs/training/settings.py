@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from training.cost import Meter, read_meter
+from training.rehearsal import shortened
+
 Value: TypeAlias = int | float | str | bool
 Kinds: TypeAlias = Mapping[str, tuple[type[Value], Value | None]]
 
@@ -67,6 +70,8 @@ class Settings:
     events: Path
     device: str  # auto | cpu | cuda
     checkpoint_every_s: float
+    rehearse: bool  # one step, before anything is rented for all of them
+    meter: Meter | None  # what the machine costs; None: nobody said
 
     def fingerprint(self) -> str:
         """Changes with anything that makes a checkpoint of another run useless here."""
@@ -103,6 +108,8 @@ def read_settings(abilities: Abilities, arguments: list[str]) -> Settings:
     if train_file is None or model is None or output is None:
         fail("--model, --train and --output are needed (or --settings and GPULEASE_*)")
     _check_files(model, train_file, eval_file)
+    rehearse = flags.rehearse or told.get("rehearse") is True
+    train = _read_train(abilities.kinds(str(method)), _table(told, "train"), flags.set)
     return Settings(
         model=model,
         model_name=str(told.get("model") or model.resolve().name),
@@ -110,7 +117,7 @@ def read_settings(abilities: Abilities, arguments: list[str]) -> Settings:
         train_file=train_file,
         eval_file=eval_file,
         columns=_columns(abilities, _table(told, "columns"), flags),
-        train=_read_train(abilities.kinds(str(method)), _table(told, "train"), flags.set),
+        train=shortened(train) if rehearse else train,
         output=output,
         checkpoints=_placed("GPULEASE_CHECKPOINTS", output / "checkpoints"),
         metrics=_placed("GPULEASE_METRICS", output / "metrics.json"),
@@ -119,6 +126,8 @@ def read_settings(abilities: Abilities, arguments: list[str]) -> Settings:
         checkpoint_every_s=float(
             flags.checkpoint_every_s or os.environ.get("GPULEASE_CHECKPOINT_EVERY_S") or 900
         ),
+        rehearse=rehearse,
+        meter=read_meter(os.environ),
     )
 
 
@@ -134,6 +143,9 @@ def _parser(abilities: Abilities) -> argparse.ArgumentParser:
         parser.add_argument(f"--{role}-column", metavar="NAME")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--checkpoint-every-s", type=float, metavar="S", help="default 900")
+    parser.add_argument(
+        "--rehearse", action="store_true", help="one step on the first batch, and write the results"
+    )
     parser.add_argument(
         "--set",
         action="append",

@@ -198,7 +198,8 @@ class Job:
         while True:
             before = oom_kills()
             try:
-                ended = tools.runner.run(argv, cwd=code, env=self._program_env, graceful=True)
+                env = {**self._program_env, **self._meter()}
+                ended = tools.runner.run(argv, cwd=code, env=env, graceful=True)
             except OSError as error:
                 tools.log.note(f"{argv[0]}: {error.strerror}")
                 return Ended(_NOT_FOUND, None), False
@@ -209,6 +210,18 @@ class Job:
             tools.log.note(f"{_said(ended)}; started again from {checkpoint.path}")
             number = restarts.signal_of(ended)
             tools.events.add("restarted", signal=number, step=checkpoint.step)
+
+    def _meter(self) -> dict[str, str]:
+        """What the machine costs, and what the run has cost until now; it goes into model cards."""
+        cost = self._run.cost
+        if cost is None:
+            return {}
+        hours = max(0.0, self._tools.clock.now_s() - self._run.created_s) / 3600
+        spent_usd = cost.before_usd + cost.usd_per_hour * hours
+        return {
+            "GPULEASE_USD_PER_HOUR": f"{cost.usd_per_hour:.6g}",
+            "GPULEASE_SPENT_USD": f"{spent_usd:.6f}",
+        }
 
     def _finish(self, ending: Ending) -> None:
         tools = self._tools

@@ -101,6 +101,8 @@ CHECKPOINT_COMPLETE = "complete.json"
 #                                   # program, with the program's environment
 #    "requirements": "requirements.cpu.txt" | null,   # in code/; installed by uv into venv/;
 #                                   # null: the machine's own python runs the program
+#    "try_for": "x86_64-manylinux_2_28" | null,   # only find out whether the requirements can be
+#                                   # installed on such a platform; nothing is installed
 #    "python": "3.11",              # for the environment; a newer one is taken where it is missing
 #    "model": {"id": "…", "revision": "40 hex", "endpoint": "https://…"} | null,
 #    "command": ["python", "train.py", …] | "shell text",  # run in code/ with venv first on PATH
@@ -108,14 +110,16 @@ CHECKPOINT_COMPLETE = "complete.json"
 #    "upload": {"keep": [KIND, …], "every_s": 30} | null,   # to a bucket, by slots.json: log and
 #                                   # events every so often, checkpoints, at last the manifest's
 #                                   # files of these kinds
+#    "cost": {"usd_per_hour": 0.69, "before_usd": 0.12} | null,  # before: on earlier machines
 #    "checkpoints_every_s": 900, "grace_s": 60,
 #    "log_limit_bytes": 1073741824}
 #
 # The program sees GPULEASE_LABEL (all that the agent starts does), GPULEASE_RUN, GPULEASE_DATA,
 # GPULEASE_MODEL, GPULEASE_OUTPUT, GPULEASE_CHECKPOINTS, GPULEASE_METRICS (path of metrics.json),
 # GPULEASE_EVENTS (append JSON lines: progress), GPULEASE_DEVICE,
-# GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE. SIGTERM asks for a checkpoint and an end within
-# grace_s.
+# GPULEASE_CHECKPOINT_EVERY_S, GPULEASE_DEADLINE, and with a `cost` GPULEASE_USD_PER_HOUR and
+# GPULEASE_SPENT_USD (of the run, when the program was started). SIGTERM asks for a checkpoint and
+# an end within grace_s.
 #
 # GUARD RECORD (boot guard): {"armed_at": t, "label": "…", "boots": 1, "credential": true,
 #    "reachable": true, "pid": n}

@@ -28,6 +28,14 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What the machine costs, and what the run had spent on others before it was asked for."""
+
+    usd_per_hour: float
+    before_usd: float
+
+
+@dataclass(frozen=True)
 class Upload:
     """What of the manifest goes to the bucket, and how often log and events go there."""
 
@@ -49,6 +57,7 @@ class RunFile:
     device: str
     setup: str | None
     requirements: str | None
+    try_for: str | None
     python: str
     model: Model | None
     command: str | list[str]
@@ -57,6 +66,7 @@ class RunFile:
     grace_s: float
     log_limit_bytes: int
     upload: Upload | None
+    cost: Cost | None
 
     @property
     def latest_s(self) -> float:
@@ -91,6 +101,7 @@ def parse_run_file(data: bytes) -> RunFile:
         device=device,
         setup=_optional_text(record, "setup"),
         requirements=_inside(_optional_text(record, "requirements")),
+        try_for=_optional_text(record, "try_for"),
         python=_text(record, "python", "3.11"),
         model=_model(record.get("model")),
         command=_command(record.get("command")),
@@ -99,6 +110,7 @@ def parse_run_file(data: bytes) -> RunFile:
         grace_s=_number(record, "grace_s", 60),
         log_limit_bytes=int(_number(record, "log_limit_bytes", 1 << 30)),
         upload=_upload(record.get("upload")),
+        cost=_cost(record.get("cost")),
     )
 
 
@@ -147,6 +159,15 @@ def _upload(value: object) -> Upload | None:
     if not isinstance(keep, list) or any(kind not in protocol.KINDS for kind in keep):
         raise BadRunFile(f"upload: keep: not a list of kinds: {keep!r}")
     return Upload(tuple(keep), max(1.0, _number(record, "every_s", 30)))
+
+
+def _cost(value: object) -> Cost | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadRunFile("cost: not an object")
+    record = cast(Record, value)
+    return Cost(_number(record, "usd_per_hour"), _number(record, "before_usd"))
 
 
 def _command(value: object) -> str | list[str]:

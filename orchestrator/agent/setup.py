@@ -90,6 +90,8 @@ class Setup:
         assert self._run.requirements is not None
         python = self._work / protocol.VENV_DIR / "bin" / "python"
         argv = [uv, "pip", "install", "--python", str(python), "-r", self._run.requirements]
+        if self._run.try_for:
+            argv += ["--dry-run", "--python-platform", self._run.try_for]
         for extra in install_attempts(requirements):
             if extra:
                 self._log.note(f"once more, with {extra[1]}")
@@ -102,6 +104,8 @@ class Setup:
     def _name_python(self) -> None:
         """Many images have a python3 and no python: give it the name that commands use."""
         path = self._environment["PATH"]
+        if (self._work / protocol.VENV_DIR / "bin" / "python").exists():
+            return  # an environment that was made before: `python` may link to the machine's own
         if shutil.which("python", path=path) or not shutil.which("python3", path=path):
             return
         python = self._work / protocol.VENV_DIR / "bin" / "python"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,11 +55,23 @@ class Planning(Verbs):
         views = [to_offer_view(offer) for offer in found]
         return views, [f"{name}: {error.problem}" for name, error in failures.items()]
 
-    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
-        """(what, ok or None for unknown, finding, fix): data, labels, model, what is sent."""
+    def check(
+        self, job: Job, rehearsal: Callable[[str], None] | None = None
+    ) -> list[tuple[str, bool | None, str, str]]:
+        """(what, ok or None for unknown, finding, fix): data, labels, model, what is sent.
+
+        Args:
+            rehearsal: also train the first batch here, telling this of each part that begins.
+        """
         from orchestrator.lifecycle.checkup import check_job
 
-        return check_job(job, self._parts.prepare)
+        findings = check_job(job, self._parts.prepare)
+        if rehearsal is None or any(ok is False for _, ok, _, _ in findings):
+            return findings
+        from orchestrator.lifecycle.rehearsal import rehearse
+
+        stage = self._parts.stage(rehearsal)
+        return [*findings, *rehearse(self._parts.prepare(job), stage)]
 
     def explain(self, job: Job, path: str) -> Explained:
         """Whether a path is sent with the job, and by which rule. Raises: UsageError."""

@@ -20,7 +20,7 @@ from orchestrator.remote.render import agent_zipapp, boot_guard
 from orchestrator.remote.shell import Shell
 from orchestrator.remote.sync import synchronize
 from orchestrator.runs.lease import Lease
-from orchestrator.runs.run import Run
+from orchestrator.runs.run import Launch, Run
 from orchestrator.spec.job import Job, job_from_document
 from orchestrator.spec.programs import load_program
 
@@ -66,10 +66,10 @@ class RunCargo:
         job = job_from_document(run.job)
         entries = [
             *self._code(run),
-            *_data(job),
+            *data_entries(job),
             *self._checkpoint(run),
             bytes_entry(protocol.AGENT, agent_zipapp()),
-            bytes_entry(SETTINGS_FILE, _json(settings(run, job))),
+            bytes_entry(SETTINGS_FILE, _json(settings(run.launch, job))),
             bytes_entry(protocol.RUN_FILE, _json(run_file(run, lease, job))),
             bytes_entry(protocol.DEADLINE_FILE, f"{int(lease.deadline_s)}\n".encode()),
         ]
@@ -105,11 +105,7 @@ class RunCargo:
 
     def _code(self, run: Run) -> list[Entry]:
         if run.launch.program:
-            program = load_program(run.launch.program)
-            entries = code_files(program.folder).entries(protocol.CODE_DIR)
-            for shared in program.shares:
-                entries += code_files(shared).entries(f"{protocol.CODE_DIR}/{shared.name}")
-            return entries
+            return program_entries(run.launch.program)
         return code_entries(self.folder(run))
 
 
@@ -118,20 +114,28 @@ def run_folder(home: Path, run_id: str) -> Path:
     return home / "runs" / run_id
 
 
-def settings(run: Run, job: Job) -> dict[str, object]:
+def program_entries(task: str) -> list[Entry]:
+    """A program of jobs/ with the folders that it shares, as it lies on a machine."""
+    program = load_program(task)
+    entries = code_files(program.folder).entries(protocol.CODE_DIR)
+    for shared in program.shares:
+        entries += code_files(shared).entries(f"{protocol.CODE_DIR}/{shared.name}")
+    return entries
+
+
+def settings(launch: Launch, job: Job) -> dict[str, object]:
     """settings.json of a program of jobs/; paths are relative to that file."""
     data = job.data
-    columns = run.launch.columns
     return {
         "task": job.task,
         "method": job.method,
-        "model": f"{run.launch.model_id}@{run.launch.model_revision}".strip("@"),
+        "model": f"{launch.model_id}@{launch.model_revision}".strip("@"),
         "train": job.train.to_settings(),
         "data": {
             "train": _data_path("train", data.train) if data else None,
             "eval": _data_path("eval", data.eval) if data and data.eval else None,
         },
-        "columns": dict(columns),
+        "columns": dict(launch.columns),
     }
 
 
@@ -167,7 +171,18 @@ def run_file(run: Run, lease: Lease, job: Job) -> dict[str, object]:
         "checkpoints_every_s": launch.checkpoint_every_s,
         "grace_s": launch.grace_s,
         "upload": _upload(run, job),
+        "cost": _cost(run, lease),
     }
+
+
+def _cost(run: Run, lease: Lease) -> dict[str, float]:
+    """What a model card may say of money: the rate, and what was spent on earlier machines."""
+    if not lease.bills:
+        return {"usd_per_hour": 0.0, "before_usd": 0.0}
+    sent_s = lease.sent_s or run.created_s
+    earlier = (other.upper_usd(sent_s) for other in run.leases if other.key != lease.key)
+    rate = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
+    return {"usd_per_hour": float(rate), "before_usd": float(sum(earlier))}
 
 
 def _upload(run: Run, job: Job) -> dict[str, object] | None:
@@ -177,7 +192,8 @@ def _upload(run: Run, job: Job) -> dict[str, object] | None:
     return {"keep": list(job.artifacts.keep), "every_s": every_s}
 
 
-def _data(job: Job) -> list[Entry]:
+def data_entries(job: Job) -> list[Entry]:
+    """The job's data files, as they lie on a machine."""
     if job.data is None:
         return []
     files = [("train", job.data.train), ("eval", job.data.eval)]

@@ -43,7 +43,8 @@ def check_job(job: Job, prepare: Callable[[Job], Material]) -> list[Finding]:
     except GpuleaseError as error:
         return [*findings, ("model", False, error.problem, error.hint)]
     told = {found for _, _, found, _ in findings}
-    findings += [("tokens", None, one, "") for one in material.warnings if one not in told]
+    what = "tokens" if job.code is None else "time"
+    findings += [(what, None, one, "") for one in material.warnings if one not in told]
     if material.sizing:
         findings.append(
             ("model", True, (material.job.model and material.launch.model_id) or "", "")

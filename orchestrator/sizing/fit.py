@@ -12,6 +12,7 @@ from orchestrator.sizing.memory import (
     Parts,
     Recipe,
     adapter_parameters,
+    cpu_training_bytes,
     margin_bytes,
     total_bytes,
     training_parts,
@@ -39,6 +40,8 @@ _CHECKPOINTS_ON_DISK = 3  # two kept, one being written
 
 # The interpreter with torch and CUDA's libraries, and the installer beside it.
 _HOST_BYTES = 4 * GIB
+# The same on a CPU: torch, transformers and TRL imported hold 0.7 GiB (2026-11-28).
+_PROGRAM_BYTES = 1 * GIB
 _ROWS_IN_RAM = 8  # rows as Python and Arrow objects, against their bytes in a file
 _PACKED_SHARE = 0.95  # of a packed sequence that holds tokens
 
@@ -122,6 +125,7 @@ class Footprint:
     ram_gib: float = 0.0  # of the host
     trained_parameters: int = 0
     method: str = "full"
+    cpu_bytes: int = 0  # memory of a computer that does the same on its CPU
 
 
 def footprint(
@@ -181,6 +185,7 @@ def footprint(
         ram_gib=_ram_gib(training, whole, data_bytes),
         trained_parameters=trained,
         method=training.method,
+        cpu_bytes=_PROGRAM_BYTES + cpu_training_bytes(whole, shape, recipe),
     )
 
 

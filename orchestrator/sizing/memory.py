@@ -78,6 +78,18 @@ def training_parts(parameters: int, shape: Shape, recipe: Recipe, *, mixed: bool
     )
 
 
+def cpu_training_bytes(parameters: int, shape: Shape, recipe: Recipe) -> int:
+    """What the same training holds on a CPU, where all but a base of 4 bits is float32.
+
+    >>> shape = Shape(2048, 24, 5504, 151936, 2048, 8192)
+    >>> full = cpu_training_bytes(1_840_000_000, shape, Recipe("full", tokens=0))
+    >>> full == 16 * 1_840_000_000
+    True
+    """
+    held = total_bytes(training_parts(parameters, shape, recipe, mixed=False)) - _CUDA_BYTES
+    return held + (2 * parameters if recipe.method == "lora" else 0)
+
+
 def adapter_parameters(parameters: int, shape: Shape, r: int) -> int:
     """What LoRA adds on every linear layer of the blocks: r times its inputs and outputs.
 

@@ -94,6 +94,21 @@ def test_an_exit_code_and_the_last_words_are_in_the_exit_record(work: WorkFolder
     assert work.events("exited")[0]["exit_code"] == 3
 
 
+def test_a_program_knows_what_its_machine_costs_and_has_cost(work: WorkFolder) -> None:
+    work.write_program(
+        "import os\n"
+        "print(*(os.environ[f'GPULEASE_{name}'] for name in ('USD_PER_HOUR', 'SPENT_USD')))\n",
+        created_at=work.started_s - 1800,
+        cost={"usd_per_hour": 0.6, "before_usd": 0.12},
+    )
+
+    work.run()
+
+    rate, spent = work.log().split()[-2:]
+    assert rate == "0.6"
+    assert 0.42 <= float(spent) < 0.43
+
+
 def test_a_program_killed_by_a_signal_is_told_as_such(work: WorkFolder) -> None:
     work.write_program("import os\nos.kill(os.getpid(), 11)\n")
 

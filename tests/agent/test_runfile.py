@@ -50,6 +50,9 @@ def test_a_model_is_an_id_at_a_commit_on_a_hub() -> None:
         run_file(environment={"A=B": ""}),
         run_file(model={"id": "x"}),
         run_file(setup=""),
+        run_file(try_for=""),
+        run_file(cost=1),
+        run_file(cost={"usd_per_hour": -1, "before_usd": 0}),
     ],
 )
 def test_what_cannot_be_run_is_refused(data: bytes) -> None:

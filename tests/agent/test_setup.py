@@ -95,3 +95,33 @@ def test_python_has_its_short_name_where_the_image_has_only_the_long_one(
     work.run()
 
     assert "here" in work.log()
+
+
+def test_requirements_are_only_tried_for_another_platform(work: WorkFolder) -> None:
+    (work.path / "code" / "requirements.txt").write_text("six==1.17.0\npywin32; os_name == 'nt'\n")
+    work.write_run(
+        ["python", "-c", "import importlib.util as u; print(u.find_spec('six'))"],
+        requirements="requirements.txt",
+        try_for="x86_64-manylinux_2_28",
+    )
+
+    work.run()
+
+    assert "Would install 1 package\n + six==1.17.0\nNone\n" in work.log()
+
+
+def test_an_environment_that_was_made_before_is_left_as_it_is(
+    work: WorkFolder, tmp_path: Path
+) -> None:
+    machines_own = tmp_path / "python3.11"
+    machines_own.write_text("#!/bin/sh\necho kept\n")
+    machines_own.chmod(0o700)
+    (work.path / "venv/bin").mkdir(parents=True)
+    (work.path / "venv/bin/python").symlink_to(machines_own)
+    work.environment["PATH"] = "/usr/bin:/bin"
+    work.write_run(["python"])
+
+    work.run()
+
+    assert "kept\n" in work.log()
+    assert machines_own.read_text().endswith("echo kept\n")

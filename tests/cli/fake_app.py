@@ -235,9 +235,14 @@ class FakeApp(App):
         self._note("offers", need, providers)
         return self.plan_view["offers"], self.failures
 
-    def check(self, job: Job) -> list[tuple[str, bool | None, str, str]]:
+    def check(
+        self, job: Job, rehearsal: Callable[[str], None] | None = None
+    ) -> list[tuple[str, bool | None, str, str]]:
         self._note("check", job)
-        return self.findings
+        if rehearsal is None:
+            return self.findings
+        rehearsal("first batch: training it on this CPU")
+        return [*self.findings, ("first batch", True, "one step", "")]
 
     def explain(self, job: Job, path: str) -> Explained:
         self._note("explain", job, path)

@@ -51,12 +51,16 @@ class Machine:
         found = (self.folder / "checkpoints").glob("step-*/complete.json")
         return sorted((path.parent for path in found), key=lambda path: int(path.name[5:]))
 
-    def start(self, *, checkpoint_every_s: float) -> subprocess.Popen[bytes]:
+    def start(
+        self, *, checkpoint_every_s: float, usd_per_hour: float | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "log.txt").open("ab") as log:
-            return self._spawn(log, checkpoint_every_s)
+            return self._spawn(log, checkpoint_every_s, usd_per_hour)
 
-    def _spawn(self, log: IO[bytes], checkpoint_every_s: float) -> subprocess.Popen[bytes]:
-        told = {
+    def _spawn(
+        self, log: IO[bytes], checkpoint_every_s: float, usd_per_hour: float | None
+    ) -> subprocess.Popen[bytes]:
+        told: dict[str, object] = {
             "MODEL": self.model,
             "OUTPUT": self.folder / "output",
             "CHECKPOINTS": self.folder / "checkpoints",
@@ -65,6 +69,8 @@ class Machine:
             "DEVICE": "cpu",
             "CHECKPOINT_EVERY_S": checkpoint_every_s,
         }
+        if usd_per_hour is not None:
+            told |= {"USD_PER_HOUR": usd_per_hour, "SPENT_USD": 0.25}
         return subprocess.Popen(
             [self.python, *self.program.command[1:]],
             cwd=self.folder / "code",

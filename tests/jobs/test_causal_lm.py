@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -83,7 +84,9 @@ def run(make_machine: Callable[..., Machine]) -> Run:
 
     def start(*arguments: Any, **options: Any) -> Machine:
         machine = make_machine(*arguments, **options)
-        assert machine.start(checkpoint_every_s=900).wait(timeout=500) == 0, machine.log
+        assert machine.start(checkpoint_every_s=900, usd_per_hour=0.69).wait(timeout=500) == 0, (
+            machine.log
+        )
         return machine
 
     return start
@@ -216,7 +219,7 @@ def test_the_adapter_names_its_base_as_the_hub_does(whole: Machine) -> None:
     assert "UserWarning" not in whole.log
 
 
-def test_the_cards_say_data_settings_figures_and_where_the_cost_is(whole: Machine) -> None:
+def test_the_cards_say_data_settings_figures_and_cost(whole: Machine) -> None:
     for folder, library in (("adapter", "peft"), ("model", "transformers")):
         card = (whole.folder / "output" / folder / "README.md").read_text()
 
@@ -225,6 +228,10 @@ def test_the_cards_say_data_settings_figures_and_where_the_cost_is(whole: Machin
         assert "`train.jsonl`: 120 rows; `eval.jsonl`: 24 rows, never trained on" in card
         assert "| lora_r | 16 |" in card and "| method | lora |" in card
         assert f"| steps | {STEPS} |" in card and "eval_perplexity" in card
+        (usd,) = re.findall(
+            r"Cost: \$([\d.]+) until this card was written, at \$0.69 an hour", card
+        )
+        assert 0.25 < float(usd) < 0.25 + 0.69 * 500 / 3600
         assert "gpulease receipt" in card and "apply_chat_template" in card
         assert str(whole.folder) not in card
 
@@ -275,6 +282,22 @@ def test_instructions_on_a_base_of_four_bits(
     card = (machine.folder / "output" / "adapter" / "README.md").read_text()
     assert "Recognised as instruction: `question` as instruction, `answer` as output." in card
     assert (machine.folder / "output" / "model" / "model.safetensors").stat().st_size > 1_500_000
+
+
+def test_a_rehearsal_is_one_step_and_everything_that_follows(
+    make_machine: Callable[..., Machine], conversations: tuple[list[Any], list[Any]]
+) -> None:
+    machine = make_machine(*conversations, {**LORA, "gradient_accumulation_steps": 8})
+    machine.settings["rehearse"] = True
+    (machine.folder / "settings.json").write_text(json.dumps(machine.settings))
+
+    assert machine.start(checkpoint_every_s=900).wait(timeout=500) == 0, machine.log
+
+    assert (machine.metrics["steps"], machine.metrics["eval_rows"]) == (1, 4)
+    assert list(losses(machine)) == [1]
+    for folder in ("adapter", "model"):
+        card = (machine.folder / "output" / folder / "README.md").read_text()
+        assert "Cost: not known" in card
 
 
 KNOWN = """

@@ -76,7 +76,7 @@ def quickstart(
     make_machine: Callable[[Path, dict[str, object]], Machine], quickstart_job: FinetuneJob
 ) -> Machine:
     machine = make_machine(minilm_folder(), settings_of(quickstart_job))
-    process = machine.start(checkpoint_every_s=900)
+    process = machine.start(checkpoint_every_s=900, usd_per_hour=0.69)
     assert process.wait(timeout=280) == 0, machine.log
     return machine
 
@@ -126,6 +126,7 @@ def test_the_model_card_says_data_settings_and_figures(quickstart: Machine) -> N
     assert "| majority_class_accuracy | 0.35 |" in card
     assert "| learning_rate | 0.0002 |" in card
     assert "| billing | 168 | 42 |" in card
+    assert "Cost: $0.25" in card and "at $0.69 an hour" in card
     assert str(quickstart.folder) not in card
 
 

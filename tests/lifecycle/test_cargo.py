@@ -83,6 +83,16 @@ def test_the_run_file_tells_the_agent_when_to_stop_and_when_to_end(tmp_path: Pat
     assert record["protocol"] == protocol.PROTOCOL and record["ends_machine"] is True
 
 
+def test_the_agent_is_told_the_rate_and_what_earlier_machines_cost(tmp_path: Path) -> None:
+    job = tickets(tmp_path)
+    lost = lease("lost", sent_s=NOW_S - 3600, gone_s=NOW_S - 1800)
+    made = replace(run_of(job), leases=(lost, LEASE))
+
+    assert run_file(made, LEASE, job)["cost"] == {"usd_per_hour": 0.6, "before_usd": 0.3}
+    own = replace(LEASE, bills=False)
+    assert run_file(run_of(job), own, job)["cost"] == {"usd_per_hour": 0.0, "before_usd": 0.0}
+
+
 def test_a_machine_that_costs_nothing_is_not_ended_by_the_agent(tmp_path: Path) -> None:
     job = own_code(tmp_path)
 
@@ -95,7 +105,7 @@ def test_a_machine_that_costs_nothing_is_not_ended_by_the_agent(tmp_path: Path) 
 def test_settings_name_data_as_it_lies_on_the_machine(tmp_path: Path) -> None:
     job = tickets(tmp_path)
 
-    record = settings(run_of(job, columns={"text": "text", "label": "label"}), job)
+    record = settings(run_of(job, columns={"text": "text", "label": "label"}).launch, job)
 
     assert record["data"] == {"train": "data/train.jsonl", "eval": "data/eval.jsonl"}
     assert record["columns"] == {"text": "text", "label": "label"}

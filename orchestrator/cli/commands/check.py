@@ -21,6 +21,12 @@ def command(
         str | None,
         typer.Option("--explain", metavar="PATH", help="Say which rule sends PATH, or keeps it."),
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Also train the first batch here, on the CPU, in the program's venv."
+        ),
+    ] = False,
 ) -> int:
     """Validate the job, its data, labels and model, and what would be sent; spends nothing."""
     session: Session = ctx.obj
@@ -32,7 +38,7 @@ def command(
             [Text(told.sentence, unbroken=True)],
         )
         return ExitCode.DONE
-    findings = session.app.check(written)
+    findings = session.app.check(written, session.note if full else None)
     ok = all(good is not False for _, good, _, _ in findings)
     answer = {"schema": 1, "ok": ok, "checks": finding_objects(findings)}
     session.result(answer, findings_page(findings))

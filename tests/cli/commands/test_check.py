@@ -41,3 +41,13 @@ def test_explain_says_which_rule_keeps_a_path(
         "sent": False,
         "why": ".gitignore:3: *.npy",
     }
+
+
+def test_full_also_trains_the_first_batch_and_tells_of_it(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    plain, ended = gpulease("check", job_file), gpulease("check", job_file, "--full", "--json")
+
+    assert "first batch" not in plain.out + plain.err
+    assert ended.json()["checks"][-1]["what"] == "first batch"
+    assert "first batch: training it on this CPU" in ended.err
