@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 QUICK := not slow and not crash and not live
+# Much of a test is waiting for processes. A file stays in one worker, with what it has built.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PROGRAMS := $(patsubst %/program.toml,%,$(wildcard jobs/*/program.toml))
 
 .DEFAULT_GOAL := help
@@ -23,10 +25,10 @@ demo: setup  ## rent, train, bring home and give back on a simulated cloud on th
 	@$(BIN)/python -m infra.demo
 
 test: setup  ## the quick tests: minutes (ARGS="-k word" is passed to pytest)
-	@$(BIN)/python -m pytest -m "$(QUICK)" $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) -m "$(QUICK)" $(ARGS)
 
 test-all: setup  ## every test that costs no money: the crash suites and real training too
-	@$(BIN)/python -m pytest -m "not live" $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) -m "not live" $(ARGS)
 
 check: setup  ## lint, format, types, layers
 	$(BIN)/ruff check
