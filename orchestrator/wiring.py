@@ -13,6 +13,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.announcing import Announcer
+from orchestrator.lifecycle.balance import Purses
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
@@ -80,6 +81,7 @@ class Parts:
             cargo=self.cargo,
             wish_of=self._wish_of,
             bucket=self.stores.bucket,
+            purse=self.purses.of,
             answers=self._answers,
         )
 
@@ -89,7 +91,7 @@ class Parts:
 
     def chores(self) -> list[Callable[[], Again]]:
         """What the driver does beside its runs."""
-        chores = [self.reaper.watch_abandoned]
+        chores = [self.reaper.watch_abandoned, self.purses.look]
         if self.settings.webhook:
             chores.append(Announcer(self.journal, self.clock, self.post).tell)
         return chores
@@ -98,6 +100,10 @@ class Parts:
         """Tell the webhook of the config file. Raises: NotifyError; UsageError for a bad secret."""
         secret = self.keys.get(SECRET_NAME)
         make_webhook(self.settings.webhook, secret).post(message_id, body, now_s)
+
+    @cached_property
+    def purses(self) -> Purses:
+        return Purses(self.accounts, self.journal, self.clock)
 
     @cached_property
     def reaper(self) -> Reaper:

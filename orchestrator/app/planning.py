@@ -9,16 +9,16 @@ from pathlib import Path
 from orchestrator.app.base import Verbs
 from orchestrator.app.refusals import (
     artifact_sentences,
-    check_balance,
     check_bucket,
     check_kept,
     check_secrets,
 )
 from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun
+from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.finding import free_name, open_run
-from orchestrator.lifecycle.plan import make_plan
+from orchestrator.lifecycle.plan import Known, make_plan
 from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.snapshot import keep_code
@@ -118,10 +118,10 @@ class Planning(Verbs):
             capabilities,
             now_s=self._clock.now_s(),
             failures=[f"{name}: {error.problem}" for name, error in failures.items()],
+            known=Known(balances(self._parts.accounts, capabilities)),
         )
         check_secrets(self._parts, plan)
         if plan.candidates:
-            check_balance(self._parts, plan)
             check_bucket(self._parts, plan)
         self._plans[job.name] = plan
         return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))

@@ -6,11 +6,10 @@ import shutil
 
 from orchestrator.artifacts.s3 import CREDENTIAL_NAMES
 from orchestrator.budget.caps import RETURN_S
-from orchestrator.errors import BudgetRefused, MissingCredentials, UsageError
+from orchestrator.errors import MissingCredentials, UsageError
 from orchestrator.lifecycle import uploads
 from orchestrator.lifecycle.material import HUB_TOKEN
 from orchestrator.lifecycle.plan import Plan
-from orchestrator.providers.base import Account
 from orchestrator.settings import PROVIDER_KEYS
 from orchestrator.wiring import Parts
 
@@ -32,19 +31,6 @@ def check_secrets(parts: Parts, plan: Plan) -> None:
                 f"the job needs the secret {name}, and there is no value for it",
                 hint=f"gpulease login {_login(name)}, or set it in the environment",
             )
-
-
-def check_balance(parts: Parts, plan: Plan) -> None:
-    """Refuse a plan that the account cannot pay. Raises: BudgetRefused."""
-    name = plan.candidates[0].offer.provider
-    provider = parts.accounts.provider(name)
-    balance_usd = provider.balance_usd() if isinstance(provider, Account) else None
-    if balance_usd is not None and plan.worst_usd > balance_usd:
-        raise BudgetRefused(
-            f"the {name} account holds ${balance_usd:.2f}, and the worst case of this plan is "
-            f"${plan.worst_usd:.2f}",
-            hint="add credit, or lower budget.max_cost",
-        )
 
 
 def artifact_sentences(parts: Parts, plan: Plan) -> list[str]:

@@ -82,6 +82,22 @@ def must_stop(
     return price.usd_per_hour > 0 and upper_usd + rest_usd >= cap_usd
 
 
+def balance_ends(
+    left_usd: Decimal, usd_per_hour: Decimal, *, collect_s: float, look_s: float
+) -> bool:
+    """Whether an account only just pays for saving, collecting and returning.
+
+    Args:
+        usd_per_hour: of every machine on the account.
+        look_s: until the balance is read again.
+
+    >>> balance_ends(Decimal("0.05"), Decimal("0.60"), collect_s=60, look_s=60)
+    True
+    """
+    rest_s = GRACE_S + collect_s + RETURN_S + look_s
+    return usd_per_hour > 0 and left_usd <= Price(usd_per_hour).for_seconds(rest_s)
+
+
 def must_return(upper_usd: Decimal, price: Price, *, cap_usd: Decimal) -> bool:
     """Whether the machine must go back now, collected or not: the cap wins over the work."""
     return price.usd_per_hour > 0 and upper_usd + price.for_seconds(RETURN_S) >= cap_usd

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from orchestrator.clock import Clock
 from orchestrator.errors import BadCredentials, MissingCredentials
@@ -26,6 +27,21 @@ class Snapshot:
 
     def by_id(self, machine_id: str | None) -> Machine | None:
         return next((machine for machine in self.machines if machine.id == machine_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """One account as it was read: what it holds, and what all of its machines burn."""
+
+    identity: str
+    usd: Decimal
+    usd_per_hour: Decimal
+    read_s: float  # `elapsed_s`
+
+    def left_usd(self, elapsed_s: float) -> Decimal:
+        """What is left of it by now, if nothing else happened."""
+        burnt_usd = self.usd_per_hour * int(elapsed_s - self.read_s) / 3600
+        return max(Decimal(0), self.usd - burnt_usd)
 
 
 class Accounts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 
@@ -61,6 +62,25 @@ class Plan:
     relaxation: str = ""  # when no offer fits: the cheapest thing to give up
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a home knows beside the offers themselves."""
+
+    balances: Mapping[str, Decimal] = field(default_factory=dict)  # of accounts that can be read
+
+
+class _Unpaid(BudgetRefused):
+    """The account holds less than the worst case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What can be paid, each with its worst case and what of that is reserved; and what cannot."""
+
+    candidates: list[tuple[Candidate, Decimal, Decimal]]
+    refused: list[tuple[Offer, str]]
+
+
 def make_plan(
     material: Material,
     offers: list[Offer],
@@ -68,11 +88,13 @@ def make_plan(
     *,
     now_s: float,
     failures: list[str],
+    known: Known | None = None,
 ) -> Plan:
     """Rank what is for rent and fit it under the cap; no candidates when nothing fits the need.
 
     Raises: NoOffer when nothing is for rent; BudgetRefused when no offer fits under the cap.
     """
+    known = known or Known()
     chosen = select(
         material.need, offers, lambda offer: forecast_usd(material, offer, capabilities)[1]
     )
@@ -82,38 +104,20 @@ def make_plan(
     dearest = max(forecast_usd(material, o, capabilities)[1] for o in chosen.candidates[:3])
     reserves = [_reserve_usd(material, o) for o in chosen.candidates[:3]]
     suggested_usd = _suggest(dearest * SUGGESTED + max(reserves))
-    candidates: list[Candidate] = []
-    refused = list(chosen.refused)
-    worst_usd = reserve_usd = Decimal(0)
-    for offer in chosen.candidates:
-        try:
-            candidate, worst, reserve = _candidate(
-                material, offer, capabilities, cap_usd or suggested_usd
-            )
-        except BudgetRefused as error:
-            refused.append((offer, error.problem))
-            continue
-        if not candidates:
-            worst_usd, reserve_usd = worst, reserve
-        candidates.append(candidate)
-    if not candidates:
-        first = chosen.candidates[0]
-        why = next(reason for offer, reason in refused if offer is first)
-        raise BudgetRefused(
-            f"no offer fits under the cap: the best, {first.id}: {why}",
-            hint=f"set budget.max_cost to ${suggested_usd} or more, or lower artifacts.hold",
-        )
+    fitted = _fit(material, chosen, capabilities, suggested_usd, known.balances)
+    first, worst_usd, reserve_usd = fitted.candidates[0]
+    candidates = tuple(candidate for candidate, _, _ in fitted.candidates)
     return Plan(
         material=material,
-        candidates=tuple(candidates),
-        refused=tuple(refused),
+        candidates=candidates,
+        refused=(*chosen.refused, *fitted.refused),
         cap_usd=cap_usd,
         suggested_usd=suggested_usd if worst_usd else Decimal(0),
         worst_usd=worst_usd,
         reserve_usd=reserve_usd,
         start_by_s=now_s + START_BY_S,
-        guards=guard_sentences(candidates[0], capabilities, material.launch),
-        warnings=(*material.warnings, *_too_long(material.job, candidates[0]), *failures),
+        guards=guard_sentences(first, capabilities, material.launch),
+        warnings=(*material.warnings, *_too_long(material.job, first), *failures),
     )
 
 
@@ -190,6 +194,41 @@ def disk_gib(footprint: Footprint | None) -> int:
     return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
 
 
+def _fit(
+    material: Material,
+    chosen: Selection,
+    capabilities: dict[str, Capabilities],
+    suggested_usd: Decimal,
+    balances: Mapping[str, Decimal],
+) -> _Fitted:
+    """What fits under the cap and what the account holds. Raises: BudgetRefused when nothing does.
+
+    The refusal is the first offer's.
+    """
+    cap_usd = material.job.budget.max_cost_usd or suggested_usd
+    fitted = _Fitted([], [])
+    errors: list[BudgetRefused] = []
+    for offer in chosen.candidates:
+        try:
+            made = _candidate(material, offer, capabilities, cap_usd)
+            _check_balance(offer, made[1], balances.get(offer.provider))
+        except BudgetRefused as error:
+            errors.append(error)
+            fitted.refused.append((offer, error.problem))
+        else:
+            fitted.candidates.append(made)
+    if fitted.candidates:
+        return fitted
+    best, why = chosen.candidates[0], errors[0].problem
+    if any(isinstance(error, _Unpaid) for error in errors):
+        hint = "add credit, or lower budget.max_cost or budget.max_duration"
+        raise BudgetRefused(f"no account can carry this plan: {best.id}: {why}", hint=hint)
+    raise BudgetRefused(
+        f"no offer fits under the cap: the best, {best.id}: {why}",
+        hint=f"set budget.max_cost to ${suggested_usd} or more, or lower artifacts.hold",
+    )
+
+
 def _candidate(
     material: Material, offer: Offer, capabilities: dict[str, Capabilities], cap_usd: Decimal
 ) -> tuple[Candidate, Decimal, Decimal]:
@@ -218,6 +257,14 @@ def _candidate(
         guard=_GUARD_GRADES[facts.guard],
     )
     return candidate, fitted.worst_usd, fitted.reserve_usd
+
+
+def _check_balance(offer: Offer, worst_usd: Decimal, balance_usd: Decimal | None) -> None:
+    if balance_usd is not None and worst_usd > balance_usd:
+        raise _Unpaid(
+            f"the {offer.provider} account holds ${balance_usd:.2f}, and the worst case here is "
+            f"${worst_usd:.2f}"
+        )
 
 
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:

@@ -218,6 +218,7 @@ def _machine(lease: Lease) -> MachineOfRunView:
         "gpu": lease.offer.gpu,
         "price_usd_per_hour": dollars(lease.usd_per_hour),
         "why_ended": lease.why_ended,
+        "account_balance_usd": None if lease.balance_usd is None else dollars(lease.balance_usd),
         "returned": _lease_returned(lease),
     }
 

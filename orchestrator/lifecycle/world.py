@@ -15,7 +15,7 @@ from orchestrator.artifacts.local import HomeStore
 from orchestrator.artifacts.log import LogFile
 from orchestrator.clock import Clock
 from orchestrator.errors import RemoteError
-from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.accounts import Accounts, Purse
 from orchestrator.providers.base import MachineRequest
 from orchestrator.remote.shell import Shell
 from orchestrator.runs.lease import Lease
@@ -91,6 +91,7 @@ class World:
     cargo: Cargo
     wish_of: Callable[[str], Wish]
     bucket: Callable[[Run, Lease], Bucket | None] = lambda run, lease: None  # where results go
+    purse: Callable[[Lease], Purse | None] = lambda lease: None  # what its account holds
     answers: Callable[[Lease], bool] = lambda lease: True  # whether sshd says its name there
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)

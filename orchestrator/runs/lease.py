@@ -56,6 +56,8 @@ class Lease:
     billed_usd: Decimal | None = None  # the provider's own records, where it has some
     bound_usd: Decimal | None = None  # an upper figure that is proven by other means than time
     watch_until_s: float = 0.0  # a tombstone is looked for until then
+    balance_usd: Decimal | None = None  # of the account, when it was last read
+    balance_warned: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -27,6 +27,7 @@ class MachineOfRunView(TypedDict):
     gpu: str
     price_usd_per_hour: str
     why_ended: str
+    account_balance_usd: str | None  # when it was last read; None where that cannot be had
     returned: ReturnedView
 
 

@@ -102,6 +102,7 @@ RUN: RunView = {
             "gpu": "RTX 4090",
             "price_usd_per_hour": "0.69",
             "why_ended": "the job is over",
+            "account_balance_usd": None,
             "returned": {"proven": True, "by": "provider", "at": "2027-01-15T08:12:00Z"},
         }
     ],

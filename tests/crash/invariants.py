@@ -90,7 +90,11 @@ def _money(stage: Stage, run: Run) -> Iterator[str]:
     tick_usd = max(CENT, rate * 2 / 3600)
     if billed > run.cap_usd:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
-    if upper < billed:
+    # A machine that was lost before anybody had seen it is known only from the bill.
+    unseen_usd = Decimal(0)
+    if len(stage.machines()) > sum(lease.has_machine for lease in run.leases):
+        unseen_usd = tick_usd
+    if upper < billed - unseen_usd:
         yield f"the upper figure ${upper} is below the bill of ${billed}"
     if upper > run.cap_usd:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"

@@ -18,6 +18,7 @@ from infra.simcloud.cloud import SimCloud
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
 from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.balance import Purses
 from orchestrator.lifecycle.cargo import RunCargo, run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.engine import Engine
@@ -181,6 +182,7 @@ class Process:
         self.client = stage.client(self.client_type)
         provider = self.make_provider()
         self.accounts = Accounts(lambda _: provider, stage.clock)
+        self.purses = Purses(self.accounts, self.journal, stage.clock)
         self.cargo = self.cargo_type(stage.home, self.accounts.provider, lambda _: None)
         self.world = self.make_world()
         self.engine = Engine(self.journal, self.world)
@@ -199,6 +201,7 @@ class Process:
             open_shell=self.open_shell,
             cargo=self.cargo,
             wish_of=lambda run_id: self.journal.run(run_id).wish,
+            purse=self.purses.of,
             answers=self.stage.fleet.answers,
         )
 
@@ -233,9 +236,12 @@ class Process:
     def drive(self, meddle: Callable[[Stage], None]) -> None:
         """Move the run to its end; the person and the world may `meddle` between two steps."""
         stage = self.stage
+        look_s = 0.0
         for _ in range(_STEPS):
             stage.look()
             meddle(stage)
+            if stage.clock.awake_s() >= look_s:
+                look_s = stage.clock.awake_s() + self.purses.look().seconds
             seconds = self.engine.drive(RUN_ID)
             if seconds is None:
                 return

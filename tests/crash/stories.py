@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from orchestrator.runs.states import Outcome, State, Wish
 from tests.crash.machine import Program
@@ -68,6 +69,18 @@ def _lose_when(state: State) -> Act:
     return meddle
 
 
+def _spend_when(state: State) -> Act:
+    """Somebody else spends what is on the account."""
+
+    def meddle(stage: Stage) -> None:
+        if stage.run.state is state and stage.run.checkpoint:
+            balance_usd = stage.cloud.world.balance_usd("main")
+            if balance_usd > Decimal("0.04"):
+                stage.cloud.switch(balance_usd="0.04")
+
+    return meddle
+
+
 def _lose_reply_and_lag(stage: Stage) -> None:
     stage.cloud.fault("reply_lost", operation="create")
     stage.cloud.fault("list_lag_s", seconds=8.0)
@@ -127,6 +140,14 @@ STORIES = {
             program=_LONG,
             max_cost="0.04",
             hold="1m",
+            pace_s=6.0,
+        ),
+        Story(
+            "balance runs low",
+            _ends((_O.CAPPED, 5)),
+            begin=lambda stage: stage.cloud.switch(balance_usd="0.60"),
+            meddle=_spend_when(State.RUNNING),
+            program=_LONG,
             pace_s=6.0,
         ),
         Story("program fails", _ends((_O.FAILED, 1)), program=Program(exit_code=3)),

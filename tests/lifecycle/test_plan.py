@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.budget.price import Price
 from orchestrator.errors import BudgetRefused, NoOffer
-from orchestrator.lifecycle.plan import Material, Plan, collect_s, make_plan
+from orchestrator.lifecycle.plan import Known, Material, Plan, collect_s, make_plan
 from orchestrator.offers.offer import Offer
 from orchestrator.sizing.fit import Footprint
 from orchestrator.spec.job import Job
@@ -47,6 +47,34 @@ def plan(made: Material, *offers: Offer, failures: tuple[str, ...] = ()) -> Plan
 
 def ids(made: Plan) -> list[str]:
     return [one.offer.id for one in made.candidates]
+
+
+def test_an_offer_that_its_account_cannot_pay_is_refused(job: Job) -> None:
+    made = make_plan(
+        material(with_cap(job, "5")),
+        [offer("dear", usd_per_hour="4"), offer("cheap")],
+        CAPABILITIES,
+        now_s=NOW_S,
+        failures=[],
+        known=Known(balances={"runpod": Decimal("2.00")}),
+    )
+
+    assert ids(made) == ["cheap"]
+    assert "the runpod account holds $2.00, and the worst case here is $" in made.refused[0][1]
+
+
+def test_an_account_that_can_pay_no_offer_refuses_the_plan(job: Job) -> None:
+    with pytest.raises(BudgetRefused, match="no account can carry this plan") as caught:
+        make_plan(
+            material(with_cap(job, "5")),
+            [offer()],
+            CAPABILITIES,
+            now_s=NOW_S,
+            failures=[],
+            known=Known(balances={"runpod": Decimal("0.10")}),
+        )
+
+    assert caught.value.hint.startswith("add credit")
 
 
 def test_a_dearer_card_that_is_faster_enough_goes_first(job: Job) -> None:

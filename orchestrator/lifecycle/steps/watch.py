@@ -18,6 +18,7 @@ from orchestrator.errors import (
     MachineNotFound,
     RemoteError,
 )
+from orchestrator.lifecycle.balance import heed, runs_dry
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
@@ -59,6 +60,9 @@ def watch(run: Run, world: World) -> Step:
             world.log(run).fetch_some(shell)
         except HomeDiskFull as error:
             after = after.note(error.problem)
+        elapsed_s = world.clock.elapsed_s()
+        after, warned = heed(after, lease, world.purse(lease), _now(world), elapsed_s)
+        said += warned
         after = _ask_to_stop(after, world, lease, shell)
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
             after = _ask_the_agent(after, world, shell)
@@ -242,6 +246,8 @@ def _why_stop(run: Run, world: World, lease: Lease) -> str:
         return "cap"
     if _now(world) >= lease.stop_s:
         return "cap" if lease.capped else "duration"
+    if runs_dry(lease, world.purse(lease), collect_s, world.clock.elapsed_s()):
+        return "balance"
     return ""
 
 
@@ -324,6 +330,8 @@ def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
 
 
 def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]:
+    if run.stop_reason == "balance":
+        return Outcome.CAPPED, _ran_dry(run, lease)
     if run.stop_reason == "cap" or (lease is not None and lease.capped):
         return Outcome.CAPPED, _capped(run)
     minutes = run.max_duration_s / 60
@@ -334,10 +342,17 @@ def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None
 
 def _capped(run: Run) -> Failure:
     problem = f"the cap of ${run.cap_usd:.2f} was reached"
-    saved = run.checkpoint_home or any(
-        path.startswith("checkpoints/") for path, *_ in run.artifacts
-    )
-    hint = (
-        "the last checkpoint is home; raise budget.max_cost" if saved else "raise budget.max_cost"
-    )
-    return Failure("capped", problem, hint, 5)
+    return Failure("capped", problem, _saved(run) + "raise budget.max_cost", 5)
+
+
+def _ran_dry(run: Run, lease: Lease | None) -> Failure:
+    where = f"the {lease.provider} account" if lease else "the account"
+    problem = f"{where} is nearly empty: the job was stopped before the provider would end it"
+    return Failure("balance", problem, _saved(run) + "add credit, and submit again", 5)
+
+
+def _saved(run: Run) -> str:
+    """The first half of a hint to a run that was stopped."""
+    paths = [path for path, *_ in run.artifacts]
+    saved = run.checkpoint_home or any(path.startswith("checkpoints/") for path in paths)
+    return "the last checkpoint is home; " if saved else ""

@@ -8,7 +8,9 @@ import pytest
 
 from orchestrator.agent.protocol import EXIT_FILE, STOP_FILE
 from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.lifecycle.accounts import Purse
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
+from orchestrator.lifecycle.steps.watch import verdict
 from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
@@ -332,6 +334,24 @@ def test_an_agent_that_is_gone_since_its_container_started_anew_is_no_failure_of
     assert stage.run.failure is not None
     assert stage.run.failure.code == "host_lost"
     assert "started 3 times" in stage.run.failure.problem
+
+
+def test_an_account_that_runs_dry_ends_the_work_while_it_can_be_brought_home(stage: Stage) -> None:
+    running(stage, checkpoint_home="checkpoints/step-40")
+    low = Purse("user:u1", Decimal("0.05"), Decimal("0.60"), stage.clock.elapsed_s())
+    stage.world.purse = lambda lease: low
+
+    stage.drive(2)
+    assert stop_asked(stage) == "balance"
+    assert "the runpod account holds $0.05" in stage.events()
+    stage.box.say(event="exited", why="stopped", signal=15, ended_at=NOW_S)
+    stage.drive()
+
+    outcome, failure = verdict(stage.run)
+    assert outcome is Outcome.CAPPED
+    assert failure is not None
+    assert (failure.code, failure.exit_code) == ("balance", 5)
+    assert failure.hint == "the last checkpoint is home; add credit, and submit again"
 
 
 def test_a_checkpoint_comes_home_while_the_job_runs(stage: Stage) -> None:
