@@ -87,7 +87,8 @@ class Parts:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(self.journal, self.world, tells=bool(self.settings.webhook))
+        tells = bool(self.settings.webhook)
+        return Engine(self.journal, self.world, tells=tells, limits=self.settings.limits)
 
     def chores(self) -> list[Callable[[], Again]]:
         """What the driver does beside its runs."""

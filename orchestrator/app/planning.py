@@ -18,7 +18,7 @@ from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.finding import free_name, open_run
-from orchestrator.lifecycle.plan import Known, make_plan
+from orchestrator.lifecycle.plan import Known, make_plan, to_wait
 from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.snapshot import keep_code
@@ -43,6 +43,7 @@ class SubmitOptions:
     again: bool = False
     detach: bool = False
     ephemeral_keys: bool = False
+    wait_s: float = 0.0  # for so long, something to rent is waited for
 
 
 class Planning(Verbs):
@@ -88,10 +89,11 @@ class Planning(Verbs):
         """The data file at an address, brought to this computer. Raises: GpuleaseError."""
         return self._parts.fetch(address)
 
-    def plan(self, job: Job) -> PlanView:
+    def plan(self, job: Job, *, wait_s: float = 0.0) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
-        Without an offer that fits, the plan says why not and what would help.
+        Without an offer that fits, the plan says why not and what would help; with `wait_s` it
+        says until when something is waited for.
         Raises: NoOffer when nothing is for rent, MissingCredentials, BudgetRefused, ProviderError.
         """
         material = self._parts.prepare(job)
@@ -119,9 +121,12 @@ class Planning(Verbs):
             now_s=self._clock.now_s(),
             failures=[f"{name}: {error.problem}" for name, error in failures.items()],
             known=Known(balances(self._parts.accounts, capabilities)),
+            may_wait=wait_s > 0,
         )
+        if wait_s > 0:
+            plan = to_wait(plan, names, wait_s)
         check_secrets(self._parts, plan)
-        if plan.candidates:
+        if plan.candidates or plan.order is not None:
             check_bucket(self._parts, plan)
         self._plans[job.name] = plan
         return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))
@@ -141,25 +146,27 @@ class Planning(Verbs):
         made = self._plans.get(plan["name"])
         if made is None or made.material.job != job:
             if job.name == plan["name"] or made is None:
-                self.plan(job)
+                self.plan(job, wait_s=options.wait_s)
                 made = self._plans[job.name]
             else:
                 made = replace(made, material=replace(made.material, job=job))
         if options.detach and not options.ephemeral_keys:
             check_kept(self._parts, made)
-        if not made.candidates:
+        if not made.candidates and made.order is None:
             raise NoOffer("nothing that is for rent now fits this job", hint=made.relaxation)
         cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
         run_id = new_run_id()
         keep_code(run_folder(self._home.folder, run_id), job)
-        provider = made.candidates[0].offer.provider
+        provider = made.candidates[0].offer.provider if made.candidates else ""
         try:
             record(
                 self._parts.journal,
                 made,
                 run_id=run_id,
                 home_id=self._home.id,
-                capabilities=self._parts.accounts.provider(provider).capabilities,
+                capabilities=(
+                    self._parts.accounts.provider(provider).capabilities if provider else None
+                ),
                 cap_usd=cap_usd,
                 limits=self._parts.settings.limits,
                 now_s=self._clock.now_s(),

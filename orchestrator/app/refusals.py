@@ -64,7 +64,9 @@ def artifact_sentences(parts: Parts, plan: Plan) -> list[str]:
 
 def check_kept(parts: Parts, plan: Plan) -> None:
     """Refuse to detach with a key that dies with this terminal. Raises: MissingCredentials."""
-    providers = dict.fromkeys(candidate.offer.provider for candidate in plan.candidates)
+    asked = plan.order.providers if plan.order is not None else ()
+    offered = (candidate.offer.provider for candidate in plan.candidates)
+    providers = dict.fromkeys((*offered, *asked))
     keys = [PROVIDER_KEYS[name] for name in providers if name in PROVIDER_KEYS]
     stored = CREDENTIAL_NAMES if plan.material.launch.bucket else ()
     for name in (*keys, *plan.material.launch.secrets, *stored):

@@ -75,14 +75,7 @@ def check_limits(
     Traceback (most recent call last):
     orchestrator.errors.BudgetRefused: 4 machines are open already, and the limit is 4
     """
-    month_usd = standing.accrued_usd + standing.committed_usd + worst_usd
-    if month_usd > limits.month_usd:
-        raise BudgetRefused(
-            f"${standing.accrued_usd:.2f} spent this month, ${standing.committed_usd:.2f} "
-            f"committed and ${worst_usd:.2f} for this run pass the limit of "
-            f"${limits.month_usd:.2f} a month",
-            hint="raise limits.month_usd in the config file, or lower budget.max_cost",
-        )
+    check_month(limits, standing, worst_usd)
     if standing.machines >= limits.machines:
         raise BudgetRefused(
             f"{standing.machines} machines are open already, and the limit is {limits.machines}",
@@ -94,4 +87,16 @@ def check_limits(
             f"with this machine ${burn:.2f} an hour would burn, and the limit is "
             f"${limits.burn_usd_per_hour:.2f}",
             hint="raise limits.burn_usd_per_hour in the config file",
+        )
+
+
+def check_month(limits: Limits, standing: Standing, worst_usd: Decimal) -> None:
+    """Raise BudgetRefused when what one more run may cost would pass the month's limit."""
+    month_usd = standing.accrued_usd + standing.committed_usd + worst_usd
+    if month_usd > limits.month_usd:
+        raise BudgetRefused(
+            f"${standing.accrued_usd:.2f} spent this month, ${standing.committed_usd:.2f} "
+            f"committed and ${worst_usd:.2f} for this run pass the limit of "
+            f"${limits.month_usd:.2f} a month",
+            hint="raise limits.month_usd in the config file, or lower budget.max_cost",
         )

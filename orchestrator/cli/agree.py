@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.figures import dollars
+from orchestrator.cli.figures import dollars, moment
 from orchestrator.cli.plan_page import plan_page
 from orchestrator.cli.session import Session
 from orchestrator.errors import BudgetRefused, NoOffer, UsageError
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Job
 
 
-def agree(session: Session, path: str, sets: list[str], *, yes: bool) -> tuple[Job, PlanView]:
+def agree(
+    session: Session, path: str, sets: list[str], *, yes: bool, wait_s: float = 0.0
+) -> tuple[Job, PlanView]:
     """The job with its cap, and a plan that somebody agreed to.
+
+    Args:
+        wait_s: for so long, something to rent may be waited for.
 
     Raises: UsageError when nobody is there to ask, BudgetRefused when `yes` comes without a cap,
     NoOffer when nothing fits; typer.Exit (9) when the answer is no.
@@ -30,9 +35,9 @@ def agree(session: Session, path: str, sets: list[str], *, yes: bool) -> tuple[J
             "there is no terminal to ask on; nothing was rented",
             hint="add --yes (and --max-cost USD when the job has no budget.max_cost)",
         )
-    plan = session.app.plan(job)
+    plan = session.app.plan(job, wait_s=wait_s)
     session.aside(plan_page(plan))
-    if not plan["offers"]:
+    if not plan["offers"] and not plan["waits"]:
         raise NoOffer("nothing that is for rent now fits this job", hint=plan["relaxation"])
     suggested = plan["suggested_cap_usd"]
     needs_cap = plan["cap_usd"] is None and Decimal(suggested) > 0
@@ -44,11 +49,12 @@ def agree(session: Session, path: str, sets: list[str], *, yes: bool) -> tuple[J
             )
         return job, plan
     if not needs_cap:
-        _ask(session, f"Rent, for at most {dollars(plan['cap_usd'] or '0')}?")
+        wait = "" if plan["offers"] else f"Wait until {moment(plan['start_by'])}, then r"
+        _ask(session, f"{wait or 'R'}ent, for at most {dollars(plan['cap_usd'] or '0')}?")
         return job, plan
     _ask(session, f"The job has no max_cost. Rent, with a cap of {dollars(suggested)}?")
     job = session.load_job(path, [*sets, f"budget.max_cost={suggested}"])
-    return job, session.app.plan(job)
+    return job, session.app.plan(job, wait_s=wait_s)
 
 
 def _ask(session: Session, question: str) -> None:

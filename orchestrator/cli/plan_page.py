@@ -82,8 +82,10 @@ def _forecast(offer: OfferView) -> tuple[str, str]:
 def _offers(plan: PlanView) -> list[Block]:
     offers = plan["offers"]
     if not offers:
+        waits = plan["waits"]
+        text = "nothing that is for rent now fits" + (": something is waited for" if waits else "")
         return [
-            *section("Offers", Text("nothing that is for rent now fits", Tone.BAD)),
+            *section("Offers", Text(text, Tone.WARN if waits else Tone.BAD)),
             Text(plan["relaxation"]),
         ]
     more = len(offers) - _MOST_OFFERS
@@ -114,7 +116,7 @@ def _money(plan: PlanView) -> tuple[tuple[str, str | Text], ...]:
         ("cap", cap),
         ("worst case", f"{dollars(plan['worst_usd'])}, reserved before anything is rented"),
         ("bringing home", f"{dollars(plan['reserve_usd'])} of it is kept for collect and return"),
-        ("deadline", f"{duration(3600 * plan['deadline_hours'])} after the rent, whatever happens"),
+        ("deadline", _deadline(plan)),
         ("good until", f"{moment(plan['start_by'])}: later no machine is rented"),
     )
 
@@ -124,6 +126,12 @@ def _sent(parts: list[SentView]) -> str:
     more = f", and {len(parts) - _MOST_SENT} more" if len(parts) > _MOST_SENT else ""
     files, total = sum(one["files"] for one in parts), sum(one["size_bytes"] for one in parts)
     return f"{files} files, {size(total)}: {named}{more}" if parts else ""
+
+
+def _deadline(plan: PlanView) -> str:
+    if plan["waits"] and not plan["offers"]:
+        return "as the cap and max_duration allow, once there is an offer"
+    return f"{duration(3600 * plan['deadline_hours'])} after the rent, whatever happens"
 
 
 def _need(key: str, value: object) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.runs.states import State
 
-START_BY_S = 900.0  # a plan is good for so long
+START_BY_S = 900.0  # a plan is good for so long, without --wait
 
 # Awake or not: seconds since the state was entered. None: another limit holds there.
 LONGEST_S: dict[State, float | None] = {
@@ -26,5 +26,6 @@ UNSHIPPED_S = 1200.0  # boot → its guard ends a machine to which nothing was s
 SLOW_BOOT_S = 600.0
 AGENT_SILENT_S = 60.0  # then it is asked whether it lives
 SHELL_RETRY_S = 2.0
+MOST_REFUSALS = 40  # leases of refused creates that are kept while a run waits for capacity
 MAX_CREATED = 6  # machines of one run
 IDLE_SHARE = 0.2  # of the cap, on machines that did no work

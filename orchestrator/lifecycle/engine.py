@@ -7,8 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from orchestrator.budget.ledger import Entry, EntryKind, accrued_usd, committed_usd
-from orchestrator.errors import GpuleaseError, StaleRun
+from orchestrator.budget.ledger import (
+    Entry,
+    EntryKind,
+    Limits,
+    Standing,
+    accrued_usd,
+    check_limits,
+    committed_usd,
+)
+from orchestrator.budget.month import month_of
+from orchestrator.errors import BudgetRefused, GpuleaseError, StaleRun
 from orchestrator.lifecycle.announcing import messages_between, to_waiting
 from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
@@ -50,15 +59,19 @@ _QUIET_S = 30.0  # a run that only waits is still written this often, so that fi
 class Engine:
     """Moves runs. May be asked twice; must be asked again after a crash."""
 
-    def __init__(self, journal: Journal, world: World, *, tells: bool = False) -> None:
+    def __init__(
+        self, journal: Journal, world: World, *, tells: bool = False, limits: Limits | None = None
+    ) -> None:
         """Nothing moves yet.
 
         Args:
             tells: also put what others are to be told into the outbox, with each change.
+            limits: of the config file, for machines that no plan has asked for.
         """
         self._journal = journal
         self._world = world
         self._tells = tells
+        self._limits = limits or Limits()
         self._trouble: dict[str, int] = {}
 
     def drive(self, run_id: str) -> float | None:
@@ -132,14 +145,41 @@ class Engine:
         return step.seconds
 
     def _moved(self, run: Run, step: Moved) -> float:
-        saved = self.save(run, step.run, list(step.events))
+        check = self._limit_check(step.run) if step.instead is not None else None
+        try:
+            saved = self.save(run, step.run, list(step.events), check)
+        except BudgetRefused as error:
+            assert step.instead is not None
+            self.save(run, replace(step.instead, waiting=error.problem), [])
+            return 0.0
         for lease in saved.leases:
             if step.claim and lease.key == step.claim:
                 self._world.remember_intent(lease)
         return step.after_s
 
-    def save(self, before: Run, after: Run, events: list[str]) -> Run:
-        """Write a change with its ledger entries and messages. Raises: StaleRun."""
+    def _limit_check(self, after: Run) -> Callable[[Standing], None]:
+        """Refuses the machine that `after` is about to rent where it would pass a limit."""
+
+        def check(standing: Standing) -> None:
+            lease = after.lease
+            if lease is not None and lease.state is LeaseState.INTENDED and lease.bills:
+                rate = lease.offer.price.usd_per_hour
+                # The run's cap is committed since it was submitted.
+                check_limits(self._limits, standing, worst_usd=Decimal(0), usd_per_hour=rate)
+
+        return check
+
+    def save(
+        self,
+        before: Run,
+        after: Run,
+        events: list[str],
+        check: Callable[[Standing], None] | None = None,
+    ) -> Run:
+        """Write a change with its ledger entries and messages.
+
+        Raises: StaleRun; and what `check` raises, which sees where the home stands before it.
+        """
         if after == before and not events:
             return before
         now_s = self._world.clock.now_s()
@@ -148,7 +188,8 @@ class Engine:
         entries = self._entries(before, after, now_s)
         found = messages_between(before, after, now_s) if self._tells else []
         messages = [to_waiting(message) for message in found]
-        return self._journal.save(before, after, entries, events, now_s, messages)
+        month_s = month_of(now_s).start_s
+        return self._journal.save(before, after, entries, events, now_s, messages, check, month_s)
 
     def _entries(self, before: Run, after: Run, now_s: float) -> list[Entry]:
         """What the move means for the ledger."""

@@ -10,6 +10,7 @@ from orchestrator.errors import BudgetRefused, GpuleaseError
 from orchestrator.lifecycle.deadlines import (
     IDLE_SHARE,
     MAX_CREATED,
+    MOST_REFUSALS,
     SLOW_BOOT_S,
     START_BY_S,
     UNSHIPPED_S,
@@ -21,6 +22,7 @@ from orchestrator.runs.label import Label
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Failure, Launch, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from orchestrator.spec.limits import format_duration
 
 
 def new_lease(
@@ -112,6 +114,7 @@ def next_offer(
     """Go on with the plan's next offer (or the same one) under a new label, if anything is left.
 
     The current lease has been moved by the caller: a tombstone, or held by mistake and let go.
+    With `--wait` a run that has tried every offer waits until the providers have others.
     """
     now_s = world.clock.now_s()
     run = let_go(run, why)
@@ -119,6 +122,9 @@ def next_offer(
         return cancelled(run, world)
     index = run.next_candidate - (1 if same else 0)
     refusal = _no_more(run, index, now_s)
+    waiting = without_old_refusals(run).move(State.PLANNED, now_s) if run.order else None
+    if waiting is not None and refusal is None and index >= len(run.candidates):
+        return Moved(waiting, events=(f"{why}; waiting until something is for rent",))
     if refusal is not None:
         outcome, failure = refusal
         failure = replace(failure, problem=f"{failure.problem}; the last one: {why}")
@@ -129,7 +135,7 @@ def next_offer(
         lease = new_lease(
             home_id=world.home_id,
             run_id=run.id,
-            n=len(run.leases),
+            n=run.next_number,
             offer=offer,
             account="",
             capabilities=capabilities,
@@ -143,7 +149,8 @@ def next_offer(
         return finish(run, world, Outcome.REFUSED, to_failure(error), f"{why}; {error.problem}")
     run = replace(run.with_lease(lease), next_candidate=index + 1)
     events = (f"{why}; next: {offer.id} on {offer.provider}",)
-    return Moved(run.move(State.PLANNED, now_s), after_s=after_s, events=events)
+    moved = run.move(State.PLANNED, now_s)
+    return Moved(moved, after_s=after_s, events=events, instead=waiting)
 
 
 def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
@@ -156,6 +163,33 @@ def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
     start_by_s = max(run.start_by_s, (lease.sent_s or 0.0) + deadline_s + START_BY_S)
     run = replace(run.with_lease(replace(lease, why_ended=why)), start_by_s=start_by_s)
     return next_offer(run.note(f"{lease.offer.id}: {why}"), world, why)
+
+
+def too_late(run: Run) -> tuple[Outcome, Failure]:
+    """How a run ends that may not rent any more."""
+    if run.order is None:
+        problem = "the plan was good for 15 minutes, and nothing was rented"
+        return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
+    waited = format_duration(60 * round((run.start_by_s - run.created_s) / 60))
+    problem = f"in {waited} nothing that fits could be rented"
+    hint = "wait longer, or allow more: gpu.name, providers, regions, trust, budget.max_cost"
+    return Outcome.NO_CAPACITY, Failure("no_capacity", problem, hint, 3)
+
+
+def without_old_refusals(run: Run) -> Run:
+    """The run with the newest of its leases under which provably nothing was rented.
+
+    A provider may refuse for hours; nothing can appear under those labels, nor was it paid for.
+    """
+    refused = [
+        lease
+        for lease in run.leases
+        if lease.state is LeaseState.TOMBSTONE
+        and not (lease.has_machine or lease.bound_usd or lease.watch_until_s)
+    ]
+    old = {lease.key for lease in refused[:-MOST_REFUSALS]}
+    kept = tuple(lease for lease in run.leases if lease.key not in old)
+    return replace(run, leases=kept, dropped=run.dropped + len(old))
 
 
 def work_left_s(run: Run, now_s: float) -> float:
@@ -186,15 +220,22 @@ def _committed_to_old(run: Run, now_s: float) -> Decimal:
 
 
 def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | None:
-    created = sum(lease.has_machine for lease in run.leases)
-    idle_usd = sum((lease.abandoned_usd(now_s) for lease in run.leases), Decimal(0))
     if now_s > run.start_by_s:
+        if run.order is not None:
+            return too_late(run)
         problem = "the plan is too old to rent on"
         return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
-    if index >= len(run.candidates):
+    if index >= len(run.candidates) and run.order is None:
         problem = f"none of the {len(run.candidates)} offers of the plan could be rented"
         hint = "submit again later, or allow more: gpu.name, providers, regions, trust"
         return Outcome.NO_CAPACITY, Failure("no_capacity", problem, hint, 3)
+    return _spent_out(run, now_s)
+
+
+def _spent_out(run: Run, now_s: float) -> tuple[Outcome, Failure] | None:
+    """Why no further machine is tried, however many are for rent."""
+    created = sum(lease.has_machine for lease in run.leases)
+    idle_usd = sum((lease.abandoned_usd(now_s) for lease in run.leases), Decimal(0))
     if created >= MAX_CREATED:
         idle = not any(lease.did_work for lease in run.leases)
         problem = f"{created} machines were rented" + (" and none did any work" if idle else "")

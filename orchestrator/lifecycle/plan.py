@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Decimal
 
 from orchestrator.budget.caps import terms
@@ -15,7 +15,7 @@ from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import Selection, select
 from orchestrator.providers.base import Capabilities, GuardWay
-from orchestrator.runs.run import Candidate, Launch
+from orchestrator.runs.run import Candidate, Launch, Order
 from orchestrator.sizing.fit import Footprint, expected_hours
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
@@ -60,6 +60,7 @@ class Plan:
     guards: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=())
     relaxation: str = ""  # when no offer fits: the cheapest thing to give up
+    order: Order | None = None  # with --wait: what is asked again until `start_by_s`
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +90,20 @@ def make_plan(
     now_s: float,
     failures: list[str],
     known: Known | None = None,
+    may_wait: bool = False,
 ) -> Plan:
     """Rank what is for rent and fit it under the cap; no candidates when nothing fits the need.
 
-    Raises: NoOffer when nothing is for rent; BudgetRefused when no offer fits under the cap.
+    Raises: NoOffer when nothing is for rent, unless it `may_wait`; BudgetRefused when no offer
+    fits under the cap.
     """
     known = known or Known()
     chosen = select(
         material.need, offers, lambda offer: forecast_usd(material, offer, capabilities)[1]
     )
     if not chosen.candidates:
+        if not chosen.refused and not may_wait:
+            raise NoOffer("; ".join(failures) or "no provider has anything for rent")
         return _nothing_fits(material, chosen, failures, now_s)
     cap_usd = material.job.budget.max_cost_usd
     dearest = max(forecast_usd(material, o, capabilities)[1] for o in chosen.candidates[:3])
@@ -119,6 +124,22 @@ def make_plan(
         guards=guard_sentences(first, capabilities, material.launch),
         warnings=(*material.warnings, *_too_long(material.job, first), *failures),
     )
+
+
+def to_wait(plan: Plan, providers: Sequence[str], wait_s: float) -> Plan:
+    """The plan of a run that waits for capacity: the same need, cap and limits, for longer.
+
+    Raises: BudgetRefused when there is neither a cap nor an offer to suggest one from.
+    """
+    if not plan.candidates and plan.cap_usd is None:
+        raise BudgetRefused(
+            "nothing fits now, so there is no forecast to suggest a cap from",
+            hint="say the most that it may cost: --max-cost USD",
+        )
+    order = Order(tuple(providers), plan.material.need, plan.material.footprint)
+    start_by_s = plan.start_by_s - START_BY_S + max(START_BY_S, wait_s)
+    worst_usd = plan.worst_usd if plan.candidates else plan.cap_usd or plan.worst_usd
+    return replace(plan, order=order, start_by_s=start_by_s, worst_usd=worst_usd)
 
 
 def forecast_hours(material: Material, offer: Offer, bills: bool) -> tuple[float, float]:
@@ -291,8 +312,6 @@ def _too_long(job: Job, first: Candidate) -> list[str]:
 
 
 def _nothing_fits(material: Material, chosen: Selection, failures: list[str], now_s: float) -> Plan:
-    if not chosen.refused:
-        raise NoOffer("no provider has anything for rent" if not failures else "; ".join(failures))
     return Plan(
         material=material,
         candidates=(),

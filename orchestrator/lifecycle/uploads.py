@@ -20,7 +20,6 @@ from orchestrator.errors import (
     BucketRefused,
     HomeDiskFull,
 )
-from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.plan import Plan
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.secrets import send_secret
@@ -59,8 +58,10 @@ def check_bucket(plan: Plan, s3: S3, now_s: float) -> None:
 
     Raises: BucketRefused, BucketDown.
     """
-    longest_s = max(candidate.deadline_s for candidate in plan.candidates)
-    check_lasts(s3, now_s + START_BY_S + longest_s, now_s)
+    without_offer_s = plan.material.job.budget.max_duration_s + plan.material.launch.hold_s
+    deadlines = (candidate.deadline_s for candidate in plan.candidates)
+    longest_s = max(deadlines, default=without_offer_s)
+    check_lasts(s3, plan.start_by_s + longest_s, now_s)
     s3.probe(parse_place(plan.material.launch.bucket), secrets.token_hex(4))
 
 

@@ -14,6 +14,7 @@ from orchestrator.runs.run import PHASES, Candidate, Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.runs.view import (
     ErrorView,
+    ForecastView,
     MachineOfRunView,
     MachineView,
     OfferView,
@@ -55,10 +56,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
         "spent_upper_usd": dollars(run.upper_usd(now_s)),
         "cost_usd": dollars(run.cost_usd(now_s)),
         "billed_usd": None,
-        "forecast": {
-            "cost_usd": [dollars(usd) for usd in candidate.cost_usd],
-            "hours": [round(hours, 4) for hours in candidate.hours],
-        },
+        "forecast": _forecast(candidate),
         "phases_s": phases(run, now_s),
         "progress": _progress(run),
         "metrics": run.metrics or dict(run.progress_metrics),
@@ -127,6 +125,7 @@ def to_plan_view(plan: Plan, artifacts: list[str], sent: list[Part]) -> PlanView
         "artifacts": artifacts,
         "warnings": list(plan.warnings),
         "start_by": to_iso(plan.start_by_s),
+        "waits": plan.order is not None,
     }
 
 
@@ -144,10 +143,7 @@ def to_offer_view(offer: Offer, candidate: Candidate | None = None) -> OfferView
         "stock": offer.stock,
     }
     if candidate is not None:
-        view["forecast"] = {
-            "cost_usd": [dollars(usd) for usd in candidate.cost_usd],
-            "hours": [round(hours, 4) for hours in candidate.hours],
-        }
+        view["forecast"] = _forecast(candidate)
         view["deadline_hours"] = round(candidate.deadline_s / 3600, 3)
         view["guard"] = candidate.guard
     return view
@@ -206,7 +202,18 @@ def dollars(usd: Decimal) -> str:
     return f"{whole}.{cents.ljust(2, '0')}"
 
 
-def _candidate(run: Run) -> Candidate:
+def _forecast(candidate: Candidate | None) -> ForecastView:
+    if candidate is None:  # nothing is for rent yet
+        return {"cost_usd": ["0", "0"], "hours": [0.0, 0.0]}
+    return {
+        "cost_usd": [dollars(usd) for usd in candidate.cost_usd],
+        "hours": [round(hours, 4) for hours in candidate.hours],
+    }
+
+
+def _candidate(run: Run) -> Candidate | None:
+    if not run.candidates:
+        return None
     return run.candidates[max(0, min(run.next_candidate, len(run.candidates)) - 1)]
 
 

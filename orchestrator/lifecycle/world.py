@@ -33,6 +33,7 @@ class Moved:
     after_s: float = 0.0
     events: tuple[str, ...] = ()
     claim: str = ""  # key of a lease whose create this process may send, once this is saved
+    instead: Run | None = None  # saved in its place when its new machine would pass a limit
 
 
 @dataclass(frozen=True, slots=True)

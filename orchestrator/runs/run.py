@@ -9,6 +9,8 @@ from orchestrator.offers.offer import Offer
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.losses import Losses
 from orchestrator.runs.states import Outcome, State, Wish, check_move
+from orchestrator.sizing.fit import Footprint
+from orchestrator.spec.resources import Need
 
 PHASES: dict[State, str] = {
     State.PLANNED: "plan",
@@ -67,6 +69,15 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Whom to ask again, and for what, until the run's `start_by_s`: no offer may fit now."""
+
+    providers: tuple[str, ...]
+    need: Need
+    footprint: Footprint | None
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a run did not do what was asked."""
 
@@ -97,6 +108,9 @@ class Run:
     wish: Wish = Wish.GO_ON
     leases: tuple[Lease, ...] = ()
     next_candidate: int = 1
+    order: Order | None = None  # with --wait: ask again when every candidate was tried
+    asked_s: float = 0.0  # the last time that it was asked again
+    dropped: int = 0  # leases of refused creates that are not kept any more
     device: str = ""  # cuda | cpu, once it is known
     outcome: Outcome | None = None
     failure: Failure | None = None
@@ -137,6 +151,11 @@ class Run:
     def lease(self) -> Lease | None:
         """The lease in use: the last one."""
         return self.leases[-1] if self.leases else None
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next lease, the dropped ones counted; its label has two digits."""
+        return (self.dropped + len(self.leases)) % 36**2
 
     @property
     def is_open(self) -> bool:

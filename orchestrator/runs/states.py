@@ -59,13 +59,13 @@ _S = State
 MOVES: dict[State, dict[State, str]] = {
     _S.PLANNED: {
         _S.RENTING: "the intent is recorded before the provider is called",
-        _S.PLANNED: "the plan's next offer, under a new label",
+        _S.PLANNED: "the next offer, under a new label, or with --wait waiting for one",
         _S.RETURNING: "the run ends, and an earlier machine is still on its way back",
         _S.ENDED: "cancelled, expired, refused, or no offer left",
     },
     _S.RENTING: {
         _S.BOOTING: "the provider returned a machine",
-        _S.PLANNED: "nothing was rented: the next offer, under a new label",
+        _S.PLANNED: "nothing was rented: the next offer, or with --wait waiting for one",
         _S.LOOKING: "reply lost, or the process died in this state",
         _S.RETURNING: "nothing was rented, and the run ends",
         _S.ENDED: "nothing was rented, and no offer is left",

@@ -145,6 +145,7 @@ class PlanView(TypedDict):
     artifacts: list[str]  # where they go, whether they fit, in sentences
     warnings: list[str]
     start_by: str
+    waits: bool  # until `start_by` for something that fits, where nothing does now
 
 
 class LedgerRunView(TypedDict):

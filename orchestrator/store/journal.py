@@ -13,7 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from orchestrator.budget.ledger import Entry, EntryKind, Standing, accrued_usd, committed_usd
@@ -136,14 +136,19 @@ class Journal:
         events: list[str],
         now_s: float,
         messages: Sequence[outbox.Waiting] = (),
+        check: Callable[[Standing], None] | None = None,
+        month_start_s: float = 0.0,
     ) -> Run:
         """Write what changed, and what others are to be told of it; returns the run as it stands.
 
+        `check` sees where the home stands inside the same transaction, without this change.
         Raises: StaleRun when somebody else wrote this run, or one of its leases, since `before`
-        was read; then nothing is written.
+        was read, or whatever `check` raises; then nothing is written.
         """
         saved = replace(after, version=before.version + 1)
         with self._writing() as connection:
+            if check is not None:
+                check(self._standing(connection, month_start_s))
             row = _run_row(saved)
             row.pop("wish")
             changed = connection.execute(
@@ -154,6 +159,7 @@ class Journal:
             if changed.rowcount != 1:
                 raise StaleRun(f"run {before.id} was moved by another process")
             self._save_leases(connection, saved, {lease.key: lease for lease in before.leases})
+            self._drop_leases(connection, before, saved)
             self._append(connection, saved, entries, [(now_s, text) for text in events])
             outbox.put(connection, messages)
             return self._load(connection, before.id)
@@ -214,7 +220,7 @@ class Journal:
             old = known.get(lease.key)
             if old == lease:
                 continue
-            row = _lease_row(lease, position)
+            row = _lease_row(lease, run.dropped + position)
             if old is None:
                 connection.execute(insert(tables.leases).values(row))
                 continue
@@ -225,6 +231,16 @@ class Journal:
                 .values(row)
             )
             if changed.rowcount != 1:
+                raise StaleRun(f"the lease {lease.key} was moved by another process")
+
+    def _drop_leases(self, connection: Connection, before: Run, run: Run) -> None:
+        kept = {lease.key for lease in run.leases}
+        columns = tables.leases.c
+        for lease in before.leases:
+            if lease.key in kept:
+                continue
+            same = (columns.key == lease.key) & (columns.version == lease.version)
+            if connection.execute(delete(tables.leases).where(same)).rowcount != 1:
                 raise StaleRun(f"the lease {lease.key} was moved by another process")
 
     def _append(

@@ -73,6 +73,7 @@ PLAN: PlanView = {
     "artifacts": ["home: about 0.2 GiB, 100 GiB free"],
     "warnings": ["if this computer is off when the job ends, results wait 30 min, then are lost"],
     "start_by": "2027-01-15T08:15:00Z",
+    "waits": False,
 }
 RUN: RunView = {
     "schema": 1,
@@ -253,9 +254,9 @@ class FakeApp(App):
         self._note("size", model, wish)
         return size_model(FACTS, wish)
 
-    def plan(self, job: Job) -> PlanView:
+    def plan(self, job: Job, *, wait_s: float = 0.0) -> PlanView:
         self._note("plan", job)
-        plan = self.plan_view
+        plan = plan_view(**{**self.plan_view, "waits": wait_s > 0})
         if job.budget.max_cost_usd is not None:
             plan = plan_view(**{**plan, "cap_usd": str(job.budget.max_cost_usd)})
         return plan

@@ -1,6 +1,7 @@
 """`gpulease` over a FakeApp, as a process of its own: for tests that need a real terminal.
 
 FAKE_SLOW=1: the run does not end by itself. FAKE_FLOOD=1: its log has 1,000 lines.
+FAKE_SOLD_OUT=1: nothing that fits is for rent.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if __name__ == "__main__":
     app = SlowApp() if os.environ.get("FAKE_SLOW") else FakeApp()
     if os.environ.get("FAKE_NO_CAP"):
         app.plan_view["cap_usd"] = None
+    if os.environ.get("FAKE_SOLD_OUT"):
+        app.plan_view["offers"] = []
     if os.environ.get("FAKE_FLOOD"):
         app.log = [f"line {number}" for number in range(1000)]
     sys.exit(main(make_app=lambda settings: app))

@@ -52,6 +52,15 @@ def test_a_job_without_a_cap_is_offered_the_suggested_one(start: Start, job_file
         assert terminal.text.count("[y/N]") == 1
 
 
+def test_whoever_waits_for_capacity_is_asked_until_when(start: Start, job_file: str) -> None:
+    arguments = ("submit", job_file, "--max-cost", "2", "--wait", "6h")
+    with start(*arguments, FAKE_SOLD_OUT="1") as terminal:
+        terminal.wait_for("Wait until 2027-01-15 08:15:00 UTC, then rent, for at most $2.00? [y/N]")
+        terminal.type("y\n")
+
+        assert terminal.end() == 0
+
+
 def test_ctrl_c_at_the_question_rents_nothing(start: Start, job_file: str) -> None:
     with start("submit", job_file, "--max-cost", "2") as terminal:
         terminal.wait_for("[y/N]")

@@ -84,6 +84,7 @@ class Theatre:
             fleet = Fleet(cloud, clock)
             fleet.program = self.story.program
             stage = Stage(cloud, clock, fleet, home, self._job, pace_s=self.story.pace_s)
+            stage.wait_s = self.story.wait_s
             try:
                 yield stage
             finally:

@@ -79,11 +79,14 @@ class MortalJournal(Journal):
         events: list[str],
         now_s: float,
         messages: Sequence[Waiting] = (),
+        check: Callable[[Standing], None] | None = None,
+        month_start_s: float = 0.0,
     ) -> Run:
         save = super().save
         name = f"save {before.state}" + (f"→{after.state}" if after.state != before.state else "")
         return self._life.around(
-            name, lambda: save(before, after, entries, events, now_s, messages)
+            name,
+            lambda: save(before, after, entries, events, now_s, messages, check, month_start_s),
         )
 
     def wish(self, run_id: str, wish: Wish) -> None:

@@ -23,7 +23,7 @@ from orchestrator.lifecycle.cargo import RunCargo, run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.material import prepare
-from orchestrator.lifecycle.plan import make_plan
+from orchestrator.lifecycle.plan import make_plan, to_wait
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import record
@@ -66,6 +66,7 @@ class Stage:
     home: Path
     job: Job
     pace_s: float = 0.5  # a driver looks no more often in a state that may last
+    wait_s: float = 0.0  # of `submit --wait`
     slept_s: float = 0.0
     seen: list[str] = field(default_factory=list)  # promises broken on the way
     creates: dict[str, int] = field(default_factory=dict)
@@ -220,6 +221,8 @@ class Process:
         plan = make_plan(
             material, offers, {"runpod": capabilities}, now_s=stage.clock.now_s(), failures=[]
         )
+        if stage.wait_s:
+            plan = to_wait(plan, ["runpod"], stage.wait_s)
         assert plan.cap_usd is not None
         keep_code(run_folder(stage.home, RUN_ID), stage.job)
         record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -29,6 +30,7 @@ class Story:
     max_cost: str = "0.50"
     hold: str = "15m"
     pace_s: float = 0.5
+    wait_s: float = 0.0  # of `submit --wait`
     since: str = ""  # deaths before this point are another story
 
 
@@ -100,6 +102,44 @@ def _one_more_neighbour(stage: Stage) -> None:
         stage.cloud.fault("list_page_fail", times=2)
 
 
+def _sell_out(stage: Stage) -> None:
+    """Every card is rented by others, and the catalog says so."""
+    for stock in stage.cloud.world.stock:
+        stock.free = 0
+
+
+def _refuse_all(stage: Stage) -> None:
+    """The catalog shows cards that are not for rent."""
+    stage.cloud.fault("no_capacity", times=None)
+
+
+def _capacity_after(seconds: float, fault: str = "") -> Act:
+    """What was refused or sold out is for rent again; with a fault of the first create."""
+
+    def meddle(stage: Stage) -> None:
+        soonest_s = stage.run.created_s + seconds if stage.is_recorded() else math.inf
+        if stage.clock.now_s() < soonest_s or any(one.free for one in stage.cloud.world.stock):
+            return
+        stage.cloud.clear_faults()
+        for stock in stage.cloud.world.stock:
+            stock.free = 8
+        if fault:
+            stage.cloud.fault(fault, operation="create")
+
+    return meddle
+
+
+def _sell_out_and_refuse(stage: Stage) -> None:
+    _sell_out(stage)
+    _refuse_all(stage)
+
+
+def _cancel_while_waiting(stage: Stage) -> None:
+    run = stage.run
+    if run.state is State.PLANNED and run.asked_s > run.created_s and run.wish is Wish.GO_ON:
+        stage.journal.wish(RUN_ID, Wish.CANCEL)
+
+
 def _ends(*ends: tuple[Outcome, int]) -> frozenset[tuple[Outcome, int]]:
     return frozenset(ends)
 
@@ -116,6 +156,49 @@ STORIES = {
         Story("reply lost, list lags", _WELL, _lose_reply_and_lag),
         Story("5xx after create", _WELL, _fault("5xx_after", "create")),
         Story("no capacity", _WELL, _fault("no_capacity")),
+        Story(
+            "no capacity for a while",
+            _WELL,
+            _sell_out_and_refuse,
+            _capacity_after(60.0),
+            wait_s=1200.0,
+        ),
+        Story(
+            "no capacity for a while, then a lost reply",
+            _WELL,
+            _sell_out,
+            _capacity_after(40.0, "reply_lost"),
+            wait_s=1200.0,
+        ),
+        Story(
+            "no capacity for a while, then rented with an error",
+            _WELL,
+            _sell_out,
+            _capacity_after(40.0, "5xx_after"),
+            wait_s=1200.0,
+        ),
+        Story(
+            "no capacity for as long as it waits",
+            _ends((_O.NO_CAPACITY, 3)),
+            _refuse_all,
+            wait_s=930.0,
+            revive=lambda stage: stage.clock.advance(600.0),
+        ),
+        Story(
+            "cancel while waiting for capacity",
+            _ends((_O.CANCELLED, 9)),
+            _sell_out,
+            _cancel_while_waiting,
+            wait_s=1200.0,
+        ),
+        Story(
+            "asleep while waiting for capacity",
+            _ends((_O.NO_CAPACITY, 3), (_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8)),
+            _sell_out,
+            _capacity_after(60.0),
+            wait_s=1200.0,
+            revive=lambda stage: stage.sleep(SLEEP_S),
+        ),
         Story("price above", _WELL, _fault("price_above")),
         Story(
             "cancel while running",

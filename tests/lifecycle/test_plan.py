@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from orchestrator.budget.price import Price
 from orchestrator.errors import BudgetRefused, NoOffer
-from orchestrator.lifecycle.plan import Known, Material, Plan, collect_s, make_plan
+from orchestrator.lifecycle.plan import Known, Material, Plan, collect_s, make_plan, to_wait
 from orchestrator.offers.offer import Offer
+from orchestrator.runs.run import Order
 from orchestrator.sizing.fit import Footprint
 from orchestrator.spec.job import Job
 from tests.lifecycle.clouds import FREE, GUARDED
@@ -196,3 +197,28 @@ def test_without_a_cap_the_suggested_one_holds_the_worst_case(job: Job) -> None:
 def test_collecting_is_given_time_for_a_slow_line() -> None:
     assert collect_s(0) == 30.0
     assert collect_s(2_000_000_000) == 1000.0
+
+
+def test_with_a_wait_no_offer_at_all_is_a_plan(job: Job) -> None:
+    made = make_plan(material(job), [], {}, now_s=NOW_S, failures=[], may_wait=True)
+
+    waiting = to_wait(made, ["runpod", "local"], 7200.0)
+
+    assert waiting.order == Order(("runpod", "local"), made.material.need, None)
+    assert waiting.start_by_s == NOW_S + 7200
+    assert (waiting.worst_usd, waiting.candidates) == (job.budget.max_cost_usd, ())
+
+
+def test_a_wait_is_never_shorter_than_a_plan_is_good(job: Job) -> None:
+    made = plan(material(job), offer())
+
+    assert to_wait(made, ["runpod"], 60.0).start_by_s == made.start_by_s
+    assert to_wait(made, ["runpod"], 60.0).candidates == made.candidates
+
+
+def test_without_cap_and_offer_nobody_can_agree_to_wait(job: Job) -> None:
+    made = make_plan(material(with_cap(job, None)), [], {}, now_s=NOW_S, failures=[], may_wait=True)
+
+    with pytest.raises(BudgetRefused, match="nothing fits now") as refused:
+        to_wait(made, ["runpod"], 3600.0)
+    assert "--max-cost" in refused.value.hint

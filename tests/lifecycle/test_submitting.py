@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.budget.ledger import EntryKind, Limits, committed_usd
 from orchestrator.errors import BudgetRefused, StaleRun
-from orchestrator.lifecycle.plan import Plan, make_plan
+from orchestrator.lifecycle.plan import Plan, make_plan, to_wait
 from orchestrator.lifecycle.submitting import new_run_id, record
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.label import parse_label
@@ -37,7 +37,7 @@ def submit(
     *,
     name: str = "",
     limits: Limits | None = None,
-    capabilities: Capabilities = GUARDED,
+    capabilities: Capabilities | None = GUARDED,
 ) -> Run:
     if name:
         job = plan.material.job.model_copy(update={"name": name})
@@ -118,3 +118,19 @@ def test_run_ids_are_eight_base36_digits() -> None:
 
     assert len(made) == 50
     assert all(re.fullmatch("[0-9a-z]{8}", one) for one in made)
+
+
+def test_a_run_that_waits_commits_its_cap_and_has_no_lease_yet(
+    journal: Journal, tmp_path: Path
+) -> None:
+    empty = make_plan(material(own_code(tmp_path)), [], {}, now_s=NOW_S, failures=[], may_wait=True)
+    plan = to_wait(empty, ["runpod"], 7200.0)
+
+    with pytest.raises(BudgetRefused, match="a month"):
+        submit(journal, plan, limits=Limits(month_usd=Decimal(1)), capabilities=None)
+    submit(journal, plan, limits=Limits(machines=0), capabilities=None)
+
+    run = journal.run("runid123")
+    assert (run.state, run.leases, run.start_by_s) == (State.PLANNED, (), NOW_S + 7200)
+    assert run.order == plan.order
+    assert committed_usd(journal.entries()) == CAP_USD

@@ -244,3 +244,28 @@ def test_a_spoilt_store_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="the store cannot be written"):
         journal.set_meta("seen", "2")
     journal.close()
+
+
+def test_a_write_that_passes_a_limit_changes_nothing(journal: Journal) -> None:
+    read = added(journal, run(leases=()))
+    before = everything(journal)
+
+    def refuse(standing: Standing) -> None:
+        check_limits(Limits(machines=0), standing, worst_usd=Decimal(0), usd_per_hour=Decimal(1))
+
+    with pytest.raises(BudgetRefused, match="limit is 0"):
+        journal.save(read, read.with_lease(lease()), [], ["renting"], NOW_S, check=refuse)
+
+    assert everything(journal) == before
+
+
+def test_a_dropped_lease_is_gone_and_the_others_keep_their_order(journal: Journal) -> None:
+    leases = tuple(lease(f"label-{n}") for n in range(3))
+    read = added(journal, run(leases=leases))
+
+    later = replace(read, leases=(*read.leases[1:], lease("label-3")), dropped=1)
+    journal.save(read, later, [], [], NOW_S)
+
+    keys = [one.key for one in journal.run(RUN_ID).leases]
+    assert keys == ["label-1", "label-2", "label-3"]
+    assert len(journal.leases()) == 3

@@ -6,6 +6,24 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+_LONGEST_WAIT_S = 7 * 86_400.0
+
+
+def to_wait_s(text: str | None) -> float:
+    """Seconds of `--wait`. Raises: typer.BadParameter."""
+    if text is None:
+        return 0.0
+    from orchestrator.spec.limits import parse_duration_s
+
+    try:
+        seconds = parse_duration_s(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--wait {error}") from error
+    if not 0 < seconds <= _LONGEST_WAIT_S:
+        raise typer.BadParameter("--wait must be more than 0 and at most 7d")
+    return seconds
+
+
 RunArgument: TypeAlias = Annotated[
     str,
     typer.Argument(metavar="RUN", help="The start of a run's id, its name, or `last`."),
@@ -29,6 +47,16 @@ MaxCostOption: TypeAlias = Annotated[
 MaxDurationOption: TypeAlias = Annotated[
     str | None,
     typer.Option("--max-duration", metavar="2h", help="The longest stay: budget.max_duration."),
+]
+
+
+WaitOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--wait",
+        metavar="6h",
+        help="Where nothing that fits can be rented now: ask again for so long.",
+    ),
 ]
 
 

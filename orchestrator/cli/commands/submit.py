@@ -13,7 +13,9 @@ from orchestrator.cli.commands.arguments import (
     MaxDurationOption,
     ProviderOption,
     SetOption,
+    WaitOption,
     to_sets,
+    to_wait_s,
 )
 from orchestrator.cli.follow import follow
 from orchestrator.cli.run_page import run_page
@@ -27,6 +29,7 @@ def command(
     max_cost: MaxCostOption = None,
     max_duration: MaxDurationOption = None,
     set_: SetOption = None,
+    wait: WaitOption = None,
     again: Annotated[
         bool, typer.Option("--again", help="A second run, though one of this name is open.")
     ] = False,
@@ -50,8 +53,9 @@ def command(
 
     session: Session = ctx.obj
     sets = to_sets(set_, provider, max_cost, max_duration)
-    written, plan = agree(session, job, sets, yes=yes)
-    options = SubmitOptions(again=again, detach=detach, ephemeral_keys=ephemeral_keys)
+    wait_s = to_wait_s(wait)
+    written, plan = agree(session, job, sets, yes=yes, wait_s=wait_s)
+    options = SubmitOptions(again, detach, ephemeral_keys, wait_s)
     session.run_id, is_new = session.app.submit(written, plan, options)
     if not is_new:
         session.note(f"{written.name} is already open as {session.run_id}; --again makes another")

@@ -21,7 +21,9 @@ from orchestrator.lifecycle.leasing import (
     next_offer,
     nothing_rented,
     to_failure,
+    too_late,
 )
+from orchestrator.lifecycle.steps.ask_again import ask_again
 from orchestrator.lifecycle.world import INTENT_GOOD_S, Moved, Step, Wait, World
 from orchestrator.offers.gpus import canonical
 from orchestrator.providers.base import FolderAddress, Machine, SshAddress
@@ -35,16 +37,16 @@ _OVERPRICE = 1.05  # RunPod facts §9: more than 5 % above the offer is another 
 
 def record_intent(run: Run, world: World) -> Step:
     """PLANNED: write down that this process is about to call create."""
-    lease = _current(run)
+    lease = run.lease
+    if lease is None or lease.state is not LeaseState.INTENDED:
+        return ask_again(run, world)
     now_s = world.clock.now_s()
     if run.wish is not Wish.GO_ON:
         return cancelled(run.with_lease(nothing_rented(lease, "cancelled")), world)
     if now_s > run.start_by_s:
-        failure = Failure(
-            "expired", "the plan was good for 15 minutes, and nothing was rented", "submit again", 5
-        )
+        outcome, failure = too_late(run)
         run = run.with_lease(nothing_rented(lease, "the plan expired"))
-        return finish(run, world, Outcome.EXPIRED, failure, failure.problem)
+        return finish(run, world, outcome, failure, failure.problem)
     identity = world.accounts.identity(lease.provider)
     with contextlib.suppress(ProviderError):  # whoever watches lists returns what was forgotten
         world.accounts.snapshot(lease.provider, max_age_s=_PASS_S)

@@ -43,4 +43,6 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
     log = world.log(run)
     with contextlib.suppress(HomeDiskFull):
         log.append(f"\n[gpulease: {lost}]\n".encode())
-    return replace(moved, run=replace(moved.run, log_base=log.size_bytes()))
+    log_base = log.size_bytes()
+    instead = replace(moved.instead, log_base=log_base) if moved.instead is not None else None
+    return replace(moved, run=replace(moved.run, log_base=log_base), instead=instead)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from orchestrator.errors import MissingCredentials, NoOffer
 from orchestrator.runs.view import RunView
 from tests.cli.conftest import Gpulease
@@ -158,3 +160,26 @@ def test_an_error_after_the_submit_names_the_run(
 
     assert ended.json()["run"] == "runid123"
     assert ended.json()["error"]["problem"] == "the store is gone"
+
+
+def test_with_a_wait_a_plan_without_offers_is_submitted(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    app.plan_view["offers"] = []
+
+    ended = gpulease("submit", job_file, "--yes", "--max-cost", "2", "--wait", "1h30m")
+
+    assert ended.code == 0
+    assert "nothing that is for rent now fits: something is waited for" in ended.err
+    assert app.called("submit")[0][2].wait_s == 5400.0
+
+
+@pytest.mark.parametrize("wait", ["soon", "0s", "8d"])
+def test_a_wait_is_a_duration_of_at_most_a_week(
+    gpulease: Gpulease, app: FakeApp, job_file: str, wait: str
+) -> None:
+    ended = gpulease("submit", job_file, "--yes", "--max-cost", "2", "--wait", wait)
+
+    assert ended.code == 2
+    assert "--wait" in ended.err
+    assert app.called("plan") == []

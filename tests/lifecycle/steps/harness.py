@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from orchestrator.agent.protocol import EVENTS_FILE, GUARD_FILE, encode
+from orchestrator.budget.ledger import Limits
 from orchestrator.clock import FakeClock
 from orchestrator.errors import GpuleaseError, HostKeyMismatch, MachineNotFound, OutcomeUnknown
 from orchestrator.lifecycle.accounts import Accounts
@@ -57,6 +58,7 @@ class Cloud:
     lingers_s: float = 0.0  # in the list, longer than `list_lag_s` promises
     errors: dict[str, list[Exception]] = field(default_factory=dict)  # call → its next errors
     bill: list[Charge] = field(default_factory=list)
+    shelf: list[Offer] = field(default_factory=list)  # what is for rent
     machines: dict[str, Machine] = field(default_factory=dict)
     gone_s: dict[str, float] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
@@ -85,7 +87,8 @@ class Cloud:
         self.gone_s.setdefault(machine_id, self.clock.now_s())
 
     def list_offers(self, need: Need) -> list[Offer]:
-        raise NotImplementedError
+        self._call("offers", "")
+        return list(self.shelf)
 
     def create_machine(self, request: MachineRequest) -> Machine:
         self._call("create", request.label)
@@ -210,6 +213,7 @@ class Stage:
     home: Path
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOW_S))
     box: Box = field(default_factory=Box)
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self.cloud = Cloud(self.clock)
@@ -226,7 +230,7 @@ class Stage:
             wish_of=lambda run_id: self.journal.run(run_id).wish,
             answers=lambda _lease: self.box.answers,
         )
-        self.engine = Engine(self.journal, self.world)
+        self.engine = Engine(self.journal, self.world, limits=self.limits)
 
     def begin(self, **changes: object) -> None:
         """Record a run; as submit does it, unless told otherwise."""
