@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from orchestrator.remote.paths import shown
 from orchestrator.spec.place import Place, parse_place
 
 _MACHINE = re.compile(r"([0-9]{2})/" + re.escape(protocol.INDEX_FILE))
+_RUN = re.compile(r"([^/]{1,100})/[0-9]{2}/" + re.escape(protocol.INDEX_FILE))
+_MOST_NAMED = 8
 SCRATCH = ".gpulease-pull"
 _NO_LIMIT_BYTES = 1 << 62  # home's own disk is the limit
 
@@ -45,21 +47,29 @@ def pull_at(s3: S3, address: str, folder: Path, clock: Clock) -> Pulled:
         place = parse_place(address)
     except ValueError as error:
         raise UsageError(f"{shown(address)} {error}") from error
-    return pull(*find_machine(s3, place), folder, clock)
+    (bucket, index), *earlier = find_machines(s3, place)
+    return pull(bucket, index, folder, clock, earlier=earlier)
 
 
-def find_machine(s3: S3, run: Place) -> tuple[Bucket, Index]:
-    """The newest machine of a run in a bucket: the folder that the receipt names.
+def find_machines(s3: S3, run: Place) -> list[tuple[Bucket, Index]]:
+    """What the machines of a run left in a bucket, the newest first.
 
-    Raises: UsageError when there is none; BucketRefused, BucketDown, HostileArtifact.
+    Raises: UsageError when there is nothing; BucketRefused, BucketDown, HostileArtifact.
     """
-    numbers = [match[1] for key in s3.sizes(run) if (match := _MACHINE.fullmatch(key))]
-    for number in sorted(numbers, reverse=True):
-        bucket = Bucket(s3, run.below(number))
-        if (index := bucket.index()) is not None:
-            return bucket, index
+    keys = s3.sizes(run)
+    numbers = [match[1] for key in keys if (match := _MACHINE.fullmatch(key))]
+    buckets = [Bucket(s3, run.below(number)) for number in sorted(numbers, reverse=True)]
+    found = [(bucket, index) for bucket in buckets if (index := bucket.index()) is not None]
+    if found:
+        return found
+    runs = sorted({match[1] for key in keys if (match := _RUN.fullmatch(key))})
+    there = ", ".join(shown(f"{run}/{name}") for name in runs[:_MOST_NAMED])
+    more = f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else ""
     raise UsageError(
-        f"{run} holds no results of a run", hint="the receipt says where they are: s3://…/NAME-ID"
+        f"{run} holds no results of one run",
+        hint=f"there are {there}{more}"
+        if runs
+        else "the receipt says where they are: s3://…/NAME-ID",
     )
 
 
@@ -68,11 +78,14 @@ def pull(
     index: Index,
     folder: Path,
     clock: Clock,
+    *,
+    earlier: Sequence[tuple[Bucket, Index]] = (),
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Pulled:
     """Fetch every artifact into `folder`, each verified; what is there already is not again.
 
-    Of a run that never came to its end: the newest complete checkpoint, and the log as it was.
+    Of a run that never came to its end: the newest complete checkpoint, which may be an `earlier`
+    machine's, and the log as it was.
     Raises: BucketDown, HomeDiskFull; call again to go on.
     """
     shell = BucketShell(bucket, index)
@@ -93,20 +106,26 @@ def pull(
     ]
     if not index.complete:
         missing.append("whatever was not yet in the bucket when the machine ended")
-        missing += _what_there_is(shell, index, folder, clock)
+        missing += _what_there_is([(bucket, index), *earlier], folder, clock)
     if not missing:
         shutil.rmtree(scratch, ignore_errors=True)
     return Pulled(tuple(files), tuple(missing), index.complete)
 
 
-def _what_there_is(shell: BucketShell, index: Index, folder: Path, clock: Clock) -> list[str]:
-    """The log, and the newest checkpoint, of a machine that ended too early."""
+def _what_there_is(left: list[tuple[Bucket, Index]], folder: Path, clock: Clock) -> list[str]:
+    """The log, and the newest checkpoint, of machines that ended too early."""
+    bucket, index = left[0]
     if protocol.LOG_FILE in index.files:
         log = LogFile(folder)
-        while log.fetch_some(shell):
+        while log.fetch_some(BucketShell(bucket, index)):
             pass
-    if not (path := index.newest_checkpoint()):
-        return []
+    for bucket, index in left:
+        if path := index.newest_checkpoint():
+            return _bring_checkpoint(BucketShell(bucket, index), path, folder, clock)
+    return []
+
+
+def _bring_checkpoint(shell: BucketShell, path: str, folder: Path, clock: Clock) -> list[str]:
     store = HomeStore(folder, clock)
     try:
         while not isinstance(

@@ -151,18 +151,6 @@ class S3:
         found = headers.get("x-amz-bucket-region") if isinstance(headers, dict) else None
         return found if isinstance(found, str) else ""
 
-    def probe(self, place: Place, name: str) -> None:
-        """Write, read and delete a tiny object below `place`, to know that all may be done."""
-        probe = place.below(f".gpulease-probe-{name}")
-        said = b"gpulease looks whether it may write here\n"
-        with _doing("write"):
-            self.put(probe, said)
-        with _doing("read"):
-            if self.get(probe, len(said)) != said:
-                raise BucketRefused(f"{place} gave back something else than was written")
-        with _doing("delete"):
-            self.delete(probe)
-
 
 def open_s3(access: Access, *, now_s: Callable[[], float]) -> S3:
     """Raises: BucketRefused when no credentials can be found, or nobody can say when they end."""
@@ -186,7 +174,7 @@ def open_s3(access: Access, *, now_s: Callable[[], float]) -> S3:
         found = session.get_credentials()
         if found is None:
             raise BucketRefused(
-                "artifacts.to needs AWS credentials, and there are none",
+                "s3:// needs AWS credentials, and there are none",
                 hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
             )
         config = Config(
@@ -230,18 +218,6 @@ def _end_s(token: object, expiry: object, said: str) -> float:
             hint="use a profile, or set what `aws configure export-credentials --format env` says",
         ) from error
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-
-
-@contextlib.contextmanager
-def _doing(verb: str) -> Iterator[None]:
-    try:
-        yield
-    except BucketRefused as error:
-        problem = f"a test object cannot be {_DONE[verb]}: {error.problem}"
-        raise BucketRefused(problem, hint=error.hint) from error
-
-
-_DONE = {"write": "written", "read": "read", "delete": "deleted"}
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from orchestrator.cli.blocks import (
@@ -93,6 +94,17 @@ def plain_status(view: RunView) -> str:
     return f"{view['name']}: " + ", ".join(part for part in parts if part)
 
 
+def pulled_page(
+    files: Sequence[tuple[str, int, str]], missing: Sequence[str], folder: str
+) -> list[Block]:
+    """What `pull` brought, and what it could not."""
+    total = size(sum(size_bytes for _, size_bytes, _ in files))
+    return [
+        Text(f"{len(files)} files, {total}, each verified, in {folder}"),
+        *section("Not home", Bullets(tuple(missing), Tone.BAD)),
+    ]
+
+
 def not_returned_text(view: RunView) -> str:
     """What to shout when machines are not proven gone."""
     kept = [
@@ -120,6 +132,7 @@ def _ending(view: RunView) -> tuple[tuple[str, Cell], ...]:
         ("started", moment(view["created_at"])),
         ("deadline", moment(view["deadline_at"]) if not outcome else ""),
         ("ended", moment(view["ended_at"]) if view["ended_at"] else ""),
+        ("results", f"to {view['artifacts_at']}" if view["artifacts_at"] and not outcome else ""),
         ("log", view["log"]),
     )
 

@@ -198,6 +198,10 @@ def guard_sentences(
         )
     if launch.bucket:
         sentences.append(
+            "bucket: the machine gets no AWS key, but signed URLs: each writes one object of its "
+            "own folder there, until its deadline"
+        )
+        sentences.append(
             "if this computer is off, results still go to the bucket, and the machine ends itself "
             f"once all is there; where the bucket refuses, {launch.hold_s / 60:.0f} min "
             f"(${hold_usd}) after the job"

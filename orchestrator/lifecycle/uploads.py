@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.agent.protocol import EVENTS_FILE, METRICS_FILE, SLOTS_FILE
 from orchestrator.artifacts.bucket import Bucket, BucketShell, check_lasts
 from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.artifacts.manifest import parse_manifest
+from orchestrator.artifacts.probe import probe, write_signed
 from orchestrator.artifacts.s3 import S3, Access
 from orchestrator.artifacts.stored import Index
 from orchestrator.errors import (
@@ -53,7 +55,9 @@ def to_bucket(launch: Launch, access: Access) -> Launch:
     )
 
 
-def check_bucket(plan: Plan, s3: S3, now_s: float) -> None:
+def check_bucket(
+    plan: Plan, s3: S3, now_s: float, *, write: Callable[[str, bytes], None] = write_signed
+) -> None:
     """Refuse before anything is rented: rights, and URLs that would end before the machine.
 
     Raises: BucketRefused, BucketDown.
@@ -62,7 +66,8 @@ def check_bucket(plan: Plan, s3: S3, now_s: float) -> None:
     deadlines = (candidate.deadline_s for candidate in plan.candidates)
     longest_s = max(deadlines, default=without_offer_s)
     check_lasts(s3, plan.start_by_s + longest_s, now_s)
-    s3.probe(parse_place(plan.material.launch.bucket), secrets.token_hex(4))
+    place = parse_place(plan.material.launch.bucket)
+    probe(s3, place, secrets.token_hex(4), write=write)
 
 
 def send_slots(run: Run, lease: Lease, shell: Shell, bucket: Bucket, now_s: float) -> None:

@@ -19,12 +19,13 @@ def put_run(
     store: MemoryStore,
     files: dict[str, bytes],
     *,
+    run: str = "mine-abc",
     machine: str = "00",
     complete: bool = True,
     others: dict[str, bytes] | None = None,
 ) -> None:
     """What a machine leaves: one object for each file, and the index."""
-    folder = f"results/team/mine-abc/{machine}"
+    folder = f"results/team/{run}/{machine}"
     listed: dict[str, list[dict[str, object]]] = {"files": [], "others": []}
     number = 0
     for kind, group in (("files", files), ("others", others or {})):
@@ -76,17 +77,17 @@ def test_a_file_that_is_not_as_listed_is_missing_and_the_rest_is_there(tmp_path:
     assert not (tmp_path / "b").exists()
 
 
+def checkpoint() -> dict[str, bytes]:
+    listed = {"path": "state", "size_bytes": 5, "sha256": sha256(b"state")}
+    complete = json.dumps({"step": 4, "files": [listed]}).encode()
+    return {"checkpoints/step-4/state": b"state", "checkpoints/step-4/complete.json": complete}
+
+
 def test_of_a_machine_that_ended_too_early_there_are_its_checkpoint_and_its_log(
     tmp_path: Path,
 ) -> None:
     store = MemoryStore()
-    listed = {"path": "state", "size_bytes": 5, "sha256": sha256(b"state")}
-    complete = json.dumps({"step": 4, "files": [listed]}).encode()
-    others = {
-        "log.txt": b"step 4\nstep 5\n",
-        "checkpoints/step-4/state": b"state",
-        "checkpoints/step-4/complete.json": complete,
-    }
+    others = {"log.txt": b"step 4\nstep 5\n", **checkpoint()}
     put_run(store, {}, complete=False, others=others)
 
     pulled = pull_at(S3(store), RUN, tmp_path, SystemClock())
@@ -95,6 +96,29 @@ def test_of_a_machine_that_ended_too_early_there_are_its_checkpoint_and_its_log(
     assert pulled.missing == ("whatever was not yet in the bucket when the machine ended",)
     assert (tmp_path / "log.txt").read_bytes() == others["log.txt"]
     assert (tmp_path / "checkpoints/step-4/state").read_bytes() == b"state"
+
+
+def test_a_machine_without_a_checkpoint_leaves_that_of_the_one_before(tmp_path: Path) -> None:
+    store = MemoryStore()
+    put_run(store, {}, complete=False, others=checkpoint())
+    put_run(store, {}, machine="01", complete=False, others={"log.txt": b"starting\n"})
+
+    pull_at(S3(store), RUN, tmp_path, SystemClock())
+
+    assert (tmp_path / "log.txt").read_bytes() == b"starting\n"
+    assert (tmp_path / "checkpoints/step-4/state").read_bytes() == b"state"
+
+
+def test_where_several_runs_are_they_are_named(tmp_path: Path) -> None:
+    store = MemoryStore()
+    put_run(store, {"output/a": b"a"})
+    put_run(store, {"output/a": b"a"}, run="other\x1b[31m")
+
+    with pytest.raises(UsageError, match="no results of one run") as caught:
+        pull_at(S3(store), "s3://results/team", tmp_path, SystemClock())
+
+    assert RUN in caught.value.hint
+    assert caught.value.hint.isprintable()
 
 
 def test_an_index_that_leads_outside_is_refused(tmp_path: Path) -> None:

@@ -55,23 +55,6 @@ def test_all_pages_of_a_listing_are_read_and_only_what_is_below(s3: S3) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "verb"),
-    [("PutObject", "written"), ("GetObject", "read"), ("DeleteObject", "deleted")],
-)
-def test_each_right_that_is_missing_is_named_by_the_probe(
-    operation: str, verb: str, s3: S3, store: MemoryStore
-) -> None:
-    s3.probe(PLACE, "one")
-    assert store.objects == {}
-    store.denies[operation] = "AccessDenied"
-
-    with pytest.raises(BucketRefused, match=f"a test object cannot be {verb}: ") as caught:
-        s3.probe(PLACE, "two")
-
-    assert "s3:PutObject" in caught.value.hint
-
-
-@pytest.mark.parametrize(
     ("code", "status", "error", "words"),
     [
         ("NoSuchBucket", 404, BucketRefused, "no such bucket"),

@@ -89,3 +89,15 @@ def test_the_shout_names_the_machine_its_label_and_its_price() -> None:
     text = not_returned_text(open_view("returning"))
 
     assert f"runpod pod-1 ({LABEL}), $0.69/h" in text
+
+
+def test_where_results_go_is_shown_while_they_go_and_where_they_lie_afterwards(
+    gpulease: Gpulease, app: FakeApp
+) -> None:
+    there = "s3://results/team/mine-runid123"
+    app.last = open_view("running", artifacts_at=there)
+    assert f"results   to {there}" in gpulease("show", "last").out
+
+    app.last = run_view(artifacts_at=there)
+    assert f"in {there}; gpulease pull" in gpulease("receipt", "last").out
+    assert "each verified, in" in gpulease("pull", "last").out

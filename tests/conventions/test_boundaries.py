@@ -25,6 +25,7 @@ CONNECTIONS = {
         "orchestrator/sizing/",
         "orchestrator/notify/",
         "orchestrator/artifacts/download.py",
+        "orchestrator/artifacts/probe.py",
     ),
     "http": ("orchestrator/agent/", "orchestrator/server/"),
     "urllib.request": ("orchestrator/agent/",),

@@ -163,6 +163,17 @@ def test_the_plan_tells_which_guards_hold_and_what_waiting_costs(job: Job) -> No
     assert guarded.start_by_s == NOW_S + 900
 
 
+def test_the_plan_tells_what_a_machine_gets_to_write_to_a_bucket(job: Job) -> None:
+    made = material(job)
+    made = replace(made, launch=replace(made.launch, bucket="s3://results/team"))
+
+    guards = plan(made, offer()).guards
+
+    assert any("no AWS key, but signed URLs" in sentence for sentence in guards)
+    assert any("where the bucket refuses, 30 min ($0.30)" in sentence for sentence in guards)
+    assert not any("results wait" in sentence for sentence in guards)
+
+
 @given(
     cap_cents=st.integers(1, 5000),
     rate_cents=st.integers(1, 500),

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.blocks import Block, Bullets, Text, Tone
 from orchestrator.cli.exit_codes import ExitCode
-from orchestrator.cli.run_page import run_page
+from orchestrator.cli.run_page import pulled_page
 from orchestrator.cli.session import Session
 
 
@@ -38,7 +37,14 @@ def command(
     if run is None or from_ is not None:
         raise typer.BadParameter("either RUN, or --from s3://… with --to DIR")
     view = session.app.pull(session.find(run), to)
-    session.result(dict(view), run_page(view))
+    session.result(
+        dict(view),
+        pulled_page(
+            [(one["path"], one["size_bytes"], one["sha256"]) for one in view["artifacts"]],
+            view["artifacts_missing"],
+            str(to or view["artifacts_dir"]),
+        ),
+    )
     return ExitCode.NOT_HOME if view["artifacts_missing"] else ExitCode.DONE
 
 
@@ -49,9 +55,5 @@ def _from_bucket(session: Session, address: str, folder: Path) -> int:
     ]
     answer = {"schema": 1, "from": address, "complete": pulled.complete, "artifacts": files}
     answer |= {"artifacts_dir": str(folder), "artifacts_missing": list(pulled.missing)}
-    page: list[Block] = [
-        Text(f"{len(files)} files, each verified, in {folder}"),
-        Bullets(pulled.missing, Tone.BAD),
-    ]
-    session.result(answer, page)
+    session.result(answer, pulled_page(pulled.files, pulled.missing, str(folder)))
     return ExitCode.NOT_HOME if pulled.missing else ExitCode.DONE
