@@ -23,7 +23,11 @@ class Verbs:
         self._plans: dict[str, Plan] = {}
 
     def ensure_driver(self, run_id: str) -> None:
-        """Make sure that one driver of this home lives, and hand it this process's keys."""
+        """Make sure that one driver of this home lives, and hand it this process's keys.
+
+        Raises: HomeError for a copy of a home, and as `call_driver`.
+        """
+        self._home.check_writable()
         call_driver(
             self._home.folder,
             self._clock,

@@ -70,20 +70,19 @@ class Accounts:
             return self._providers[name]
 
     def forget(self, name: str) -> None:
-        """Build this provider anew next time: its key was refused or replaced."""
+        """Build this provider anew next time: its key was refused, or is another account's.
+
+        Said twice of one key it counts once, so that no other key loses its turn.
+        """
         with self._lock:
-            self._providers.pop(name, None)
+            known = self._providers.pop(name, None)
             self._snapshots.pop(name, None)
-        self._refused(name)
+        if known is not None:
+            self._refused(name)
 
     def identity(self, name: str) -> str:
         """Who pays, by the provider's word or the key's fingerprint."""
-        provider = self.provider(name)
-        try:
-            return provider.identity() if isinstance(provider, Account) else ""
-        except BadCredentials:
-            self.forget(name)
-            raise
+        return self._with_identity(name)[1]
 
     def snapshot(self, name: str, *, max_age_s: float = 0.0) -> Snapshot:
         """A full list, at most `max_age_s` old."""
@@ -94,10 +93,12 @@ class Accounts:
             known = self._snapshots.get(name)
             if known is not None and known.began_s >= asked_s - max_age_s:
                 return known
-            identity = self.identity(name)
             began_s = self._clock.elapsed_s()
+            # One key for both: another run may have had it exchanged meanwhile.
+            provider = self.provider(name)
             try:
-                machines = tuple(self.provider(name).list_machines())
+                identity = _identity(provider)
+                machines = tuple(provider.list_machines())
             except BadCredentials:
                 self.forget(name)
                 raise
@@ -116,13 +117,29 @@ class Accounts:
         """Whether a miss under `identity` says anything about a machine of `recorded`."""
         return not recorded or same_account(recorded, identity) is True
 
-    def check_same(self, recorded: str, name: str) -> str:
-        """The identity now; MissingCredentials when it is surely another account's."""
-        identity = self.identity(name)
+    def renter(self, recorded: str, name: str) -> tuple[Provider, str]:
+        """The provider under a key that may be the one which rented, and that key's identity.
+
+        What this provider then says of a machine, it says for this identity. Raises:
+        MissingCredentials when the key is surely another account's; the next try has another.
+        """
+        provider, identity = self._with_identity(name)
         if recorded and same_account(recorded, identity) is False:
             self.forget(name)
             raise MissingCredentials(
                 f"the {name} key at hand belongs to another account than the one that rented",
                 hint=f"give the first account's key: gpulease login {name}",
             )
-        return identity
+        return provider, identity
+
+    def _with_identity(self, name: str) -> tuple[Provider, str]:
+        provider = self.provider(name)
+        try:
+            return provider, _identity(provider)
+        except BadCredentials:
+            self.forget(name)
+            raise
+
+
+def _identity(provider: Provider) -> str:
+    return provider.identity() if isinstance(provider, Account) else ""

@@ -67,7 +67,7 @@ def check_computer(
     """Every prerequisite of this computer, with its fix."""
     free_gib = shutil.disk_usage(home.folder).free / 2**30
     findings: list[Finding] = [
-        ("home", not home.is_copy, f"{home.folder} (id {home.id})", "use another GPULEASE_HOME"),
+        _home_of(home),
         ("disk", free_gib > 5, f"{free_gib:.0f} GiB free at home", "make room"),
         _on_local_disk(home.folder),
     ]
@@ -111,6 +111,16 @@ def check_webhook(url: str, secret: str | None) -> Finding:
         return ("webhook", False, error.problem, error.hint)
     fix = f"gpulease login {SECRET_NAME}, with for example {new_secret()}"
     return ("webhook", True, host, "") if webhook.key else ("webhook", None, "not signed", fix)
+
+
+def _home_of(home: Home) -> Finding:
+    of = f", a copy of that of {home.owner}" if home.is_copy else ""
+    return (
+        "home",
+        not home.is_copy,
+        f"{home.folder} (id {home.id}{of})",
+        "use another GPULEASE_HOME",
+    )
 
 
 def _on_local_disk(folder: Path) -> Finding:

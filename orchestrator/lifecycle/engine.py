@@ -17,7 +17,7 @@ from orchestrator.budget.ledger import (
     committed_usd,
 )
 from orchestrator.budget.month import month_of
-from orchestrator.errors import BudgetRefused, GpuleaseError, StaleRun
+from orchestrator.errors import BadCredentials, BudgetRefused, GpuleaseError, StaleRun
 from orchestrator.lifecycle.announcing import messages_between, to_waiting
 from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
@@ -108,6 +108,7 @@ class Engine:
         try:
             after, seconds, waiting = give_back(run, self._world, lease)
         except GpuleaseError as error:
+            self._heed(lease, error)
             left = leave_behind(run, self._world, lease, error)
             after = left or run.note(_sentence(error))
             seconds, waiting = self._again_s(key), error.problem
@@ -128,6 +129,7 @@ class Engine:
         try:
             step = STEPS[run.state](run, self._world)
         except GpuleaseError as error:
+            self._heed(run.lease, error)
             wait = Wait(self._again_s(run.id), error.problem, run.note(_sentence(error)))
             step = wait_for_answer(run, self._world, error) or wait
         except Exception as error:
@@ -143,6 +145,11 @@ class Engine:
         if after != run:
             self.save(run, after, [])
         return step.seconds
+
+    def _heed(self, lease: Lease | None, error: GpuleaseError) -> None:
+        """After a refused key the next try is made with another, if somebody gave one."""
+        if lease is not None and isinstance(error, BadCredentials):
+            self._world.accounts.forget(lease.provider)
 
     def _moved(self, run: Run, step: Moved) -> float:
         check = self._limit_check(step.run) if step.instead is not None else None

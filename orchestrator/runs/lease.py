@@ -84,14 +84,15 @@ class Lease:
         return usd if self.bound_usd is None else min(usd, self.bound_usd)
 
     def cost_usd(self, now_s: float) -> Decimal:
-        """What it costs by the provider's own rule, as far as we know."""
+        """What it costs by the provider's own rule, at the rate that it named for the machine."""
         if not self.bills or self.began_s is None:
             return Decimal(0)
         if self.billed_usd is not None:
             return self.billed_usd
         ends = [end_s for end_s in (self.delete_accepted_s, self.unknown_s) if end_s is not None]
         end_s = min(ends) if ends else now_s
-        return self._price().for_seconds(end_s - self.began_s, increment_s=self.increment_s)
+        price = Price(self.usd_per_hour or self.offer.price.usd_per_hour)
+        return price.for_seconds(end_s - self.began_s, increment_s=self.increment_s)
 
     def abandoned_usd(self, now_s: float) -> Decimal:
         """What was spent on this machine without any work of the job."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestrator.errors import HomeError
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_RECORD = "home.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +22,41 @@ class Home:
 
     folder: Path
     id: str  # six base36 digits
-    is_copy: bool  # made on another computer: read only
+    owner: str = ""  # the computer or folder whose copy this is: then it is read only
+
+    @property
+    def is_copy(self) -> bool:
+        return bool(self.owner)
 
     def check_writable(self) -> None:
-        """Raise HomeError when this is a copy: two computers must never drive one home."""
+        """Raise HomeError when this is a copy: one home must never be driven twice."""
         if self.is_copy:
             raise HomeError(
-                f"the home {self.folder} belongs to another computer: it is read only here",
+                f"the home {self.folder} belongs to {self.owner}: it is read only here",
                 hint="use another GPULEASE_HOME here; runs go on where they were submitted",
             )
 
 
 def open_home(folder: Path, *, computer: str | None = None) -> Home:
-    """The home in `folder`, made when absent. `computer` overrides this computer's id in tests."""
-    path = folder / "home.json"
+    """The home in `folder`, made when absent. `computer` overrides this computer's id in tests.
+
+    A home that was moved, or restored in its place, is the same home; one that lies beside the
+    folder in which it was made is a copy.
+    """
+    path = folder / _RECORD
     computer = computer or computer_id()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _write_once(path, {"id": _new_id(), "computer": computer})
+            made = {"id": _new_id(), "computer": computer, "folder": str(folder.resolve())}
+            _write_once(path, made)
         record = json.loads(path.read_text())
-        return Home(folder, str(record["id"]), record["computer"] != computer)
+        home_id = str(record["id"])
+        if record["computer"] != computer:
+            return Home(folder, home_id, "another computer")
+        first = Path(str(record.get("folder") or folder.resolve()))
+        is_beside = first != folder.resolve() and _id_of(first) == home_id
+        return Home(folder, home_id, str(first) if is_beside else "")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise HomeError(
             f"the home {folder} cannot be used: {error}", hint="set GPULEASE_HOME or --home"
@@ -60,6 +75,14 @@ def computer_id() -> str:
     else:
         text = f"{uuid.getnode():x}"
     return hashlib.sha256(f"gpulease {text}".encode()).hexdigest()[:16]
+
+
+def _id_of(folder: Path) -> str:
+    """The id of a home that may not be there."""
+    try:
+        return str(json.loads((folder / _RECORD).read_text())["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _new_id() -> str:

@@ -80,4 +80,6 @@ def test_a_copied_home_is_read_only(home: Path, app: App, tmp_path: Path) -> Non
         there.submit(job, app.plan(job), SubmitOptions())
     with pytest.raises(HomeError, match="read only"):
         there.cancel("aaaa0001", now=True)
+    with pytest.raises(HomeError, match="belongs to another computer"):
+        there.ensure_driver("aaaa0001")
     assert there.runs(all_runs=True) == []

@@ -139,6 +139,17 @@ def test_a_refused_key_is_dropped_and_the_next_one_is_used() -> None:
     assert good.lists == 1
 
 
+def test_a_key_that_is_refused_twice_over_loses_one_turn() -> None:
+    refused: list[str] = []
+    accounts = Accounts(lambda _: Listing(), FakeClock(), refused.append)
+    accounts.provider("cloud")
+
+    accounts.forget("cloud")
+    accounts.forget("cloud")
+
+    assert refused == ["cloud"]
+
+
 def test_a_provider_is_built_when_first_used_and_once() -> None:
     built: list[str] = []
 
@@ -177,13 +188,31 @@ def test_a_miss_proves_something_only_for_the_account_that_rented(
 def test_an_account_that_may_be_the_same_is_let_through(recorded: str) -> None:
     accounts = Accounts(lambda _: Listing(), FakeClock())
 
-    assert accounts.check_same(recorded, "cloud") == "user:u1,key:aa"
+    assert accounts.renter(recorded, "cloud")[1] == "user:u1,key:aa"
 
 
 def test_surely_another_account_is_refused() -> None:
     accounts = Accounts(lambda _: Listing(), FakeClock())
 
     with pytest.raises(MissingCredentials, match="another account") as caught:
-        accounts.check_same("user:u2,key:aa", "cloud")
+        accounts.renter("user:u2,key:aa", "cloud")
 
     assert "gpulease login cloud" in caught.value.hint
+
+
+def test_a_list_and_its_identity_are_of_one_key_whoever_exchanges_it_meanwhile() -> None:
+    first, second = Listing(), Listing(who="user:u2,key:bb")
+    second.machines = []
+    built = iter([first, second])
+    accounts = Accounts(lambda _: next(built), FakeClock())
+    first.answer.clear()
+
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(accounts.snapshot, "cloud")
+        assert first.asked.wait(10)
+        accounts.forget("cloud")
+        assert accounts.identity("cloud") == "user:u2,key:bb"
+        first.answer.set()
+
+    assert taken.result(10).identity == "user:u1,key:aa"
+    assert taken.result(10).machines == (machine("m1"),)

@@ -34,15 +34,45 @@ def test_without_a_second_key_a_refusal_leads_back_to_what_is_kept() -> None:
     assert keys.get(NAME) == "kept"
 
 
-def test_the_same_key_handed_over_twice_is_one_key() -> None:
+def test_the_only_key_is_tried_again_since_a_refusal_may_be_a_mistake() -> None:
     keys = Keys(lambda _: None)
     keys.take({NAME: "same"})
     keys.take({NAME: "same"})
 
     keys.refused(NAME)
 
-    assert keys.get(NAME) is None
+    assert keys.get(NAME) == "same"
+
+
+def test_every_key_has_its_turn_and_none_is_forgotten() -> None:
+    kept = {NAME: "kept"}
+    keys = Keys(kept.get)
+    keys.take({NAME: "first"})
+    keys.take({NAME: "second"})
+
+    tried = []
+    for _ in range(4):
+        tried.append(keys.get(NAME))
+        keys.refused(NAME)
+
+    assert tried == ["first", "second", "kept", "first"]
+
+
+def test_a_key_that_was_corrected_meanwhile_is_read_anew() -> None:
+    kept = {NAME: "of yesterday"}
+    keys = Keys(kept.get)
+    keys.refused(NAME)
+    assert keys.get(NAME) == "of yesterday"
+
+    kept[NAME] = "of today"
+    keys.refused(NAME)
+
+    assert keys.get(NAME) == "of today"
 
 
 def test_nobody_gave_a_key() -> None:
-    assert Keys(lambda _: None).get(NAME) is None
+    keys = Keys(lambda _: None)
+
+    keys.refused(NAME)
+
+    assert keys.get(NAME) is None

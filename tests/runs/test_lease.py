@@ -74,6 +74,14 @@ def test_the_dearer_of_the_offers_and_the_machines_rate_counts() -> None:
     assert cheaper.upper_usd(NOW_S + 3600) == offer().price.usd_per_hour
 
 
+def test_the_cost_follows_the_rate_that_the_provider_named_for_the_machine() -> None:
+    cheaper = lease(sent_s=NOW_S, began_s=NOW_S, usd_per_hour=Decimal("0.59"))
+    unknown = lease(sent_s=NOW_S, began_s=NOW_S, usd_per_hour=Decimal(0))
+
+    assert cheaper.cost_usd(NOW_S + 36_000) == Decimal("5.90")
+    assert unknown.cost_usd(NOW_S + 36_000) == Decimal("6.00")
+
+
 def test_the_providers_bill_lowers_the_upper_figure_and_never_raises_it() -> None:
     gone = lease(state=LeaseState.CLOSED, sent_s=NOW_S, gone_s=NOW_S + 3600)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ def test_two_that_make_one_home_at_once_get_one_id(tmp_path: Path) -> None:
     assert len(set(homes)) == 1
 
 
-def test_a_copied_home_is_read_only(tmp_path: Path) -> None:
+def test_a_home_copied_to_another_computer_is_read_only(tmp_path: Path) -> None:
     first = open_home(tmp_path, computer="desktop")
 
     copied = open_home(tmp_path, computer="laptop")
@@ -42,6 +43,40 @@ def test_a_copied_home_is_read_only(tmp_path: Path) -> None:
     assert (copied.id, copied.is_copy) == (first.id, True)
     with pytest.raises(HomeError, match="read only here"):
         copied.check_writable()
+
+
+def test_a_home_copied_beside_the_first_is_read_only(tmp_path: Path) -> None:
+    first = open_home(tmp_path / "home")
+
+    shutil.copytree(first.folder, tmp_path / "copy")
+    copied = open_home(tmp_path / "copy")
+
+    open_home(tmp_path / "home").check_writable()
+    assert (copied.id, copied.is_copy) == (first.id, True)
+    with pytest.raises(HomeError, match=f"belongs to {first.folder}: it is read only here"):
+        copied.check_writable()
+
+
+def test_a_home_that_was_moved_or_restored_is_the_same_home(tmp_path: Path) -> None:
+    first = open_home(tmp_path / "home")
+    shutil.copytree(first.folder, tmp_path / "backup")
+
+    first.folder.rename(tmp_path / "moved")
+    moved = open_home(tmp_path / "moved")
+    moved.check_writable()
+    shutil.copytree(tmp_path / "backup", tmp_path / "home")
+    restored = open_home(tmp_path / "home")
+    restored.check_writable()
+
+    assert first.id == moved.id == restored.id
+    assert open_home(tmp_path / "moved").is_copy
+
+
+def test_a_home_is_the_same_by_whatever_path_it_is_reached(tmp_path: Path) -> None:
+    open_home(tmp_path / "home")
+    (tmp_path / "link").symlink_to("home")
+
+    open_home(tmp_path / "link").check_writable()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", '{"id": "abc123"}', "{half"])
@@ -65,7 +100,7 @@ def test_the_computers_own_id_is_not_in_the_home(tmp_path: Path) -> None:
     record = json.loads((home.folder / "home.json").read_text())
     machine_id = Path("/etc/machine-id")
 
-    assert record == {"id": home.id, "computer": computer_id()}
+    assert record == {"id": home.id, "computer": computer_id(), "folder": str(home.folder)}
     assert re.fullmatch(r"[0-9a-f]{16}", computer_id())
     if machine_id.is_file() and (own := machine_id.read_text().strip()):
         assert own not in (home.folder / "home.json").read_text()

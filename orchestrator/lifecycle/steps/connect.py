@@ -9,13 +9,14 @@ from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, cancelled
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
-from orchestrator.providers.base import BootLog, MachineStatus, OwnLogin
+from orchestrator.providers.base import BootLog, MachineStatus, OwnLogin, Provider
 from orchestrator.remote.keys import shown_host_key
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import State, Wish
 
 _BOOT_LOG_S = 15.0  # sshd answers → its host key is in the boot log
+_TRIED_S = 30.0  # by this process, awake: whoever slept or begins anew knows nothing yet
 _SHORTEST_S = 0.3
 _LOOK_SHARE = 0.2  # a wait of 2 s is looked at every 0.4 s, one of a minute every poll_s
 _KNOCK_SHARE = 0.05
@@ -27,18 +28,28 @@ def connect(run: Run, world: World) -> Step:
     assert lease is not None
     if run.wish is not Wish.GO_ON:
         return cancelled(run, world)
+    tried_s = world.awake_since_first_saw_s(f"{lease.key} boots")
+    step = _try(run, world, lease)
     capabilities = world.accounts.provider(lease.provider).capabilities
-    now_s = world.clock.now_s()
-    waited_s = now_s - run.state_since_s
     limit_s = capabilities.boot_deadline_s + (LOGIN_S if lease.ssh_host else 0.0)
-    if waited_s > limit_s or now_s > lease.stop_s:
-        why = f"nobody could log in within {limit_s / 60:.0f} min"
-        return abandon(_keep_boot_log(run, world, lease), world, lease, why)
-    look_s = _pace_s(waited_s, _LOOK_SHARE, capabilities.poll_s)
+    now_s = world.clock.now_s()
+    is_late = now_s - run.state_since_s > limit_s or now_s > lease.stop_s
+    if isinstance(step, Moved) or not is_late or tried_s < _TRIED_S:
+        return step
+    why = f"nobody could log in within {limit_s / 60:.0f} min"
+    return abandon(_keep_boot_log(run, world, lease), world, lease, why)
+
+
+def _try(run: Run, world: World, lease: Lease) -> Step:
+    provider, identity = world.accounts.renter(lease.account, lease.provider)
+    waited_s = world.clock.now_s() - run.state_since_s
+    look_s = _pace_s(waited_s, _LOOK_SHARE, provider.capabilities.poll_s)
     found = world.accounts.snapshot(lease.provider, max_age_s=look_s)
     machine = found.by_id(lease.machine_id)
     if machine is None:
-        return _missing(run, world, lease)
+        if not world.accounts.proves_absence(lease.account, identity):
+            return Wait(30.0, f"the {lease.provider} key at hand may be another account's")
+        return _missing(run, world, lease, provider)
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
         return abandon(_keep_boot_log(run, world, lease), world, lease, why)
@@ -105,10 +116,9 @@ def _pin(world: World, lease: Lease) -> Lease:
     return replace(lease, host_key_by="first use")
 
 
-def _missing(run: Run, world: World, lease: Lease) -> Step:
+def _missing(run: Run, world: World, lease: Lease, provider: Provider) -> Step:
     """Not in the list: only its id tells whether it is gone or the list lags."""
     assert lease.machine_id is not None
-    provider = world.accounts.provider(lease.provider)
     try:
         provider.get_machine(lease.machine_id)
     except MachineNotFound:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from orchestrator.budget.price import CENT
-from orchestrator.errors import MachineNotFound, ProviderError
+from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.world import World
 from orchestrator.providers.base import Charges, Provider
 from orchestrator.runs.lease import Lease
@@ -26,8 +26,7 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
     waits for. Raises what the provider's calls raise: the engine asks again, for ever.
     """
     assert lease.machine_id is not None, "a lease that returns has a machine"
-    provider = world.accounts.provider(lease.provider)
-    identity = world.accounts.check_same(lease.account, lease.provider)
+    provider, identity = world.accounts.renter(lease.account, lease.provider)
     try:
         provider.get_machine(lease.machine_id)
     except MachineNotFound:
@@ -65,6 +64,8 @@ def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run,
     except MachineNotFound:
         return run.with_lease(asked), 0.0, "the provider says that it is gone"
     except ProviderError as error:
+        if isinstance(error, BadCredentials):  # it may look, but not delete: another key may
+            world.accounts.forget(lease.provider)
         waiting = f"{lease.provider} refuses to end {lease.machine_id}: {error.problem}"
         return run.with_lease(asked), min(again_s, 10.0), waiting
     accepted_s = asked.delete_accepted_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 
 from orchestrator.errors import (
@@ -24,6 +23,7 @@ from orchestrator.lifecycle.leasing import (
     too_late,
 )
 from orchestrator.lifecycle.steps.ask_again import ask_again
+from orchestrator.lifecycle.steps.restored import take_up
 from orchestrator.lifecycle.world import INTENT_GOOD_S, Moved, Step, Wait, World
 from orchestrator.offers.gpus import canonical
 from orchestrator.providers.base import FolderAddress, Machine, SshAddress
@@ -31,7 +31,6 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 
-_PASS_S = 60.0
 _OVERPRICE = 1.05  # RunPod facts §9: more than 5 % above the offer is another offer
 
 
@@ -41,6 +40,8 @@ def record_intent(run: Run, world: World) -> Step:
     if lease is None or lease.state is not LeaseState.INTENDED:
         return ask_again(run, world)
     now_s = world.clock.now_s()
+    if forgotten := take_up(run, world, lease):
+        return forgotten
     if run.wish is not Wish.GO_ON:
         return cancelled(run.with_lease(nothing_rented(lease, "cancelled")), world)
     if now_s > run.start_by_s:
@@ -48,8 +49,6 @@ def record_intent(run: Run, world: World) -> Step:
         run = run.with_lease(nothing_rented(lease, "the plan expired"))
         return finish(run, world, outcome, failure, failure.problem)
     identity = world.accounts.identity(lease.provider)
-    with contextlib.suppress(ProviderError):  # whoever watches lists returns what was forgotten
-        world.accounts.snapshot(lease.provider, max_age_s=_PASS_S)
     lease = replace(lease, account=identity, intent=world.new_intent(), sent_s=now_s)
     moved = run.with_lease(lease).move(State.RENTING, now_s)
     return Moved(moved, events=(f"renting {lease.offer.id} as {lease.label}",), claim=lease.key)
@@ -93,8 +92,8 @@ def look(run: Run, world: World) -> Step:
     """LOOKING: adopt the oldest machine under the label, or prove that there is none."""
     lease = _current(run)
     known_s = world.awake_since_first_saw_s(lease.key)
-    capabilities = world.accounts.provider(lease.provider).capabilities
-    world.accounts.check_same(lease.account, lease.provider)
+    provider, _ = world.accounts.renter(lease.account, lease.provider)
+    capabilities = provider.capabilities
     snapshot = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s / 2)
     found = snapshot.under(lease.label)
     if found:

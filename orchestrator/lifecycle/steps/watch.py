@@ -26,7 +26,7 @@ from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.steps.resume import resume
 from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
-from orchestrator.providers.base import MachineStatus
+from orchestrator.providers.base import MachineStatus, Provider
 from orchestrator.remote.shell import Shell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
@@ -179,13 +179,15 @@ def has_vanished(world: World, lease: Lease) -> bool:
 
     A failed one is not waited for: it does not come back by itself, and may bill.
     """
-    capabilities = world.accounts.provider(lease.provider).capabilities
-    world.accounts.check_same(lease.account, lease.provider)
-    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
+    provider, identity = world.accounts.renter(lease.account, lease.provider)
+    poll_s = provider.capabilities.poll_s
+    found = world.accounts.snapshot(lease.provider, max_age_s=poll_s)
     machine = found.by_id(lease.machine_id)
     if machine is not None:
         return machine.status in (MachineStatus.STOPPED, MachineStatus.FAILED)
-    return _says_gone(world, lease, found.identity)
+    if not world.accounts.proves_absence(lease.account, found.identity):
+        return False
+    return _says_gone(world, lease, provider, identity)
 
 
 def verdict(run: Run) -> tuple[Outcome, Failure | None]:
@@ -210,10 +212,10 @@ def _stranger_key(lease: Lease) -> str:
     return f"{lease.key} stranger"
 
 
-def _says_gone(world: World, lease: Lease, identity: str) -> bool:
+def _says_gone(world: World, lease: Lease, provider: Provider, identity: str) -> bool:
     assert lease.machine_id is not None
     try:
-        world.accounts.provider(lease.provider).get_machine(lease.machine_id)
+        provider.get_machine(lease.machine_id)
     except MachineNotFound:
         return world.accounts.proves_absence(lease.account, identity)
     return False

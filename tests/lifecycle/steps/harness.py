@@ -214,6 +214,7 @@ class Stage:
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOW_S))
     box: Box = field(default_factory=Box)
     limits: Limits = field(default_factory=Limits)
+    refused: list[str] = field(default_factory=list)  # providers whose key is to be another
 
     def __post_init__(self) -> None:
         self.cloud = Cloud(self.clock)
@@ -224,7 +225,7 @@ class Stage:
         self.world = World(
             clock=self.clock,
             home_id="homeid",
-            accounts=Accounts(lambda _: self.cloud, self.clock),
+            accounts=Accounts(lambda _: self.cloud, self.clock, self.refused.append),
             open_shell=lambda _run, lease: self._open(lease),
             cargo=self.crate,
             wish_of=lambda run_id: self.journal.run(run_id).wish,

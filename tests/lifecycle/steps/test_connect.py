@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from orchestrator.errors import HostKeyMismatch, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S
 from orchestrator.providers.base import MachineStatus
@@ -134,6 +136,7 @@ def test_a_machine_that_never_boots_is_given_up_with_its_boot_log(stage: Stage) 
     stage.cloud.address = None
     stage.cloud.console = "kernel panic\n"
     booting(stage)
+    stage.drive()
     stage.after(CAPABILITIES.boot_deadline_s)
     assert stage.state() is State.BOOTING
 
@@ -146,12 +149,39 @@ def test_a_machine_that_never_boots_is_given_up_with_its_boot_log(stage: Stage) 
 def test_a_machine_with_an_address_gets_some_time_more(stage: Stage) -> None:
     stage.box.fault = Unreachable("refused")
     booting(stage, ssh_host="192.0.2.1", host_key=PINNED)
+    stage.drive()
 
     stage.after(CAPABILITIES.boot_deadline_s + LOGIN_S)
     assert stage.state() is State.BOOTING
     stage.after(1)
 
     assert is_given_up(stage, "nobody could log in within 12 min")
+
+
+def test_a_process_that_begins_a_day_later_tries_the_login_before_it_gives_up(stage: Stage) -> None:
+    stage.box.fault = Unreachable("the network is not up yet")
+    booting(stage, host_key=HOST_KEY)
+    stage.clock.advance(86_400)
+
+    stage.drive()
+    assert stage.state() is State.BOOTING
+    stage.box.fault = None
+    stage.after(10)
+
+    assert stage.state() is State.SHIPPING
+
+
+def test_a_process_that_begins_a_day_later_gives_up_soon(stage: Stage) -> None:
+    stage.box.fault = Unreachable("refused")
+    booting(stage, host_key=HOST_KEY)
+    stage.clock.advance(86_400)
+
+    stage.drive()
+    stage.after(29)
+    assert stage.state() is State.BOOTING
+    stage.after(1)
+
+    assert stage.first.state is LeaseState.RETURNING
 
 
 def test_a_machine_that_the_provider_calls_failed_is_given_up(stage: Stage) -> None:
@@ -175,6 +205,23 @@ def test_a_machine_not_listed_yet_is_waited_for(stage: Stage) -> None:
     stage.cloud.machines["m1"] = machine
     stage.after(2)
 
+    assert stage.state() is State.SHIPPING
+
+
+@pytest.mark.parametrize("account", ["user:u2", "key:two"])
+def test_another_accounts_key_gives_up_no_machine(stage: Stage, account: str) -> None:
+    booting(stage, account="user:u1,key:one", host_key=HOST_KEY)
+    stage.cloud.account = account
+    machine = stage.cloud.machines.pop("m1")
+
+    stage.drive()
+    stage.after(CAPABILITIES.list_lag_s * 3)
+
+    assert (stage.state(), stage.first.state) == (State.BOOTING, LeaseState.HELD)
+    assert "another account" in stage.run.waiting
+    stage.cloud.account = "user:u1,key:one"
+    stage.cloud.machines["m1"] = machine
+    stage.after(60)
     assert stage.state() is State.SHIPPING
 
 

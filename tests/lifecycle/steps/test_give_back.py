@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.errors import ProviderDown
+from orchestrator.errors import BadCredentials, ProviderDown
 from orchestrator.providers.base import Charge
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
@@ -155,6 +155,18 @@ def test_a_key_that_may_be_another_accounts_proves_nothing(stage: Stage) -> None
 
     stage.cloud.account = "user:u1,key:two"
     assert stage.until(is_over).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("call", ["get", "delete"])
+def test_a_key_that_is_refused_makes_way_for_the_next_one(stage: Stage, call: str) -> None:
+    stage.cloud.errors[call] = [BadCredentials("401")]
+    returning(stage)
+
+    stage.drive()
+    assert stage.refused == ["runpod"]
+
+    assert stage.until(is_over).leases[0].returned_by == "provider"
+    assert stage.refused == ["runpod"]
 
 
 def test_a_provider_that_is_down_is_asked_until_it_is_back(stage: Stage) -> None:
