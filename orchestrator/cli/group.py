@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import typer
+from typer._click.shell_completion import CompletionItem
 from typer.core import TyperGroup
 
+from orchestrator.cli.completing import GLOBAL_OPTIONS
 from orchestrator.cli.index import BY_NAME, COMMANDS
+from orchestrator.cli.options import take_global_options
 from orchestrator.errors import UsageError
 from orchestrator.spec.nearest import did_you_mean, quoted
 
@@ -26,6 +30,27 @@ class LazyGroup(TyperGroup):
         if cmd_name not in BY_NAME:
             return None
         return load_command(cmd_name)
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """As always; where words are only completed, nobody has taken the global options out."""
+        if ctx.resilient_parsing:
+            with contextlib.suppress(UsageError):
+                ctx.obj, args = take_global_options(args)
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in found}
+        return [
+            *found,
+            *(
+                CompletionItem(option, help=help_)
+                for option, help_ in GLOBAL_OPTIONS
+                if incomplete.startswith("-")
+                and option.startswith(incomplete)
+                and option not in known
+            ),
+        ]
 
     def resolve_command(
         self, ctx: Context, args: list[str]

@@ -21,7 +21,7 @@ Everywhere
   --home DIR    runs, logs and artifacts of this home (default: GPULEASE_HOME)
   -v            say more; a second -v says all
   --no-color    no colours, as with NO_COLOR in the environment
-  --version     print the version; --install-completion sets up the Tab key
+  --version     print the version
 
 Where things are
   keys      RUNPOD_API_KEY, HF_TOKEN, ... in the environment, else the keyring
@@ -41,6 +41,6 @@ def help_page() -> str:
     """The text of `gpulease --help`, at most 80 columns wide."""
     sections = [_HEAD]
     for group in GROUPS:
-        lines = [f"  {e.name:<10}{e.summary}" for e in COMMANDS if e.group == group]
+        lines = [f"  {e.name:<12}{e.summary}" for e in COMMANDS if e.group == group]
         sections.append("\n".join([group, *lines, ""]))
     return "\n".join([*sections, _TAIL])

@@ -6,6 +6,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from orchestrator.cli.completing import complete_provider, complete_run
+
 _LONGEST_WAIT_S = 7 * 86_400.0
 
 
@@ -26,7 +28,11 @@ def to_wait_s(text: str | None) -> float:
 
 RunArgument: TypeAlias = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="The start of a run's id, its name, or `last`."),
+    typer.Argument(
+        metavar="RUN",
+        help="The start of a run's id, its name, or `last`.",
+        autocompletion=complete_run,
+    ),
 ]
 JobArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="JOB", help="The job file (YAML), or - for stdin.")
@@ -34,7 +40,11 @@ JobArgument: TypeAlias = Annotated[
 ProviderOption: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--provider", "--on", metavar="P", help="Only this provider; may be given several times."
+        "--provider",
+        "--on",
+        metavar="P",
+        help="Only this provider; may be given several times.",
+        autocompletion=complete_provider,
     ),
 ]
 SetOption: TypeAlias = Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.blocks import Text
+from orchestrator.cli.completing import complete_kind, complete_task
 from orchestrator.cli.session import Session
 from orchestrator.errors import UsageError
 
@@ -16,10 +17,18 @@ from orchestrator.errors import UsageError
 def command(
     ctx: typer.Context,
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="finetune, or code for your own program.")
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="finetune, or code for your own program.",
+            autocompletion=complete_kind,
+        ),
     ] = "finetune",
     task: Annotated[
-        str | None, typer.Option("--task", metavar="T", help="What to train for.")
+        str | None,
+        typer.Option(
+            "--task", metavar="T", help="What to train for.", autocompletion=complete_task
+        ),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where; - for stdout.")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.blocks import Facts
+from orchestrator.cli.completing import complete_account
 from orchestrator.cli.session import Session
 from orchestrator.errors import UsageError
 from orchestrator.settings import PROVIDER_KEYS
@@ -22,7 +23,9 @@ def command(
     who: Annotated[
         str,
         typer.Argument(
-            metavar="P", help="runpod, huggingface, or the NAME of a secret that jobs use."
+            metavar="P",
+            help="runpod, huggingface, or the NAME of a secret that jobs use.",
+            autocompletion=complete_account,
         ),
     ],
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.blocks import Block, Bullets, Text, Tone
+from orchestrator.cli.completing import complete_run
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.run_page import pulled_page
 from orchestrator.cli.session import Session
@@ -16,7 +18,11 @@ def command(
     ctx: typer.Context,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="RUN", help="The start of a run's id, its name, or `last`."),
+        typer.Argument(
+            metavar="RUN",
+            help="The start of a run's id, its name, or `last`.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Copy everything here too.")

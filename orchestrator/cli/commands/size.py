@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completing import complete_method
 from orchestrator.cli.session import Session
 from orchestrator.cli.size_page import size_page
 
@@ -16,7 +17,10 @@ def command(
         str, typer.Argument(metavar="MODEL", help="A hub id, with @revision, or ./folder.")
     ],
     method: Annotated[
-        str | None, typer.Option("--method", metavar="M", help="full, lora or qlora.")
+        str | None,
+        typer.Option(
+            "--method", metavar="M", help="full, lora or qlora.", autocompletion=complete_method
+        ),
     ] = None,
     max_length: Annotated[
         int | None, typer.Option("--max-length", metavar="N", min=8, help="Tokens of a row.")
