@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.blocks import Block, Bullets, Text, Tone
 from orchestrator.cli.completing import complete_run
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.run_page import pulled_page
