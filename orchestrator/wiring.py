@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from orchestrator.artifacts.download import Downloads
@@ -14,8 +16,10 @@ from orchestrator.errors import UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.announcing import Announcer
 from orchestrator.lifecycle.balance import Purses
+from orchestrator.lifecycle.calling import start_driver
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.handover import store_without_driver
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.plan import Material
@@ -44,6 +48,7 @@ from orchestrator.spec.model import named_model
 from orchestrator.spec.place import parse_place
 from orchestrator.store.home import open_home
 from orchestrator.store.journal import Journal
+from orchestrator.store.schema import at_once, rehearse
 
 _LOGIN_S = 10.0
 _KNOCK_S = 2.0
@@ -58,10 +63,11 @@ class Parts:
         self.clock = SystemClock(settings.clock_file)
         self.home = open_home(settings.home)
         self.keys = Keys(self._look_up)
+        self.is_driver = False  # this process holds the lock of the home's driver
 
     @cached_property
     def journal(self) -> Journal:
-        return Journal(self.settings.database_url)
+        return Journal(self.settings.database_url, at_once if self.is_driver else self._hold)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -124,6 +130,19 @@ class Parts:
             if name in PROVIDER_KEYS and self.keys.get(PROVIDER_KEYS[name]) is not None
         ]
         return [*keyed, *(to_accounts([OWN_HOSTS], hosts) if hosts else [])]
+
+    @contextmanager
+    def _hold(self, is_done: Callable[[], bool]) -> Iterator[None]:
+        """The moment to migrate a store that an older version wrote."""
+        self.home.check_writable()
+        self.rehearse()
+        start = partial(start_driver, self.home.folder, _credential_names(os.environ))
+        with store_without_driver(self.home.folder, self.clock, start, is_done):
+            yield
+
+    def rehearse(self) -> None:
+        """Whether the store can be brought to this version. Raises: HomeError."""
+        rehearse(self.settings.database_url)
 
     def key_names(self) -> set[str]:
         """Every credential that a driver may need: of providers, the hub, and the open runs."""
@@ -267,3 +286,9 @@ class Parts:
             _LOGIN_S,
         )
         return Opened(shell, shell.host_key)
+
+
+def _credential_names(names: Iterable[str]) -> set[str]:
+    """Names that sound like a credential's: which ones runs need stands in a store yet unread."""
+    words = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+    return {name for name in names if any(word in name.upper() for word in words)}

@@ -50,6 +50,12 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     agent.pid        the agent's pid, locked (flock) while it lives. A folder has one agent, once
     agent.stderr     what the agent itself had to say, normally nothing
     reserve          1 MiB, given up so that the last records fit on a full disk
+
+Versions. An agent is started by the driver that shipped it, and both are of one version then. A
+newer driver may take over while it runs: it reads every protocol from OLDEST on, and writes what
+that agent reads (`stop`, `fetched`, `deadline`, slots.json, `send`). So within these numbers a
+field or a file is only ever added, an unknown one is ignored, and none changes its meaning. A
+driver that meets a newer agent reads what it knows, and returns the machine as ever.
 """
 
 from __future__ import annotations
@@ -58,6 +64,7 @@ import json
 from typing import Mapping
 
 PROTOCOL = 1
+OLDEST = 1  # of the agents that this version's driver can take over
 
 AGENT = "agent.pyz"
 RUN_FILE = "run.json"
@@ -173,6 +180,15 @@ KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
 #
 # `agent.pyz send` (stdin → stdout): one line {"path", "offset", "end"}; the answer is one line
 # {"size_bytes": bytes that follow} or {"error": "…"}, then exactly that many bytes.
+
+
+def speaks(number: object) -> bool:
+    """Whether what says this protocol number of itself can be read whole.
+
+    >>> speaks(PROTOCOL), speaks(PROTOCOL + 1), speaks(None)
+    (True, False, False)
+    """
+    return type(number) is int and OLDEST <= number <= PROTOCOL
 
 
 def encode(record: Mapping[str, object]) -> bytes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+import json
+import os
 
+from orchestrator import __version__
 from orchestrator.app.accounting import Accounting
 from orchestrator.app.following import Following
 from orchestrator.app.planning import Planning, SubmitOptions
-from orchestrator.lifecycle.driver import Driver
+from orchestrator.lifecycle.driver import Driver, driver_lock
+from orchestrator.lifecycle.driver_log import keep_log
+from orchestrator.lifecycle.handover import driver_of_home
 
 __all__ = ["App", "SubmitOptions"]
 
@@ -15,19 +19,51 @@ __all__ = ["App", "SubmitOptions"]
 class App(Planning, Following, Accounting):
     """Every verb of the command line, without any printing."""
 
-    def drive(self) -> None:
-        """Be the background driver of this home until no run is open."""
+    def drive(self, *, stays: bool = False) -> None:
+        """Be the background driver of this home until no run is open, or a newer one takes over.
+
+        Args:
+            stays: wait for runs, and while another driver lives for its end, as a service does.
+        """
         self._home.check_writable()
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-        logging.getLogger("httpx").setLevel(logging.WARNING)
-        self._parts.accounts.watchers.append(self._parts.reaper.return_known)
+        keep_log(self._home.folder)
+        while True:
+            with driver_of_home(
+                self._home.folder,
+                self._clock,
+                __version__,
+                take_keys=self._parts.keys.take,
+                prepare=self._prepare,
+            ) as mine:
+                if mine:
+                    self._drive(stays=stays)
+            if mine or not stays:
+                return
+            with driver_lock(self._home.folder, waits=True):
+                pass  # whoever drove this home has ended
+
+    def _prepare(self) -> None:
+        """All that may fail, before a living driver is asked to leave."""
+        from orchestrator.app.loading import load_everything
+
+        load_everything()
+        self._parts.rehearse()
+
+    def _drive(self, *, stays: bool) -> None:
+        from orchestrator.app.loading import Loading
+
+        parts = self._parts
+        parts.is_driver = True
+        parts.journal.set_meta("driver", json.dumps({"version": __version__, "pid": os.getpid()}))
+        parts.accounts.watchers.append(parts.reaper.return_known)
         driver = Driver(
-            self._parts.journal,
-            self._parts.engine,
+            parts.journal,
+            parts.engine,
             self._clock,
             self._home.folder,
-            self._parts.keys.take,
-            self._parts.chores(),
+            parts.keys,
+            [*parts.chores(), Loading(self._clock).go_on],
+            version=__version__,
+            stays=stays,
         )
         driver.serve()

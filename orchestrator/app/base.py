@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator import __version__
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.calling import call_driver
 from orchestrator.lifecycle.cargo import run_folder
@@ -31,6 +32,7 @@ class Verbs:
         call_driver(
             self._home.folder,
             self._clock,
+            version=__version__,
             keys=self._parts.environment_keys(),
             hidden=self._parts.key_names(),
             nudge=run_id,

@@ -75,7 +75,7 @@ def parse_index(document: bytes) -> Index:
         record = json.loads(document)
     except (ValueError, RecursionError) as error:
         raise HostileArtifact("The index in the bucket is no JSON.") from error
-    if not isinstance(record, dict) or record.get("protocol") != protocol.PROTOCOL:
+    if not isinstance(record, dict) or not protocol.speaks(record.get("protocol")):
         raise HostileArtifact("The index in the bucket is none of this version's.")
     files: dict[str, tuple[Part, ...]] = {}
     count = 0

@@ -32,6 +32,11 @@ class Keys:
             for name, value in keys.items():
                 self._add(name, value)
 
+    def all(self) -> dict[str, list[str]]:
+        """Every value of every name, the one in use first: a successor has to be given them."""
+        with self._lock:
+            return {name: list(values) for name, values in self._values.items()}
+
     def refused(self, name: str) -> None:
         """The provider refused the value, or it is another account's: use the next one.
 

@@ -44,9 +44,9 @@ def boot_guard(
     """
     if not re.fullmatch(r"[a-z0-9-]+", label) or not re.fullmatch(r"[a-z0-9_]+", ways):
         raise ValueError(f"not a label and ways: {label!r}, {ways!r}")
-    folder = packaged("templates")
+    text, texts = guard_texts()
     words = {
-        "WAYS": (folder / "guard_ways" / f"{ways}.sh").read_text().rstrip("\n"),
+        "WAYS": texts[ways].rstrip("\n"),
         "LABEL": label,
         "CREATED": str(int(created_s)),
         "DEADLINE": str(int(deadline_s)),
@@ -54,7 +54,6 @@ def boot_guard(
         "TICK": f"{tick_s:g}",
         "PAUSE": f"{12 * tick_s:g}",  # a minute; machines that were asked to end take some seconds
     }
-    text = (folder / "boot_guard.sh").read_text()
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     lines = (line.strip() for line in text.splitlines())
@@ -62,6 +61,14 @@ def boot_guard(
     if len(guard.encode()) > GUARD_LIMIT_BYTES:
         raise ValueError(f"the boot guard has {len(guard.encode())} bytes")
     return guard
+
+
+@cache
+def guard_texts() -> tuple[str, dict[str, str]]:
+    """The boot guard's template, and each way in which a provider's machine ends itself."""
+    folder = packaged("templates")
+    ways = {path.stem: path.read_text() for path in (folder / "guard_ways").glob("*.sh")}
+    return (folder / "boot_guard.sh").read_text(), ways
 
 
 @cache

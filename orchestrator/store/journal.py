@@ -22,7 +22,7 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
 from orchestrator.store import outbox, tables
-from orchestrator.store.schema import begin_write, open_engine
+from orchestrator.store.schema import Hold, at_once, begin_write, check_schema, open_engine
 
 _RUN = TypeAdapter(Run)
 _LEASE = TypeAdapter(Lease)
@@ -33,8 +33,9 @@ _OPEN_LEASES = ("intended", "held", "returning")
 class Journal:
     """The store of one home. Safe for several threads and processes."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, hold: Hold = at_once) -> None:
+        """Open the store, migrating it where an older version wrote it: see `open_engine`."""
+        self._engine = open_engine(url, hold)
         self._lock = threading.Lock()  # one writer of this process at a time: SQLite has one lock
 
     def close(self) -> None:
@@ -280,6 +281,7 @@ class Journal:
     def _reading(self) -> Iterator[Connection]:
         try:
             with self._engine.connect() as connection:
+                check_schema(connection)
                 yield connection
         except DatabaseError as error:
             raise HomeError(f"the store cannot be read: {error.orig}") from error
@@ -291,6 +293,7 @@ class Journal:
             with self._lock, self._engine.connect() as connection:
                 begin_write(connection)
                 try:
+                    check_schema(connection)
                     yield connection
                 except BaseException:
                     _finish(connection, "ROLLBACK")

@@ -340,8 +340,8 @@ class FakeApp(App):
         }
         return [line]
 
-    def drive(self) -> None:
-        self._note("drive")
+    def drive(self, *, stays: bool = False) -> None:
+        self._note("drive", stays)
 
     def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
         return Decimal("12.5"), Decimal("1.92"), Decimal(100)

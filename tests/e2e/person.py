@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class Person:
         config = place / "config.toml"
         config.touch(mode=0o600)
         self.config = config
+        self.command: Sequence[str] = COMMAND
         self.env = {
             **environment,
             "GPULEASE_HOME": str(self.home),
@@ -87,7 +88,7 @@ class Person:
     def starts(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Begin `gpulease ARGUMENTS`; it is ended with the block at the latest."""
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*self.command, *arguments],
             cwd=self.desk,
             env=self.env,
             stdin=subprocess.PIPE,

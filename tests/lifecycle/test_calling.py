@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.clock import SystemClock
+from orchestrator import __version__
+from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import HomeError
 from orchestrator.lifecycle.calling import call_driver
-from orchestrator.lifecycle.driver import driver_lives
+from orchestrator.lifecycle.driver import driver_lives, driver_lock
+from orchestrator.lifecycle.talking import Line
 
 
 def test_a_driver_without_work_starts_and_ends_by_itself(
@@ -21,6 +23,7 @@ def test_a_driver_without_work_starts_and_ends_by_itself(
     call_driver(
         tmp_path,
         SystemClock(),
+        version=__version__,
         keys={},
         hidden={"RUNPOD_API_KEY"},
         nudge="",
@@ -45,5 +48,45 @@ def test_a_home_whose_driver_cannot_start_says_where_its_words_are(tmp_path: Pat
     (tmp_path / "home.json").write_text("{}")  # no home: the driver ends at once
 
     with pytest.raises(HomeError, match="does not start") as caught:
-        call_driver(tmp_path, Hurried(), keys={}, hidden=set(), nudge="", is_over=lambda: False)
+        call(tmp_path, Hurried())
     assert "driver.log" in caught.value.hint
+
+
+@pytest.mark.parametrize("version", ["9.0", __version__])
+def test_a_driver_of_this_version_or_a_newer_one_is_left_alone(
+    short_home: Path, version: str
+) -> None:
+    with driver_lock(short_home), Line(short_home, version, lambda _: None).open():
+        call(short_home, SystemClock())
+
+    assert not (short_home / "driver.log").exists()
+
+
+def test_an_older_driver_that_does_not_make_room_in_time_goes_on(short_home: Path) -> None:
+    class Hurried(SystemClock):
+        def elapsed_s(self) -> float:
+            ticks.append(1)
+            return 5.0 * len(ticks)
+
+    ticks: list[int] = []
+    (short_home / "home.json").write_text("{}")  # no driver of this version can start
+    heard: list[str] = []
+    with (
+        driver_lock(short_home),
+        Line(short_home, "0.0.1", lambda said: heard.append(str(said.get("nudge")))).open(),
+    ):
+        call(short_home, Hurried(), nudge="r1")
+
+    assert heard[0] == heard[-1] == "r1"
+
+
+def call(folder: Path, clock: Clock, nudge: str = "") -> None:
+    call_driver(
+        folder,
+        clock,
+        version=__version__,
+        keys={},
+        hidden=set(),
+        nudge=nudge,
+        is_over=lambda: False,
+    )

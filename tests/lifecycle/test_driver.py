@@ -2,25 +2,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from orchestrator.clock import FakeClock
-from orchestrator.errors import HomeError
-from orchestrator.lifecycle.driver import (
-    Driver,
-    driver_lives,
-    driver_lock,
-    socket_path,
-    tell_driver,
-)
+from orchestrator.clock import FakeClock, SystemClock
+from orchestrator.lifecycle.driver import Driver, driver_lives, driver_lock
 from orchestrator.lifecycle.engine import Engine
-from orchestrator.lifecycle.world import Again
+from orchestrator.lifecycle.keys import Keys
+from orchestrator.lifecycle.talking import Answer, ask_to_leave, socket_path, tell_driver
+from orchestrator.lifecycle.world import Again, World
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.store.journal import Journal
 from tests.lifecycle.clouds import SmallCloud, machine, world_of
@@ -37,22 +32,15 @@ with driver_lock(Path(sys.argv[1])) as mine:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A home with a short path: a socket's may not be long."""
-    with tempfile.TemporaryDirectory(prefix="gl-") as made:
-        yield Path(made)
+def keys() -> Keys:
+    return Keys(lambda _: None)
 
 
 @pytest.fixture
-def taken() -> dict[str, str]:
-    return {}
-
-
-@pytest.fixture
-def driver(journal: Journal, folder: Path, taken: dict[str, str]) -> Driver:
+def driver(journal: Journal, short_home: Path, keys: Keys) -> Driver:
     clock = FakeClock(NOW_S)
     engine = Engine(journal, world_of(SmallCloud([machine(label="label-0")]), clock))
-    return Driver(journal, engine, clock, folder, taken.update)
+    return Driver(journal, engine, clock, short_home, keys)
 
 
 def wait_for(path: Path) -> None:
@@ -64,99 +52,63 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"{path} does not appear")
 
 
-def test_one_process_at_a_time_holds_the_lock(folder: Path) -> None:
+def test_one_process_at_a_time_holds_the_lock(short_home: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)],
+        [sys.executable, "-c", HOLD, str(short_home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "True\n"
-    with driver_lock(folder) as mine:
+    with driver_lock(short_home) as mine:
         assert not mine
-    assert driver_lives(folder)
+    assert driver_lives(short_home)
 
     holder.communicate("", timeout=10)
 
-    assert not driver_lives(folder)
-
-
-def test_a_second_driver_of_a_home_ends_at_once(driver: Driver, folder: Path) -> None:
-    with driver_lock(folder) as mine:
-        assert mine
-        assert not driver.serve()
+    assert not driver_lives(short_home)
 
 
 def test_a_driver_takes_keys_over_a_private_socket_and_ends_the_open_runs(
-    driver: Driver, folder: Path, taken: dict[str, str], journal: Journal
+    driver: Driver, short_home: Path, keys: Keys, journal: Journal
 ) -> None:
     back = lease("label-0", state=LeaseState.RETURNING, account="", machine_id="m1", sent_s=NOW_S)
     made = run(state=State.RETURNING, outcome=Outcome.CANCELLED, leases=(back,))
     journal.add(made, [], lambda _: None, 0.0)
-    path = socket_path(folder)
+    path = socket_path(short_home)
     with ThreadPoolExecutor(1) as pool:
         served = pool.submit(driver.serve)
         wait_for(path)
         mode = path.stat().st_mode & 0o777
-        told = any(tell_driver(folder, keys={"K": "v"}, nudge=RUN_ID) for _ in range(100))
+        told = any(tell_driver(short_home, keys={"K": "v"}, nudge=RUN_ID) for _ in range(100))
 
-        assert served.result(timeout=20)
+        served.result(timeout=20)
 
     assert told and mode == 0o600
-    assert taken == {"K": "v"}
+    assert keys.all() == {"K": ["v"]}
     assert journal.run(RUN_ID).state is State.ENDED
-    assert not path.exists() and not driver_lives(folder)
+    assert not path.exists() and not driver_lives(short_home)
 
 
-def test_nobody_is_told_without_a_driver(folder: Path) -> None:
-    assert not tell_driver(folder, keys={})
-
-
-def test_a_socket_that_a_dead_driver_left_tells_nobody(folder: Path) -> None:
-    socket_path(folder).touch()
-
-    assert not tell_driver(folder, keys={})
-
-
-def test_a_long_home_has_its_socket_in_a_short_private_folder(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_driver_stays_while_an_abandoned_label_is_watched(
+    journal: Journal, short_home: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    home = folder / ("long" * 40)
-
-    path = socket_path(home)
-
-    assert len(str(path)) < 100
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert path == socket_path(home) != socket_path(home / "other")
-
-
-def test_a_short_folder_that_others_can_read_is_not_used(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    home = folder / ("long" * 40)
-    socket_path(home).parent.chmod(0o755)
-
-    with pytest.raises(HomeError, match="belongs to somebody else"):
-        socket_path(home)
-
-
-def test_a_driver_stays_while_an_abandoned_label_is_watched(journal: Journal, folder: Path) -> None:
     looks = [Again(60.0, stays=True), Again(60.0, stays=True), Again(60.0, stays=False)]
     clock = FakeClock(NOW_S)
     engine = Engine(journal, world_of(SmallCloud(), clock))
-    driver = Driver(journal, engine, clock, folder, lambda _: None, [lambda: looks.pop(0)])
+    driver = Driver(
+        journal, engine, clock, short_home, Keys(lambda _: None), [lambda: looks.pop(0)]
+    )
 
-    assert driver.serve()
+    driver.serve()
 
     assert looks == []
     assert clock.now_s() >= NOW_S + 120
 
 
 def test_a_chore_that_fails_neither_ends_a_driver_nor_keeps_it(
-    journal: Journal, folder: Path
+    journal: Journal, short_home: Path
 ) -> None:
     clock = FakeClock(NOW_S)
     engine = Engine(journal, world_of(SmallCloud(), clock))
@@ -164,11 +116,13 @@ def test_a_chore_that_fails_neither_ends_a_driver_nor_keeps_it(
     def fail() -> Again:
         raise ValueError("our fault")
 
-    assert Driver(journal, engine, clock, folder, lambda _: None, [fail]).serve()
+    Driver(journal, engine, clock, short_home, Keys(lambda _: None), [fail]).serve()
+
+    assert clock.now_s() < NOW_S + 60
 
 
 def test_chores_are_done_once_more_when_the_last_run_is_over(
-    journal: Journal, folder: Path
+    journal: Journal, short_home: Path
 ) -> None:
     clock = FakeClock(NOW_S)
     engine = Engine(journal, world_of(SmallCloud([machine(label="label-0")]), clock))
@@ -181,6 +135,93 @@ def test_chores_are_done_once_more_when_the_last_run_is_over(
         seen.append(journal.run(RUN_ID).state)
         return Again(1e9, stays=False)
 
-    Driver(journal, engine, clock, folder, lambda _: None, [look]).serve()
+    Driver(journal, engine, clock, short_home, Keys(lambda _: None), [look]).serve()
 
     assert seen[-1] is State.ENDED
+
+
+class SlowEngine(Engine):
+    """A step of it lasts until it is let go."""
+
+    def __init__(self, journal: Journal, world: World) -> None:
+        super().__init__(journal, world)
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.steps = 0
+
+    def drive(self, run_id: str) -> float | None:
+        self.steps += 1
+        self.begun.set()
+        assert self.go.wait(20)
+        return 60.0
+
+
+@pytest.fixture
+def slow(journal: Journal) -> SlowEngine:
+    journal.add(run(), [], lambda _: None, 0.0)
+    return SlowEngine(journal, world_of(SmallCloud(), FakeClock(NOW_S)))
+
+
+@contextmanager
+def serving(
+    journal: Journal, engine: Engine, short_home: Path, keys: Keys
+) -> Iterator[Future[None]]:
+    """A driver of version 1.0 at work, on a real clock."""
+    driver = Driver(journal, engine, SystemClock(), short_home, keys, version="1.0")
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(driver.serve)
+
+
+def test_a_driver_leaves_between_two_effects_and_gives_its_keys_to_the_successor(
+    journal: Journal, slow: SlowEngine, short_home: Path, keys: Keys
+) -> None:
+    keys.take({"K": "v"})
+    keys.take({"K": "w"})
+    with ThreadPoolExecutor(1) as asking, serving(journal, slow, short_home, keys) as served:
+        wait_for(socket_path(short_home))
+        assert tell_driver(short_home, keys={}) == Answer("1.0")
+        assert slow.begun.wait(10)
+        word = asking.submit(ask_to_leave, short_home, "2.0", 30.0)
+        wait_until(lambda: leaves(short_home))
+        assert ask_to_leave(short_home, "2.0", 5.0) is None, "there is one successor at a time"
+        assert not word.done() and not served.done()
+
+        slow.go.set()
+
+        assert word.result(20) == Answer("1.0", leaves=True, keys={"K": ["v", "w"]})
+        served.result(20)
+    assert slow.steps == 1
+
+
+def test_a_driver_goes_on_when_its_successor_dies_before_it_left(
+    journal: Journal, slow: SlowEngine, short_home: Path, keys: Keys
+) -> None:
+    with serving(journal, slow, short_home, keys) as served:
+        wait_for(socket_path(short_home))
+        tell_driver(short_home, keys={})
+        assert slow.begun.wait(10)
+        assert ask_to_leave(short_home, "2.0", 0.2) is None  # it lost its patience and hung up
+        wait_until(lambda: not leaves(short_home))
+
+        slow.go.set()
+
+        assert tell_driver(short_home, keys={}, nudge=RUN_ID) == Answer("1.0")
+        wait_until(lambda: slow.steps >= 2)
+        assert not served.done()
+        assert ask_to_leave(short_home, "2.0", 20.0) is not None
+        served.result(20)
+
+
+def leaves(home: Path) -> bool:
+    answer = tell_driver(home, keys={})
+    assert answer is not None
+    return answer.leaves
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    never = threading.Event()
+    for _ in range(1000):
+        if is_so():
+            return
+        never.wait(0.01)
+    raise AssertionError("it never came to be")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import io
 import re
 import sqlite3
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, Float, Integer, Text, text
 
 from orchestrator.errors import HomeError
+from orchestrator.runs.states import Wish
 from orchestrator.store.journal import Journal
-from orchestrator.store.schema import _MIGRATIONS, SCHEMA, open_engine
+from orchestrator.store.schema import _MIGRATIONS, SCHEMA, open_engine, rehearse
 from orchestrator.store.tables import metadata
 from tests.runs.samples import run
 
@@ -116,3 +119,119 @@ def test_a_file_that_is_no_store_is_not_overwritten(url: str, tmp_path: Path) ->
         open_engine(url)
 
     assert (tmp_path / "gpulease.db").read_bytes() == before
+
+
+@contextmanager
+def refuse(_is_done: Callable[[], bool]) -> Iterator[None]:
+    raise HomeError("a driver is busy")
+    yield
+
+
+def to_first_schema(path: Path) -> None:
+    """A store as the first schema left it, with one run in it."""
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("DROP TABLE outbox")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+
+
+@pytest.fixture
+def old(url: str, tmp_path: Path) -> Path:
+    journal = Journal(url)
+    journal.add(run(), [], lambda _: None, 0)
+    journal.close()
+    to_first_schema(tmp_path / "gpulease.db")
+    return tmp_path / "gpulease.db"
+
+
+def revision(path: Path) -> str:
+    connection = sqlite3.connect(path)
+    (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    connection.close()
+    return str(found)
+
+
+def test_an_older_store_is_migrated_in_its_moment_and_a_copy_is_kept(old: Path, url: str) -> None:
+    moments: list[str] = []
+
+    @contextmanager
+    def hold(is_done: Callable[[], bool]) -> Iterator[None]:
+        assert not is_done()
+        moments.append(revision(old))
+        yield
+        moments.append(revision(old))
+
+    journal = Journal(url, hold)
+
+    assert moments == ["0001", SCHEMA]
+    assert journal.run(run().id) == run()
+    journal.close()
+    copy = old.with_name(f"{old.name}.schema-0001")
+    assert revision(copy) == "0001" and copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_its_moment_an_older_store_stays_as_it_is(old: Path, url: str) -> None:
+    with pytest.raises(HomeError, match="busy"):
+        open_engine(url, refuse)
+
+    assert revision(old) == "0001"
+    assert list(old.parent.glob("*schema-*")) == []
+
+
+def test_what_somebody_else_migrated_meanwhile_is_not_migrated_again(old: Path, url: str) -> None:
+    @contextmanager
+    def hold(is_done: Callable[[], bool]) -> Iterator[None]:
+        open_engine(url).dispose()
+        old.with_name(f"{old.name}.schema-0001").unlink()
+        assert is_done()
+        yield
+
+    open_engine(url, hold).dispose()
+
+    assert list(old.parent.glob("*schema-*")) == []
+
+
+def test_a_rehearsal_leaves_nothing_behind(old: Path, url: str) -> None:
+    before = sorted(old.parent.iterdir())
+
+    rehearse(url)
+
+    assert revision(old) == "0001"
+    assert {path.name for path in old.parent.iterdir()} - {path.name for path in before} <= {
+        f"{old.name}-wal",
+        f"{old.name}-shm",
+    }
+
+
+def test_a_migration_that_would_fail_is_found_by_its_rehearsal(old: Path, url: str) -> None:
+    connection = sqlite3.connect(old)
+    with connection:
+        connection.execute("CREATE TABLE outbox (mine TEXT)")  # somebody has been at it
+    connection.close()
+
+    with pytest.raises(HomeError, match="could not be brought to this version") as caught:
+        rehearse(url)
+    assert "nothing was changed" in caught.value.hint
+    with pytest.raises(HomeError, match="could not be brought to this version"):
+        open_engine(url)
+
+    assert revision(old) == "0001"
+    assert [path.name for path in old.parent.glob("*rehearsal*")] == []
+
+
+def test_whoever_opened_a_store_before_it_was_migrated_neither_reads_nor_writes_it(
+    url: str, tmp_path: Path
+) -> None:
+    journal = Journal(url)
+    journal.add(run(), [], lambda _: None, 0)
+    set_schema(tmp_path / "gpulease.db", "9999")
+
+    with pytest.raises(HomeError, match="newer gpulease"):
+        journal.open_ids()
+    with pytest.raises(HomeError, match="newer gpulease"):
+        journal.wish(run().id, Wish.CANCEL)
+
+    set_schema(tmp_path / "gpulease.db", SCHEMA)
+    assert journal.run(run().id).wish is Wish.GO_ON
+    journal.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -57,9 +58,14 @@ class Look:
 
 def to_program(do: str, **words: object) -> bytes:
     """What the workstation's Python reads: the text of on_host.py and one call of it."""
-    text = files(__package__).joinpath("on_host.py").read_text("utf-8")
     request = json.dumps({"do": do, **words})
-    return f"{text}\n\nmain({request!r})\n".encode()
+    return f"{on_host_program()}\n\nmain({request!r})\n".encode()
+
+
+@cache
+def on_host_program() -> str:
+    """The text of on_host.py, as it was when it was first asked for."""
+    return files(__package__).joinpath("on_host.py").read_text("utf-8")
 
 
 def look_words(*, gpus: bool) -> dict[str, object]:
