@@ -53,11 +53,10 @@ class Bucket:
 def check_lasts(s3: S3, until_s: float, now_s: float) -> None:
     """Raises: BucketRefused when what is signed now would end before `until_s`."""
     if s3.credentials_end_s < until_s:
-        hours = max(0.0, s3.credentials_end_s - now_s) / 3600
-        needed = (until_s - now_s) / 3600
+        left, needed = _span(s3.credentials_end_s - now_s), _span(until_s - now_s)
         raise BucketRefused(
-            f"the AWS credentials end in {hours:.1f} h, and the machine may need to write to the "
-            f"bucket for {needed:.1f} h",
+            f"the AWS credentials end in {left}, and the machine may need to write to the bucket "
+            f"for {needed}",
             hint="use credentials that last, lower budget.max_duration, or leave artifacts.to out",
         )
     if until_s - now_s > LONGEST_SIGNED_S:
@@ -66,6 +65,10 @@ def check_lasts(s3: S3, until_s: float, now_s: float) -> None:
             " and S3 lets nobody sign for more than 7",
             hint="lower budget.max_duration, or leave artifacts.to out",
         )
+
+
+def _span(seconds: float) -> str:
+    return f"{max(0.0, seconds) / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class BucketShell:

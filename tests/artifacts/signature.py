@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from datetime import UTC, datetime
+from typing import cast
 from urllib.parse import parse_qsl, quote, urlsplit
+
+from orchestrator.artifacts.bucket import Bucket
 
 
 def is_good(url: str, secret: str, *, method: str, at_s: float, host: str = "") -> bool:
@@ -35,3 +39,10 @@ def is_good(url: str, secret: str, *, method: str, at_s: float, host: str = "") 
     for word in scope.split("/"):
         key = hmac.digest(key, word.encode(), "sha256")
     return hmac.compare_digest(given, hmac.digest(key, text.encode(), "sha256").hex())
+
+
+def slots_of(bucket: Bucket, until_s: float) -> dict[str, str]:
+    """Key → URL of what a machine gets that may write until then."""
+    record = bucket.slots(0, until_s=until_s, now_s=time.time())
+    slots = [cast(dict[str, str], record["index"]), *cast(list[dict[str, str]], record["slots"])]
+    return {slot["key"]: slot["url"] for slot in slots}

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import cast
 
 import pytest
 
@@ -11,7 +10,7 @@ from orchestrator.artifacts.s3 import LONGEST_SIGNED_S, S3, Access, open_s3
 from orchestrator.errors import ArtifactsError, BucketRefused
 from orchestrator.spec.place import Place
 from tests.artifacts.memory_store import MemoryStore
-from tests.artifacts.signature import is_good
+from tests.artifacts.signature import is_good, slots_of
 
 SECRET = "the-secret-of-the-test"
 FOLDER = Place("results", "team/mine-abc/00")
@@ -23,13 +22,6 @@ def signing() -> Bucket:
     keys = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": SECRET}
     access = Access(region="eu-west-1", credentials=keys)
     return Bucket(open_s3(access, now_s=time.time), FOLDER)
-
-
-def slots_of(bucket: Bucket, until_s: float) -> dict[str, str]:
-    """Key → URL."""
-    record = bucket.slots(0, until_s=until_s, now_s=time.time())
-    slots = [cast(dict[str, str], record["index"]), *cast(list[dict[str, str]], record["slots"])]
-    return {slot["key"]: slot["url"] for slot in slots}
 
 
 def test_a_url_is_good_for_one_key_below_the_run_until_after_the_deadline(signing: Bucket) -> None:
@@ -68,7 +60,7 @@ def test_a_url_is_good_for_nothing_else(signing: Bucket) -> None:
 @pytest.mark.parametrize(
     ("end_s", "until_s", "words"),
     [
-        (3600.0, 7200.0, "the AWS credentials end in 1.0 h, and .* for 2.0 h"),
+        (3600.0, 7200.0, "the AWS credentials end in 60 min, and .* for 2.0 h"),
         (float("inf"), LONGEST_SIGNED_S + 1.0, "for 7.0 days, and S3 lets nobody sign"),
     ],
 )

@@ -13,8 +13,8 @@ from orchestrator.artifacts.s3 import S3, Access, open_s3
 from orchestrator.errors import BucketDown, BucketRefused
 from orchestrator.spec.place import Place
 from tests.artifacts.memory_store import MemoryStore
+from tests.artifacts.signature import slots_of
 from tests.artifacts.strict_store import KEYS, StrictStore, strict_store
-from tests.artifacts.test_bucket import slots_of
 
 PLACE = Place("results", "team")
 

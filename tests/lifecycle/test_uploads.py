@@ -118,7 +118,7 @@ def test_slots_arrive_and_last_past_the_deadline(scene: Scene) -> None:
 def test_credentials_that_end_before_the_machine_sign_nothing(scene: Scene) -> None:
     scene.end_s = LEASE.deadline_s - 60
 
-    with pytest.raises(BucketRefused, match=r"the AWS credentials end in 2\.0 h"):
+    with pytest.raises(BucketRefused, match="the AWS credentials end in 119 min"):
         uploads.send_slots(scene.run(), LEASE, scene.shell, scene.bucket(), NOW_S)
 
     assert not (scene.machine / protocol.SLOTS_FILE).exists()
