@@ -54,8 +54,9 @@ class Row:
         beside = f"{self.yardstick:.3g} {self.unit}" + (
             f" ({self.against})" if self.against else ""
         )
-        limit = "" if self.limit is None else f"{self.limit:g}× "
-        return f"| {self.what} | {ours} | {beside} | {self.figure:.1f}× | {limit}|"
+        limit = "" if self.limit is None else f"{self.limit:.3g}× "
+        figure = f"{self.figure:.1f}" if self.figure >= 2 else f"{self.figure:.2f}"
+        return f"| {self.what} | {ours} | {beside} | {figure}× | {limit}|"
 
 
 def compare(

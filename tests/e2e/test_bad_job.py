@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
+from infra.simcloud.hub_models import write_tiny_bert
 from tests.e2e.cloud import Cloud
 from tests.e2e.person import Person
 from tests.e2e.refused import EVAL, TICKETS, TRAIN, refused, tickets
 
+LANGUAGE = """\
+kind: finetune
+name: router
+model: ./model
+task: causal-lm
+data: {train: train.jsonl, eval: eval.jsonl}
+train: {max_length: 32}
+gpu: {allow_cpu: true}
+budget: {max_cost: 1.00, max_duration: 30m}
+providers: [runpod]
+"""
+CHAT = (
+    '{"messages": [{"role": "user", "content": "How many?"}, '
+    '{"role": "assistant", "content": "Three."}]}\n'
+)
 CHECK_AGAIN = "`gpulease check job.yaml` looks again, and spends nothing"
 
 
@@ -112,3 +130,31 @@ def test_a_model_that_the_hub_does_not_have_is_told_with_its_line(
         "check the spelling (owner/name); "
         "for a private model set HF_TOKEN, or run `gpulease login huggingface`"
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "evaluation", "problem"),
+    [
+        (
+            "max_length: 32",
+            "assistant_only_loss: true, max_length: 32",
+            CHAT,
+            "job.yaml:6: train.assistant_only_loss: the chat template of ",
+        ),
+        ("max_length: 32", "max_length: 4096", CHAT, "job.yaml:6: train.max_length: 4096 tokens"),
+        ("max_length: 32", "max_length: 32", "\n", "eval.jsonl:1: no rows"),
+    ],
+    ids=["no generation markers", "longer than the model reads", "empty eval"],
+)
+def test_a_language_model_that_cannot_learn_from_it_is_not_tried(
+    old: str, new: str, evaluation: str, problem: str, person: Person, cloud: Cloud
+) -> None:
+    write_tiny_bert(person.desk / "model")
+    template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    person.writes("model/chat_template.jinja", template)
+    job = tickets(person, LANGUAGE.replace(old, new), train=CHAT, evaluation=evaluation)
+
+    error = refused(person, cloud, job, exit_code=2, code="spec")
+
+    assert error["problem"].startswith(problem), error
+    assert error["hint"] == CHECK_AGAIN
