@@ -8,6 +8,7 @@ import os
 from orchestrator import __version__
 from orchestrator.app.accounting import Accounting
 from orchestrator.app.following import Following
+from orchestrator.app.operating import Operating
 from orchestrator.app.planning import Planning, SubmitOptions
 from orchestrator.lifecycle.driver import Driver, driver_lock
 from orchestrator.lifecycle.driver_log import keep_log
@@ -16,7 +17,7 @@ from orchestrator.lifecycle.handover import driver_of_home
 __all__ = ["App", "SubmitOptions"]
 
 
-class App(Planning, Following, Accounting):
+class App(Planning, Following, Accounting, Operating):
     """Every verb of the command line, without any printing."""
 
     def drive(self, *, stays: bool = False) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.app import App, SubmitOptions
+from orchestrator.app.operating import ServiceFile
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.remote.code import Explained
@@ -342,6 +343,17 @@ class FakeApp(App):
 
     def drive(self, *, stays: bool = False) -> None:
         self._note("drive", stays)
+
+    def service_file(self) -> ServiceFile:
+        return ServiceFile(Path("/home/ada/a.service"), "[Unit]\nA=1\n", (), ())
+
+    def install_driver(self) -> tuple[Path, list[str]]:
+        self._note("install_driver")
+        return Path("/home/ada/a.service"), ["it ends with your last login"]
+
+    def uninstall_driver(self) -> Path | None:
+        self._note("uninstall_driver")
+        return None
 
     def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
         return Decimal("12.5"), Decimal("1.92"), Decimal(100)
