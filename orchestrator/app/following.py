@@ -14,6 +14,7 @@ from orchestrator.artifacts.log import LogFile
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.finding import find_run
+from orchestrator.runs.lease import TOMBSTONE_WATCH_S
 from orchestrator.runs.states import LeaseState, Wish
 from orchestrator.runs.view import (
     RunView,
@@ -86,7 +87,12 @@ class Following(Verbs):
         now_s = self._clock.now_s()
         after = run
         for lease in returning:
-            closed = lease.move(LeaseState.CLOSED, gone_s=now_s, returned_by="user")
+            closed = lease.move(
+                LeaseState.CLOSED,
+                gone_s=now_s,
+                returned_by="user",
+                watch_until_s=now_s + TOMBSTONE_WATCH_S,
+            )
             after = after.with_lease(closed)
         self._parts.engine.save(
             run, after.note("closed by a person: not proven"), ["closed by a person"]

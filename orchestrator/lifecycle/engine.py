@@ -112,6 +112,10 @@ class Engine:
             left = leave_behind(run, self._world, lease, error)
             after = left or run.note(_sentence(error))
             seconds, waiting = self._again_s(key), error.problem
+        except Exception as error:  # whatever it was: the run's other machine is still watched
+            log.exception("a return failed run=%s lease=%s", run.id, key)
+            waiting = f"our own fault in a return: {type(error).__name__}: {error}"
+            after, seconds = run.note(waiting), self._again_s(key)
         else:
             self._trouble.pop(key, None)
             after = reached(after, self._world, _lease(after, key))

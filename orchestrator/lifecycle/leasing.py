@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from orchestrator.budget.caps import terms
+from orchestrator.budget.caps import RETURN_S, terms
+from orchestrator.budget.price import Price
 from orchestrator.errors import BudgetRefused, GpuleaseError
 from orchestrator.lifecycle.deadlines import (
     IDLE_SHARE,
@@ -190,6 +191,27 @@ def without_old_refusals(run: Run) -> Run:
     old = {lease.key for lease in refused[:-MOST_REFUSALS]}
     kept = tuple(lease for lease in run.leases if lease.key not in old)
     return replace(run, leases=kept, dropped=run.dropped + len(old))
+
+
+def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
+    """The worst that a run's other machines come to, should nobody live to see them go.
+
+    One on its way back that no delete reaches is ended by its own guard: at its deadline, or
+    sooner where nobody ever logged in to ship anything.
+    """
+    total = Decimal(0)
+    for lease in run.leases:
+        if lease.key == but or lease.sent_s is None or not lease.bills:
+            continue
+        total += lease.upper_usd(now_s)
+        if lease.state is LeaseState.RETURNING:
+            ends_s = lease.deadline_s
+            if not lease.host_key_by:
+                ends_s = min(ends_s, lease.sent_s + SLOW_BOOT_S + UNSHIPPED_S)
+            hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
+            left_s = max(0.0, ends_s - now_s) + RETURN_S
+            total += Price(hour_usd).for_seconds(left_s, increment_s=lease.increment_s)
+    return total
 
 
 def work_left_s(run: Run, now_s: float) -> float:

@@ -9,8 +9,15 @@ from enum import StrEnum
 from threading import Event
 
 from orchestrator.clock import Clock
-from orchestrator.errors import GpuleaseError, MachineNotFound, StaleRun
+from orchestrator.errors import (
+    GpuleaseError,
+    MachineNotFound,
+    ProviderDown,
+    ProviderError,
+    StaleRun,
+)
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
+from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Machine
 from orchestrator.runs.label import Label, parse_label
@@ -103,36 +110,56 @@ class Reaper:
                 self._return(found, found.lease)
 
     def watch_abandoned(self) -> Again:
-        """List the accounts on which a machine may still appear under an abandoned label."""
+        """List the accounts on which a machine may still appear under an abandoned label.
+
+        Also under one that a person closed without a proof.
+        """
         now_s = self.clock.now_s()
-        abandoned = self.journal.leases(LeaseState.TOMBSTONE)
-        names = {lease.provider for lease in abandoned if lease.watch_until_s > now_s}
+        abandoned = self.journal.leases(LeaseState.TOMBSTONE, LeaseState.CLOSED)
+        watched = [lease for lease in abandoned if lease.watch_until_s > now_s]
+        names = {lease.provider for lease in watched}
         for name in sorted(names):
             try:
                 self.return_known(name, self.accounts.snapshot(name))
             except GpuleaseError as error:
                 log.warning("an abandoned label is not watched now: %s", error.problem)
-        return Again(_LOOK_AGAIN_S, stays=bool(names))
+        stays = any(lease.watch_until_s > now_s + _LOOK_AGAIN_S for lease in watched)
+        return Again(_LOOK_AGAIN_S, stays=stays)
 
     def end(self, found: Found, report: Callable[[str], None]) -> bool:
         """Delete one machine until the provider says gone; false when that takes too long."""
-        provider = self.accounts.provider(found.provider)
+        account = self.accounts.identity(found.provider)
+        capabilities = self.accounts.provider(found.provider).capabilities
+        needed = 3 if capabilities.one_miss_is_noise else 2  # of which the first begins the wait
+        pause_s = max(SECOND_MISS_S, capabilities.list_lag_s)
         misses = 0
         for _ in range(_PROOF_TRIES):
             try:
-                provider.get_machine(found.machine.id)
-                misses = 0
-                provider.delete_machine(found.machine.id)
-                report(f"{found.provider}: asked to end {found.machine.id}")
-            except MachineNotFound:
-                listed = self.accounts.snapshot(found.provider).by_id(found.machine.id)
-                misses = 0 if listed else misses + 1
-                if misses > (1 if provider.capabilities.one_miss_is_noise else 0):
-                    report(f"{found.provider}: {found.machine.id} is gone")
-                    return True
+                misses = misses + 1 if self._is_missed(found, account, report) else 0
             except GpuleaseError as error:
                 report(f"{found.provider}: {error.problem}")
-            self.clock.wait(_never(), max(2.0, provider.capabilities.list_lag_s / 2))
+            if misses == needed:
+                report(f"{found.provider}: {found.machine.id} is gone")
+                return True
+            self.clock.wait(_never(), pause_s)
+        return False
+
+    def _is_missed(self, found: Found, account: str, report: Callable[[str], None]) -> bool:
+        """Whether the account knows a machine neither by its id nor in its list; else asks again
+        for its end. Raises: as a provider's calls."""
+        provider, identity = self.accounts.renter(account, found.provider)
+        try:
+            provider.get_machine(found.machine.id)
+        except MachineNotFound:
+            view = self.accounts.snapshot(found.provider)
+            proves = self.accounts.proves_absence
+            if not (proves(account, identity) and proves(account, view.identity)):
+                raise ProviderDown("the key at hand may be another account's") from None
+            return view.by_id(found.machine.id) is None
+        except ProviderError as error:  # what cannot be read may be deleted all the same
+            report(f"{found.provider}: {error.problem}")
+        provider.delete_machine(found.machine.id)
+        report(f"{found.provider}: asked to end {found.machine.id}")
         return False
 
     def _return(self, found: Found, lease: Lease) -> None:

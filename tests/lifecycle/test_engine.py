@@ -9,6 +9,7 @@ from orchestrator.budget.ledger import Entry, EntryKind, accrued_usd, committed_
 from orchestrator.clock import FakeClock
 from orchestrator.errors import ProviderDown
 from orchestrator.lifecycle.engine import STEPS, Engine
+from orchestrator.providers.base import MachineStatus
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.store.journal import Journal
@@ -43,6 +44,10 @@ def add(journal: Journal, made: Run) -> Run:
 
 def returning() -> Run:
     return run(state=State.RETURNING, outcome=Outcome.SUCCEEDED, leases=(BACK,))
+
+
+def looking() -> Run:
+    return run(state=State.LOOKING, leases=(lease("label-1", account="", sent_s=NOW_S),))
 
 
 def drive_to_end(engine: Engine, clock: FakeClock) -> None:
@@ -116,7 +121,7 @@ def test_the_move_of_another_process_wins_and_nothing_is_lost(
 def test_a_providers_error_becomes_a_wait_that_grows(
     journal: Journal, engine: Engine, cloud: SmallCloud
 ) -> None:
-    add(journal, returning())
+    add(journal, looking())
     cloud.fault = ProviderDown("no answer", hint="see its status page")
 
     waits = [engine.drive(RUN_ID) for _ in range(6)]
@@ -142,15 +147,33 @@ def test_our_own_fault_in_a_step_becomes_a_wait_and_a_note(
     )
 
 
-def test_a_step_that_works_again_forgets_the_trouble(
+def test_a_slip_in_a_return_keeps_nobody_from_watching_the_run_itself(
     journal: Journal, engine: Engine, cloud: SmallCloud
 ) -> None:
-    add(journal, returning())
+    booting = replace(HELD, key="label-1", label="label-1", machine_id="m2")
+    add(journal, run(state=State.BOOTING, leases=(BACK, booting)))
+    cloud.machines["m2"] = replace(machine("m2", "label-1"), status=MachineStatus.FAILED)
+    cloud.before_get = lambda: (_ for _ in ()).throw(ZeroDivisionError("a slip"))
+
+    engine.drive(RUN_ID)
+
+    after = journal.run(RUN_ID)
+    assert after.state is State.PLANNED
+    assert after.leases[1].state is LeaseState.RETURNING
+    assert "our own fault in a return: ZeroDivisionError: a slip" in after.notes
+
+
+def test_a_step_that_works_again_forgets_the_trouble(
+    journal: Journal, engine: Engine, cloud: SmallCloud, clock: FakeClock
+) -> None:
+    add(journal, looking())
+    cloud.capabilities = replace(cloud.capabilities, settle_s=60.0)
     cloud.fault = ProviderDown("no answer")
     assert [engine.drive(RUN_ID), engine.drive(RUN_ID)] == [1.0, 2.0]
     cloud.fault = None
     engine.drive(RUN_ID)
     cloud.fault = ProviderDown("no answer")
+    clock.advance(10)
 
     assert engine.drive(RUN_ID) == 1.0
 

@@ -160,3 +160,41 @@ def test_the_automatic_pass_leaves_everything_else_alone(journal: Journal) -> No
     passing.return_known("runpod", passing.accounts.snapshot("runpod"))
 
     assert cloud.deleted == []
+
+
+def test_what_a_person_closed_without_a_proof_is_watched_and_deleted(journal: Journal) -> None:
+    closed = lease(
+        label(),
+        state=LeaseState.CLOSED,
+        machine_id="m1",
+        returned_by="user",
+        watch_until_s=NOW_S + 3600,
+    )
+    add(journal, closed)
+    cloud = SmallCloud([machine("m1", label())])
+
+    assert reaper(cloud, journal).watch_abandoned().stays
+
+    assert cloud.deleted == ["m1"]
+
+
+def test_a_label_that_is_looked_for_once_keeps_no_driver(journal: Journal) -> None:
+    add(journal, lease(label(), state=LeaseState.TOMBSTONE, watch_until_s=NOW_S + 60))
+    cloud = SmallCloud([machine("m1", label())])
+
+    assert not reaper(cloud, journal).watch_abandoned().stays
+
+    assert journal.run("runid123").leases[0].state is LeaseState.RETURNING
+
+
+def test_a_machine_whose_state_cannot_be_read_is_deleted_and_never_called_gone(
+    journal: Journal,
+) -> None:
+    cloud = SmallCloud([machine("m1", label())])
+    ending = reaper(cloud, journal)
+    found = classify("runpod", cloud.machines["m1"], [], "homeid")
+    cloud.fault = ProviderDown("500")
+
+    assert not ending.end(found, lambda text: None)
+
+    assert cloud.deleted[0] == "m1"

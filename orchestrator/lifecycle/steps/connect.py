@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator.errors import HostKeyMismatch, MachineNotFound, ProviderError, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, cancelled
-from orchestrator.lifecycle.steps.rent import with_machine
+from orchestrator.lifecycle.steps.rent import not_as_offered, with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import BootLog, MachineStatus, OwnLogin, Provider
 from orchestrator.remote.keys import shown_host_key
@@ -53,10 +53,14 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
         return abandon(_keep_boot_log(run, world, lease), world, lease, why)
+    lease = with_machine(lease, machine)
+    if problem := not_as_offered(run, lease, machine, world.clock.now_s()):
+        # The answer to create need not have told.
+        return abandon(run, world, lease, problem)
     if machine.address is None:
         return Wait(min(look_s / 2, 1.0), "the machine boots")
     knock_s = _pace_s(waited_s, _KNOCK_SHARE, SHELL_RETRY_S)
-    return _log_in(run, world, with_machine(lease, machine), knock_s)
+    return _log_in(run, world, lease, knock_s)
 
 
 def _pace_s(waited_s: float, share: float, longest_s: float) -> float:

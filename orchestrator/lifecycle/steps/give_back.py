@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from orchestrator.budget.price import CENT
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
+from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.world import World
 from orchestrator.providers.base import Charges, Provider
 from orchestrator.runs.lease import Lease
@@ -16,7 +17,6 @@ from orchestrator.runs.states import LeaseState
 _ASK_AGAIN_S = (5.0, 10.0, 30.0, 60.0)
 _CHARGED_S = 300.0  # RunPod facts §5.2: what runs is charged every five minutes
 _UNWATCHED_S = 600.0  # a proof that took longer found nobody at home
-_SECOND_MISS_S = 5.0  # RunPod facts §9: two full reads at least 5 s apart
 
 
 def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
@@ -29,6 +29,8 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
     provider, identity = world.accounts.renter(lease.account, lease.provider)
     try:
         provider.get_machine(lease.machine_id)
+    except BadCredentials:
+        raise  # the next try has another key
     except MachineNotFound:
         if not world.accounts.proves_absence(lease.account, identity):
             run = run.note(
@@ -37,6 +39,12 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
             )
             return run, 30.0, "the key that rented is needed"
         return _missed(run, world, lease, provider)
+    except ProviderError as error:
+        if not lease.bills:
+            raise
+        # What cannot be read may be deleted all the same: a part of an API may fail alone.
+        run, seconds, _ = _ask(run, world, lease, provider)
+        return run.note(error.problem), seconds and _again_s(lease), error.problem
     lease = replace(lease, unknown_s=None, misses=0)
     world.drop_shell(lease)
     _forget_misses(world, lease)
@@ -50,7 +58,7 @@ def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run,
         # Written down before the call: should this process die in it, it is known until when the
         # machine lived.
         return run.with_lease(replace(lease, delete_asked_s=now_s)), 0.0, "it is to end"
-    again_s = _ASK_AGAIN_S[min(max(lease.delete_tries - 1, 0), len(_ASK_AGAIN_S) - 1)]
+    again_s = _again_s(lease)
     if lease.delete_tries and 0 <= now_s - lease.delete_asked_s < again_s:
         return run.with_lease(lease), 1.0, "asked to end it; waiting until it is gone"
     asked = replace(
@@ -64,7 +72,7 @@ def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run,
     except MachineNotFound:
         return run.with_lease(asked), 0.0, "the provider says that it is gone"
     except ProviderError as error:
-        if isinstance(error, BadCredentials):  # it may look, but not delete: another key may
+        if isinstance(error, BadCredentials):
             world.accounts.forget(lease.provider)
         waiting = f"{lease.provider} refuses to end {lease.machine_id}: {error.problem}"
         return run.with_lease(asked), min(again_s, 10.0), waiting
@@ -80,7 +88,7 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
     if lease.unknown_s is None:
         lease = replace(lease, unknown_s=_ended_guess(run, lease, now_s))
         run = run.with_lease(lease)
-    apart_s = capabilities.list_lag_s if lease.misses == 0 else _SECOND_MISS_S
+    apart_s = capabilities.list_lag_s if lease.misses == 0 else SECOND_MISS_S
     waited_s = world.awake_since_first_saw_s(_miss_key(lease))
     if waited_s < apart_s:
         return run, min(apart_s - waited_s, 5.0), "gone by its id; waiting for the list to say so"
@@ -137,6 +145,10 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
     lease = replace(lease, bound_usd=billed_usd + hour_usd * int(2 * lag_s) / 3600)
     return replace(lease, billed_usd=billed_usd) if billed_usd > lease.cost_usd(now_s) else lease
+
+
+def _again_s(lease: Lease) -> float:
+    return _ASK_AGAIN_S[min(max(lease.delete_tries - 1, 0), len(_ASK_AGAIN_S) - 1)]
 
 
 def _miss_key(lease: Lease) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
+from orchestrator.budget.caps import RETURN_S
+from orchestrator.budget.price import Price
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
@@ -19,6 +22,7 @@ from orchestrator.lifecycle.leasing import (
     lost_label,
     next_offer,
     nothing_rented,
+    stays_open_usd,
     to_failure,
     too_late,
 )
@@ -48,6 +52,11 @@ def record_intent(run: Run, world: World) -> Step:
         outcome, failure = too_late(run)
         run = run.with_lease(nothing_rented(lease, "the plan expired"))
         return finish(run, world, outcome, failure, failure.problem)
+    if stays_open_usd(run, now_s) + _worst_usd(lease, now_s) > run.cap_usd:
+        if run.returning:
+            return Wait(1.0, "an earlier machine is on its way back: both might pass the cap")
+        run = run.with_lease(nothing_rented(lease, "an earlier machine took too long to go back"))
+        return next_offer(run, world, "an earlier machine cost more than was kept", same=True)
     identity = world.accounts.identity(lease.provider)
     lease = replace(lease, account=identity, intent=world.new_intent(), sent_s=now_s)
     moved = run.with_lease(lease).move(State.RENTING, now_s)
@@ -61,16 +70,18 @@ def create(run: Run, world: World) -> Step:
     now_s = world.clock.now_s()
     if age_s is None:
         return Moved(run.move(State.LOOKING, now_s), events=("looking for what may be rented",))
-    if age_s > INTENT_GOOD_S:
-        run = run.with_lease(nothing_rented(lease, "the intent grew old before it was sent"))
-        return next_offer(run, world, "the intent grew old unsent", same=True)
+    taken_s = world.clock.elapsed_s()
     try:
-        provider = world.accounts.provider(lease.provider)
+        # Another thread may have exchanged a refused key for one of another account.
+        provider, _ = world.accounts.renter(lease.account, lease.provider)
         request = world.cargo.request(run, lease)
     except (GpuleaseError, OSError) as error:
         problem = getattr(error, "problem", str(error))
         run = run.with_lease(nothing_rented(lease, problem))
         return finish(run, world, Outcome.REFUSED, Failure("home", problem, exit_code=2), problem)
+    if age_s + world.clock.elapsed_s() - taken_s > INTENT_GOOD_S:
+        run = run.with_lease(nothing_rented(lease, "the intent grew old before it was sent"))
+        return next_offer(run, world, "the intent grew old unsent", same=True)
     world.accounts.outdate(lease.provider)
     try:
         machine = provider.create_machine(request)
@@ -121,7 +132,7 @@ def adopt(run: Run, world: World, lease: Lease, machine: Machine) -> Moved:
     """Take a machine under the lease, unless its price or card is not what was offered."""
     now_s = world.clock.now_s()
     held = with_machine(_hold(lease, machine.id, _billing_start(lease, machine, now_s)), machine)
-    if problem := _not_as_offered(run, held, machine):
+    if problem := not_as_offered(run, held, machine, now_s):
         return abandon(run, world, held, problem)
     if run.wish is not Wish.GO_ON:
         return cancelled(run.with_lease(held), world)
@@ -142,6 +153,15 @@ def with_machine(lease: Lease, machine: Machine) -> Lease:
     return lease
 
 
+def _worst_usd(lease: Lease, since_s: float) -> Decimal:
+    """What a machine costs that lives from `since_s` to its deadline and is slow to go."""
+    if not lease.bills:
+        return Decimal(0)
+    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
+    life_s = max(0.0, lease.deadline_s - since_s) + RETURN_S
+    return price.for_seconds(life_s, increment_s=lease.increment_s)
+
+
 def _current(run: Run) -> Lease:
     lease = run.lease
     assert lease is not None, "a run that rents has a lease"
@@ -159,14 +179,15 @@ def _billing_start(lease: Lease, machine: Machine, now_s: float) -> float:
     return machine.created_at_s if believable else sent_s
 
 
-def _not_as_offered(run: Run, lease: Lease, machine: Machine) -> str:
+def not_as_offered(run: Run, lease: Lease, machine: Machine, now_s: float) -> str:
+    """Why a machine is not what its offer said; empty when it is."""
     offer = lease.offer
     offered = offer.price.usd_per_hour
     if float(machine.usd_per_hour) > float(offered) * _OVERPRICE:
         return f"it costs ${machine.usd_per_hour:.3f}/h, not the ${offered:.3f}/h of the offer"
-    life_s = lease.deadline_s - (lease.sent_s or lease.deadline_s)
+    others_usd = stays_open_usd(run, now_s, but=lease.key)
     if machine.usd_per_hour > offered and (
-        machine.usd_per_hour * int(life_s + 180) / 3600 > run.cap_usd
+        others_usd + _worst_usd(lease, lease.sent_s or now_s) > run.cap_usd
     ):
         return f"at ${machine.usd_per_hour:.3f}/h its deadline would pass the cap"
     if offer.gpu and machine.gpu and canonical(machine.gpu) != offer.gpu:

@@ -16,10 +16,17 @@ from orchestrator.errors import (
     HomeDiskFull,
     HostKeyMismatch,
     MachineNotFound,
+    MissingCredentials,
+    ProviderError,
     RemoteError,
 )
 from orchestrator.lifecycle.balance import heed, runs_dry
-from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LONGEST_S, SHELL_RETRY_S
+from orchestrator.lifecycle.deadlines import (
+    AGENT_SILENT_S,
+    LONGEST_S,
+    SECOND_MISS_S,
+    SHELL_RETRY_S,
+)
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
 from orchestrator.lifecycle.steps.rent import with_machine
@@ -35,6 +42,8 @@ from orchestrator.runs.states import Outcome, State, Wish
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
 _STRANGER_S = 60.0
+_UNLISTED_S = 60.0  # of the RETURN_S that are kept
+_LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
 
 
 class _StartedAnew(Exception):
@@ -107,15 +116,29 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     return "its deadline has passed" if _now(world) > lease.deadline_s else ""
 
 
-def machine_lost(run: Run, world: World, lease: Lease) -> Moved | None:
-    """The run's way to its end when the machine is no longer there; None while it may be."""
-    return give_up_on(run, world, lease, "") if has_vanished(world, lease) else None
+def machine_lost(run: Run, world: World, lease: Lease) -> Step | None:
+    """The run's way on, or to its end, without a machine that is no longer there.
+
+    None while it is there, or may be.
+    """
+    vanished = has_vanished(world, lease)
+    if vanished is None:
+        return Wait(1.0, "the provider does not know the machine; one miss is noise", run)
+    return give_up_on(run, world, lease, "") if vanished else None
 
 
-def lost_before_its_end(run: Run, world: World, lease: Lease) -> Moved | None:
-    """`machine_lost`, where the machine must go: no store holds up the return of what may bill."""
+def lost_before_its_end(run: Run, world: World, lease: Lease) -> Step | None:
+    """`machine_lost`, where the machine must go: nothing holds up the return of what may bill.
+
+    What a provider cannot list it may delete all the same. A computer that just woke up gets some
+    time to reach it: the machine may have ended long ago.
+    """
     try:
         return machine_lost(run, world, lease)
+    except (ProviderError, MissingCredentials):
+        if world.awake_since_first_saw_s(f"{lease.key} must go") < _UNLISTED_S:
+            raise
+        return None
     except (BucketDown, BucketRefused):
         if world.accounts.snapshot(lease.provider, max_age_s=60.0).by_id(lease.machine_id) is None:
             raise  # it is gone, and what it did may yet be known
@@ -126,6 +149,7 @@ def reach(run: Run, world: World, lease: Lease) -> Shell:
     """The connection to the machine itself. Raises RemoteError."""
     shell = world.shell(run, lease)
     world.first_saw.pop(_stranger_key(lease), None)
+    world.first_saw.pop(_missed_key(lease), None)
     return shell
 
 
@@ -174,20 +198,26 @@ def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
     return finish(run, world, Outcome.FAILED, failure, failure.problem)
 
 
-def has_vanished(world: World, lease: Lease) -> bool:
+def has_vanished(world: World, lease: Lease) -> bool | None:
     """Whether the provider says that a machine stopped, failed or is gone; for when nobody answers.
 
-    A failed one is not waited for: it does not come back by itself, and may bill.
+    A failed one is not waited for: it does not come back by itself, and may bill. None where it
+    was missed once, and one miss is noise: what works may only have been out of reach.
     """
     provider, identity = world.accounts.renter(lease.account, lease.provider)
-    poll_s = provider.capabilities.poll_s
-    found = world.accounts.snapshot(lease.provider, max_age_s=poll_s)
+    capabilities = provider.capabilities
+    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s / 2)
     machine = found.by_id(lease.machine_id)
-    if machine is not None:
-        return machine.status in (MachineStatus.STOPPED, MachineStatus.FAILED)
-    if not world.accounts.proves_absence(lease.account, found.identity):
-        return False
-    return _says_gone(world, lease, provider, identity)
+    proves = world.accounts.proves_absence
+    if machine is not None or not (
+        proves(lease.account, identity)
+        and proves(lease.account, found.identity)
+        and _says_gone(provider, lease)
+    ):
+        world.first_saw.pop(_missed_key(lease), None)
+        return machine is not None and machine.status in _LOST
+    missed_s = world.awake_since_first_saw_s(_missed_key(lease))
+    return None if capabilities.one_miss_is_noise and missed_s < SECOND_MISS_S else True
 
 
 def verdict(run: Run) -> tuple[Outcome, Failure | None]:
@@ -212,12 +242,16 @@ def _stranger_key(lease: Lease) -> str:
     return f"{lease.key} stranger"
 
 
-def _says_gone(world: World, lease: Lease, provider: Provider, identity: str) -> bool:
+def _missed_key(lease: Lease) -> str:
+    return f"{lease.key} missed"
+
+
+def _says_gone(provider: Provider, lease: Lease) -> bool:
     assert lease.machine_id is not None
     try:
         provider.get_machine(lease.machine_id)
     except MachineNotFound:
-        return world.accounts.proves_absence(lease.account, identity)
+        return True
     return False
 
 

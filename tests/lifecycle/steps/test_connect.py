@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -245,3 +246,14 @@ def test_a_cancelled_run_gives_its_booting_machine_back(stage: Stage) -> None:
 
     assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.CANCELLED)
     assert stage.first.state is LeaseState.RETURNING
+
+
+def test_a_price_that_only_the_list_tells_is_compared_too(stage: Stage) -> None:
+    """The answer to the create said nothing of it."""
+    booting(stage)
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], usd_per_hour=Decimal("1.20"))
+
+    stage.drive()
+
+    assert stage.first.state is LeaseState.RETURNING
+    assert "not the $0.600/h" in stage.first.why_ended

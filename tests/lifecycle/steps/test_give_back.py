@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.errors import BadCredentials, ProviderDown
+from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.providers.base import Charge
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
@@ -250,3 +251,25 @@ def test_without_a_bill_a_machine_that_ended_itself_counts_until_it_was_missed(
     assert stage.first.bound_usd is None
     assert stage.first.upper_usd(0) >= Decimal("6.00")
     assert stage.first.cost_usd(0) == Decimal("1.20")
+
+
+def test_a_machine_whose_state_cannot_be_read_is_asked_to_end_all_the_same(stage: Stage) -> None:
+    stage.cloud.errors["get"] = [ProviderDown("500")] * 50
+    returning(stage)
+
+    stage.drive()
+
+    assert stage.cloud.said("delete") == ["m1"]
+    assert stage.first.state is LeaseState.RETURNING
+
+
+@pytest.mark.parametrize("call", ["get", "delete"])
+def test_a_refused_key_is_read_again_while_a_machine_goes_back(stage: Stage, call: str) -> None:
+    refused: list[str] = []
+    stage.world.accounts = Accounts(lambda _: stage.cloud, stage.clock, refused.append)
+    stage.cloud.errors[call] = [BadCredentials("401")]
+    returning(stage)
+
+    stage.until(is_over)
+
+    assert refused == ["runpod"]

@@ -14,11 +14,26 @@ from orchestrator.errors import (
     RateLimited,
     RentedAnyway,
 )
+from orchestrator.lifecycle.leasing import stays_open_usd
 from orchestrator.lifecycle.world import INTENT_GOOD_S
-from orchestrator.runs.lease import TOMBSTONE_WATCH_S
+from orchestrator.providers.base import MachineRequest
+from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
+from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
-from tests.lifecycle.steps.harness import CAPABILITIES, Stage
-from tests.runs.samples import NOW_S, RUN_ID
+from tests.lifecycle.steps.harness import CAPABILITIES, Crate, Stage
+from tests.runs.samples import NOW_S, RUN_ID, lease
+
+
+class SlowCrate(Crate):
+    """Making a request takes longer than an intent is good for."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.home)
+        self.clock = stage.clock
+
+    def request(self, run: Run, lease: Lease) -> MachineRequest:
+        self.clock.advance(INTENT_GOOD_S + 1)
+        return super().request(run, lease)
 
 
 def lost(stage: Stage) -> None:
@@ -280,3 +295,99 @@ def test_a_key_that_cannot_be_kept_rents_nothing(stage: Stage) -> None:
 
     assert stage.run.outcome is Outcome.REFUSED
     assert stage.cloud.said("create") == []
+
+
+def test_a_key_of_another_account_that_came_since_the_intent_rents_nothing(stage: Stage) -> None:
+    stage.begin()
+    stage.drive()
+    stage.cloud.account = "user:u2"
+
+    stage.drive()
+
+    assert stage.cloud.said("create") == []
+    assert stage.run.outcome is Outcome.REFUSED
+
+
+def test_an_intent_that_grew_old_while_its_request_was_made_is_not_sent(stage: Stage) -> None:
+    stage.begin()
+    stage.drive()
+    stage.world.cargo = SlowCrate(stage)
+
+    stage.drive()
+
+    assert stage.cloud.said("create") == []
+    assert stage.run.leases[-1].state is LeaseState.INTENDED
+
+
+def test_a_rise_that_the_cap_does_not_carry_beside_earlier_machines_is_refused(
+    stage: Stage,
+) -> None:
+    earlier = lease(
+        "label-x",
+        state=LeaseState.CLOSED,
+        machine_id="m9",
+        sent_s=NOW_S - 3600,
+        gone_s=NOW_S,
+        usd_per_hour=Decimal("0.60"),
+    )
+    stage.begin(leases=(earlier, lease()), cap_usd=Decimal("1.84"))
+    stage.cloud.usd_per_hour = Decimal("0.62")
+
+    stage.drive(2)
+
+    assert stage.run.leases[1].state is LeaseState.RETURNING
+    assert "would pass the cap" in stage.run.leases[1].why_ended
+
+
+def returning_beside(stage: Stage, **changes: object) -> None:
+    """A run that is to rent again while its first machine is on its way back."""
+    stage.cloud.add("label-0")
+    old = lease(
+        state=LeaseState.RETURNING,
+        machine_id="m1",
+        sent_s=NOW_S,
+        began_s=NOW_S,
+        usd_per_hour=Decimal("0.60"),
+    )
+    stage.begin(leases=(old, lease("label-1")), **changes)
+
+
+def test_no_other_machine_while_both_might_pass_the_cap_with_nobody_left_to_watch(
+    stage: Stage,
+) -> None:
+    stage.cloud.ignores_delete = True
+    returning_beside(stage, cap_usd=Decimal("1.40"))
+
+    stage.after(60)
+    assert stage.state() is State.PLANNED
+    assert "on its way back" in stage.run.waiting
+
+    stage.cloud.end("m1")
+    stage.until(lambda run: run.state is State.BOOTING)
+    assert stage.run.leases[0].state is LeaseState.CLOSED
+
+
+def test_a_machine_on_its_way_back_is_not_waited_for_where_the_cap_carries_both(
+    stage: Stage,
+) -> None:
+    stage.cloud.ignores_delete = True
+    returning_beside(stage)
+
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    assert stage.run.leases[0].state is LeaseState.RETURNING
+
+
+def test_an_earlier_machine_that_went_late_leaves_less_time_to_the_next(stage: Stage) -> None:
+    stage.cloud.ignores_delete = True
+    returning_beside(stage, cap_usd=Decimal("1.22"), start_by_s=NOW_S + 3600)
+    stage.after(60)
+
+    stage.clock.advance(1200)
+    stage.cloud.end("m1")
+    run = stage.until(lambda run: run.state is State.BOOTING)
+
+    assert run.leases[1].state is LeaseState.TOMBSTONE
+    others = stays_open_usd(run, stage.clock.now_s(), but=run.leases[2].key)
+    life_s = run.leases[2].deadline_s - stage.clock.now_s()
+    assert others + Decimal("0.60") * int(life_s) / 3600 <= run.cap_usd

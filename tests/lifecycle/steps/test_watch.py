@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.agent.protocol import EXIT_FILE, STOP_FILE
-from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.errors import HostKeyMismatch, ProviderDown, Unreachable
 from orchestrator.lifecycle.accounts import Purse
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
 from orchestrator.lifecycle.steps.watch import verdict
@@ -366,3 +366,45 @@ def test_a_checkpoint_comes_home_while_the_job_runs(stage: Stage) -> None:
 
     assert stage.run.checkpoint_home == "checkpoints/step-40"
     assert (stage.home / "checkpoints/step-40/weights").read_bytes() == weights
+
+
+def test_one_miss_loses_no_machine_where_it_is_noise(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, one_miss_is_noise=True)
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+
+    stage.after(CAPABILITIES.list_lag_s)
+    assert (stage.state(), stage.first.state) == (State.RUNNING, LeaseState.HELD)
+    del stage.cloud.gone_s["m1"]
+    stage.after(30)
+    stage.box.fault = None
+    stage.drive()
+
+    assert (stage.state(), stage.first.state) == (State.RUNNING, LeaseState.HELD)
+
+
+def test_two_misses_lose_a_machine(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, one_miss_is_noise=True)
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.cloud.end("m1")
+
+    stage.after(CAPABILITIES.list_lag_s)
+    stage.after(5)
+
+    assert stage.first.state is LeaseState.RETURNING
+
+
+def test_a_machine_that_must_go_goes_although_nobody_can_list_it(stage: Stage) -> None:
+    running(stage)
+    stage.cloud.errors["list"] = [ProviderDown("500")] * 200
+    stage.clock.advance(7200)
+
+    stage.after(1)
+    assert stage.state() is State.RUNNING
+    stage.after(60)
+    stage.drive()
+
+    assert stage.state() is State.RETURNING
+    assert stage.cloud.said("delete") == ["m1"]
