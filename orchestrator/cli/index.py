@@ -22,6 +22,7 @@ _ACCOUNTS = "Machines and accounts"
 COMMANDS = (
     Entry("init", "write a commented job file to fill in", _START),
     Entry("login", "keep a provider's key in the keyring", _START),
+    Entry("schema", "JSON Schema of job files, for editors", _START),
     Entry("completion", "print what the Tab key of bash, zsh or fish needs", _START),
     Entry("doctor", "check every prerequisite, each with its fix", _START),
     Entry("check", "validate a job and its data; spends nothing", _RUN),

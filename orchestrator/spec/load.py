@@ -17,7 +17,7 @@ from orchestrator.spec.document import (
     read_document,
 )
 from orchestrator.spec.explain import Mistake, dotted
-from orchestrator.spec.job import CausalLmJob, FinetuneJob, Job, Origin, read_job
+from orchestrator.spec.job import Job, Origin, read_job
 
 _STDIN = "stdin"
 _HINT = "`gpulease init` writes a job to start from"
@@ -49,38 +49,6 @@ def load_job(
     except Unreadable as error:
         raise SpecError([str(error.problem)], hint=_HINT) from error
     return _to_job(document, folder, sets, Origin(str(path), document.place), fetch)
-
-
-def json_schema() -> dict[str, object]:
-    """JSON Schema of a job file, for editors."""
-    language, other = _schema(CausalLmJob), _schema(FinetuneJob)
-    definitions = {**_popped(language, "$defs"), **_popped(other, "$defs")}
-    is_language = {"properties": {"task": {"const": "causal-lm"}}, "required": ["task"]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "gpulease job",
-        "type": "object",
-        "required": other["required"],
-        "if": is_language,
-        "then": language,
-        "else": other,
-        "$defs": definitions,
-    }
-
-
-def _schema(job: type[FinetuneJob]) -> dict[str, object]:
-    schema: dict[str, object] = job.model_json_schema(by_alias=True)
-    properties, required = schema["properties"], schema["required"]
-    assert isinstance(properties, dict) and isinstance(required, list)
-    del properties["folder"]
-    required.remove("folder")
-    return schema
-
-
-def _popped(schema: dict[str, object], key: str) -> dict[str, object]:
-    value = schema.pop(key)
-    assert isinstance(value, dict)
-    return value
 
 
 def _read_file(path: Path) -> bytes:

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from orchestrator.errors import SpecError
-from orchestrator.spec.document import read_document
 from orchestrator.spec.job import FinetuneJob, Job, job_from_document
-from orchestrator.spec.load import json_schema, load_job
+from orchestrator.spec.load import load_job
 from orchestrator.spec.section import keys_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -136,18 +134,6 @@ def test_a_wrong_set_names_itself(
 
 def test_the_folder_is_not_the_files_to_say(problems: Callable[..., list[str]]) -> None:
     assert problems("folder: /etc\n") == ["job.yaml:7: unknown key `folder`"]
-
-
-def test_the_schema_takes_what_the_loader_takes(our_job: str, own_code: str) -> None:
-    schema = json_schema()
-    Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
-
-    for text in (our_job, own_code, our_job + "gpu: {name: RTX 4090}\n", our_job + "gpu: auto\n"):
-        assert not list(validator.iter_errors(read_document(text, "x").value))
-    assert list(validator.iter_errors({"kind": "finetune", "name": "x", "colour": 1}))
-    assert list(validator.iter_errors({"kind": "serve", "name": "x"}))
-    assert "folder" not in json.dumps(schema["required"])
 
 
 _words = st.sampled_from(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,7 +30,11 @@ def command(
     ] = False,
 ) -> int:
     """Validate the job, its data, labels and model, and what would be sent; spends nothing."""
+    from orchestrator.spec.schema import FILE_NAME, renew_schema
+
     session: Session = ctx.obj
+    if job != "-" and renew_schema(Path(job).parent):
+        session.note(f"{FILE_NAME} was of another version, and is renewed")
     written = session.load_job(job, set_ or [])
     if explain is not None:
         told = session.app.explain(written, explain)

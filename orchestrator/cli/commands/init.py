@@ -35,7 +35,8 @@ def command(
     ] = Path("job.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a commented job file to fill in."""
+    """Write a commented job file to fill in, and beside it a schema that editors read."""
+    from orchestrator.spec.schema import FILE_NAME, MODELINE, write_schema
     from orchestrator.spec.starter import starter_text
 
     session: Session = ctx.obj
@@ -45,11 +46,14 @@ def command(
         return
     try:
         with output.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(MODELINE + text)
+        write_schema(output.parent)
     except FileExistsError as error:
         raise UsageError(f"{output} is there already", hint="--force replaces it") from error
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}") from error
     next_step = f"edit it, then: gpulease check {output}"
     answer = {"schema": 1, "path": str(output.absolute())}
-    session.result(answer, [Text(f"wrote {output}"), Text(next_step)])
+    session.result(
+        answer, [Text(f"wrote {output}, and {FILE_NAME} for your editor"), Text(next_step)]
+    )

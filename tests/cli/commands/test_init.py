@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.spec.schema import FILE_NAME, MODELINE, schema_text
 from orchestrator.spec.starter import starter_text
 from tests.cli.conftest import Gpulease
 
@@ -18,7 +19,9 @@ def test_a_starter_is_written_beside_the_person(
     ended = gpulease("init", *arguments)
 
     assert ended.code == 0
-    assert (tmp_path / "job.yaml").read_text() == text
+    assert (tmp_path / "job.yaml").read_text() == MODELINE + text
+    assert (tmp_path / FILE_NAME).read_text() == schema_text()
+    assert MODELINE == "# yaml-language-server: $schema=gpulease.schema.json\n"
     assert "gpulease check job.yaml" in ended.out
 
 
