@@ -17,7 +17,8 @@ from orchestrator.errors import GpuleaseError, SpecError
 from orchestrator.lifecycle.material import prepare
 from orchestrator.spec.document import read_document
 from orchestrator.spec.job import Job, job_from_document, job_type
-from orchestrator.spec.load import json_schema, load_job
+from orchestrator.spec.load import load_job
+from orchestrator.spec.schema import json_schema
 from orchestrator.spec.section import keys_of
 from tests.spec.fields import Field, fields_of, placed, values_for
 
