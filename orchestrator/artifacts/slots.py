@@ -7,7 +7,7 @@ from collections.abc import Callable
 from orchestrator.agent import protocol
 
 _PART_BYTES = 256 << 20
-_SPARE = 96  # log, events, the many small files of a checkpoint
+_SPARE = 400  # log, events, checkpoints; and own code may write more than was expected
 _MOST = 2000
 MARGIN_S = 900.0  # clocks differ, and a part that is on its way may arrive late
 
@@ -18,7 +18,7 @@ def slot_count(expected_bytes: int) -> int:
     A slot takes up to 4 GiB: where more comes than was expected, parts only get larger.
 
     >>> slot_count(0), slot_count(10 << 30)
-    (96, 176)
+    (400, 480)
     """
     return min(_MOST, _SPARE + -(-2 * expected_bytes // _PART_BYTES))
 

@@ -29,7 +29,7 @@ def test_a_url_is_good_for_one_key_below_the_run_until_after_the_deadline(signin
 
     slots = slots_of(signing, deadline_s)
 
-    assert len(set(slots.values())) == len(slots) == 97
+    assert len(set(slots.values())) == len(slots) == 401
     for key, url in slots.items():
         assert f"/{FOLDER.key}/{key}?" in url
         assert SECRET not in url

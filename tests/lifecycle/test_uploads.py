@@ -108,7 +108,7 @@ def test_slots_arrive_and_last_past_the_deadline(scene: Scene) -> None:
 
     slots = scene.slots()["slots"]
     assert isinstance(slots, list)
-    assert len(slots) == 96 + 8
+    assert len(slots) == 400 + 8
     ends_s = scene.slots()["ends_at"]
     assert isinstance(ends_s, float)
     assert LEASE.deadline_s + 600 <= ends_s <= LEASE.deadline_s + 1800
