@@ -43,6 +43,7 @@ COMMANDS = (
     Entry("reap", "find forgotten machines; --delete returns them", _ACCOUNTS),
     Entry("ledger", "what a month has cost, by day and by run", _ACCOUNTS),
     Entry("driver", "be the background driver of this home"),
+    Entry("webhook", "the JSON Schema of what a webhook is sent"),
 )
 BY_NAME = {entry.name: entry for entry in COMMANDS}
 GROUPS = tuple(dict.fromkeys(entry.group for entry in COMMANDS if entry.group))

@@ -95,14 +95,27 @@ def ledger_page(view: LedgerView) -> list[Block]:
                 ("committed", f"{dollars(view['committed_usd'])}, the worst case of open runs"),
             )
         ),
-        *section(
-            "By day", Chart(tuple((day, float(usd), dollars(usd)) for day, usd in view["days"]))
-        ),
+        *section("By day, and how much of the limit that made", Chart(_days(view["days"], limit))),
         *section(
             "By run",
             Table(("run", "name", "outcome", "machine", ">rented", ">spent", ">estimate"), rows),
         ),
     ]
+
+
+def _days(days: Sequence[tuple[str, str]], limit: Decimal) -> tuple[tuple[str, float, str], ...]:
+    """A bar a day, and how far the month's limit was used up with it.
+
+    >>> _days([("2027-01-03", "2.25"), ("2027-01-14", "10.25")], Decimal(100))[1]
+    ('2027-01-14', 10.25, '$10.25, 12.5 %')
+    """
+    rows: list[tuple[str, float, str]] = []
+    together = Decimal(0)
+    for day, usd in days:
+        together += Decimal(usd)
+        share = f", {100 * together / limit:.1f} %" if limit else ""
+        rows.append((day, float(usd), f"{dollars(usd)}{share}"))
+    return tuple(rows)
 
 
 def findings_page(findings: Sequence[Finding]) -> list[Block]:

@@ -59,27 +59,28 @@ class Announcer:
     post: Post
 
     def tell(self) -> Again:
-        """Try every message that is due; a driver stays for what is young."""
+        """Try what is due, up to the first that is not taken; a driver stays for what is young."""
         now_s = self.clock.now_s()
         for message in self.journal.waiting_messages():
-            if message.next_s <= now_s:
-                self._try(message, now_s)
+            if message.next_s > now_s or not self._try(message, now_s):
+                break  # a receiver that hangs holds nobody up for long
         left = self.journal.waiting_messages()
         return Again(_LOOK_S, stays=any(now_s - message.at_s < _STAY_S for message in left))
 
-    def _try(self, message: Waiting, now_s: float) -> None:
+    def _try(self, message: Waiting, now_s: float) -> bool:
         try:
             self.post(message.id, message.body, now_s)
         except NotifyError as error:
             if now_s - message.at_s > _GIVE_UP_S:
                 log.warning("given up message=%s: %s", message.id, error.problem)
                 self.journal.message_done(message.id)
-                return
+                return False
             wait_s = _AGAIN_S[min(message.tries, len(_AGAIN_S) - 1)]
             log.info("told again in %.0f s message=%s: %s", wait_s, message.id, error.problem)
             self.journal.message_again(message.id, now_s + wait_s)
-        else:
-            self.journal.message_done(message.id)
+            return False
+        self.journal.message_done(message.id)
+        return True
 
 
 def to_waiting(message: Message) -> Waiting:
