@@ -41,7 +41,7 @@ def folder_below(root: Path, path: str) -> Iterator[int]:
 
     Every new name is durable. Raises OSError (ELOOP, ENOTDIR) where a link lies in the way.
     """
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_durably(root)
     current = os.open(root, _FOLDER_FLAGS)
     try:
         for name in checked(path).split("/") if path else ():
@@ -54,6 +54,14 @@ def folder_below(root: Path, path: str) -> Iterator[int]:
         yield current
     finally:
         os.close(current)
+
+
+def _make_durably(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_durably(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def open_regular(name: str, flags: int, folder: int) -> int:
@@ -86,7 +94,7 @@ def write_durably(root: Path, path: str, data: bytes) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make the names in `path` durable."""
-    descriptor = os.open(path, _FOLDER_FLAGS)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

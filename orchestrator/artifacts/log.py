@@ -13,6 +13,8 @@ from orchestrator.remote.shell import Shell
 LOG_FILE = "log.txt"
 LINE_LIMIT_BYTES = 16 * 1024
 _READ_BYTES = 1024 * 1024
+# The agent cuts at a GiB and says so in a line; a machine that sends more fills no disk at home.
+LIMIT_BYTES = (1 << 30) + (1 << 16)
 
 # ECMA-48: control sequences, then strings (window titles, device control), then short escapes.
 _ESCAPES = re.compile(
@@ -54,7 +56,11 @@ class LogFile:
 
         Raises: Unreachable, HomeDiskFull (what was written stays; call again).
         """
-        data = shell.read(source, max(0, self.size_bytes() - self._base), limit)[:limit]
+        here_bytes = max(0, self.size_bytes() - self._base)
+        limit = min(limit, LIMIT_BYTES - here_bytes)
+        if limit <= 0:
+            return 0
+        data = shell.read(source, here_bytes, limit)[:limit]
         if data:
             self.append(data)
         return len(data)
@@ -67,6 +73,16 @@ class LogFile:
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
+
+    def sync(self) -> None:
+        """Make what came durable: soon the machine's own copy is gone."""
+        with disk_errors(LOG_FILE), folder_below(self._folder, "") as folder:
+            descriptor = open_regular(LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, folder)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.fsync(folder)
 
     def lines(self, offset: int = 0, *, whole: bool = False) -> Iterator[tuple[int, str]]:
         """(offset behind it, safe text) of every line from `offset` on.

@@ -17,6 +17,7 @@ LONGEST_LINE_BYTES = 65_536
 _NUMBERS = ("step", "steps", "loss", "learning_rate", "samples_per_s", "epoch", "eta_s")
 _MANY = 64
 _LONG = 2000
+_MOST_SAID = 2000  # things that one run's machines may have to say
 
 
 def fold(run: Run, data: bytes, now_s: float) -> tuple[Run, list[str]]:
@@ -35,7 +36,11 @@ def fold(run: Run, data: bytes, now_s: float) -> tuple[Run, list[str]]:
         event = to_record(line)
         if event is not None:
             run = _apply(run, event, said)
-    return replace(run, event_offset=run.event_offset + used, heard_s=now_s), said
+    kept = said[: max(0, _MOST_SAID - run.told)]
+    if run.told < _MOST_SAID <= run.told + len(said):
+        kept.append("the machine says more than is kept here")
+    told, offset = run.told + len(said), run.event_offset + used
+    return replace(run, event_offset=offset, heard_s=now_s, told=told), kept
 
 
 def to_record(line: bytes) -> dict[str, object] | None:
@@ -107,7 +112,8 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         metrics = {k: float(v) for k, v in measured.items() if not isinstance(v, str)}
         if "step" in progress and "loss" in progress:
             run = replace(run, losses=with_loss(run.losses, progress["step"], progress["loss"]))
-        return replace(run, progress=progress, progress_metrics={**run.progress_metrics, **metrics})
+        known = {**run.progress_metrics, **metrics}
+        return replace(run, progress=progress, progress_metrics=dict(list(known.items())[-_MANY:]))
     if name == "checkpoint":
         path, step = event.get("path"), event.get("step")
         if isinstance(path, str) and isinstance(step, int):

@@ -122,6 +122,7 @@ class Run:
     losses: Losses = ()  # over all machines that worked
     metrics: dict[str, float | str] = field(default_factory=dict)
     event_offset: int = 0
+    told: int = 0  # things that its machines had to say to the person
     log_base: int = 0  # bytes of the log at home from earlier machines
     heard_s: float = 0.0  # last sign of life of the agent
     stop_asked_s: float | None = None

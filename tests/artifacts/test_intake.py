@@ -410,3 +410,34 @@ def test_the_index_is_one_json_object_a_line(folder_machine: FolderMachine, tmp_
 
     lines = [line for line in (tmp_path / "verified.jsonl").read_text().splitlines() if line]
     assert [json.loads(line)["path"] for line in lines] == [home_of(path) for path in FILES]
+
+
+def test_a_file_is_durable_before_the_next_one_is_begun(
+    folder_machine: FolderMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes before its name, its name before anything else: by the calls that the disk sees."""
+    calls: list[str] = []
+    fsync, rename = os.fsync, os.rename
+    home = tmp_path / "home"
+    files = {"output/model/a": b"a" * 2_000_000, "output/model/b": b"b" * 2_000_000}
+    fill(folder_machine[1], files)
+
+    def watched_fsync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))  # noqa: PTH115 - of a descriptor
+        calls.append("bytes" if path.suffix == ".part" else path.relative_to(tmp_path).as_posix())
+        fsync(descriptor)
+
+    def watched_rename(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        calls.append(f"name {target}")
+        rename(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    fetch_all(intake_at(home), folder_machine[0], files)
+
+    each = ["bytes", "name {}", "home/artifacts/model"]
+    order = [one for one in calls if one in each or one.startswith("name")]
+    assert order == [step.format(name) for name in "ab" for step in each]
+    # Folders that were made on the way: each name in the folder above it.
+    assert {".", "home", "home/artifacts"} <= set(calls)
+    assert calls.index("home/artifacts") < calls.index("name a")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.artifacts.log import LINE_LIMIT_BYTES, LogFile, safe_text
+from orchestrator.artifacts.log import LIMIT_BYTES, LINE_LIMIT_BYTES, LogFile, safe_text
 from orchestrator.errors import HostileArtifact
 from orchestrator.remote.folder import FolderShell
 from orchestrator.remote.shell import Shell
@@ -105,3 +105,14 @@ def test_escapes_are_taken_out(raw: bytes, text: str) -> None:
 )
 def test_no_escape_survives(text: str) -> None:
     assert all(letter.isprintable() or letter in "\t\n" for letter in safe_text(text.encode()))
+
+
+def test_a_machine_that_logs_without_end_fills_no_disk_at_home(tmp_path: Path) -> None:
+    shell = FolderShell(tmp_path / "machine")
+    for name, size_bytes in (("machine/log.txt", LIMIT_BYTES + 4096), ("run/log.txt", LIMIT_BYTES)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size_bytes)  # no block of it is really there
+
+    assert LogFile(tmp_path / "run").fetch_some(shell) == 0
+    assert LogFile(tmp_path / "run", base=100).fetch_some(shell) == 100

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.agent.protocol import WHY
+from orchestrator.agent.protocol import WHY, encode
 from orchestrator.lifecycle.report import (
     LONGEST_LINE_BYTES,
     fold,
@@ -192,3 +192,25 @@ def test_a_person_reads_no_escapes_and_no_control_characters() -> None:
     _, said = fold(run(), line("message", text="ok\x1b]0;title\x07\u202e\nnext"), NOW_S)
 
     assert said == ["ok\nnext"]
+
+
+def test_a_machine_that_talks_without_end_fills_no_store() -> None:
+    lines = b"".join(encode({"event": "message", "text": f"line {n}"}) for n in range(5000))
+
+    after, said = fold(run(), lines, NOW_S)
+    again, more = fold(after, lines, NOW_S)
+
+    assert len(said) == 2001 and said[-1] == "the machine says more than is kept here"
+    assert more == []
+    assert again.event_offset == 2 * len(lines)
+
+
+def test_a_machine_that_measures_without_end_keeps_the_newest_names() -> None:
+    lines = b"".join(
+        encode({"event": "progress", "step": n, "metrics": {f"m{n}": n}}) for n in range(500)
+    )
+
+    after, _ = fold(run(), lines, NOW_S)
+
+    assert len(after.progress_metrics) == 64
+    assert "m499" in after.progress_metrics

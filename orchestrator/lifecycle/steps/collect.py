@@ -19,6 +19,7 @@ from orchestrator.errors import (
     AgentFault,
     ArtifactsError,
     HomeDiskFull,
+    HostileArtifact,
     HostKeyMismatch,
     RemoteError,
 )
@@ -26,6 +27,7 @@ from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.watch import (
+    agent_lives,
     give_up_on,
     lost_before_its_end,
     machine_lost,
@@ -48,6 +50,7 @@ _EVENTS_BYTES = 1 << 20
 _METRICS_BYTES = 1 << 20
 _MOST_NAMED = 50
 _POLL_S = 0.2
+_LOOK_S = 10.0
 _ALWAYS_KEPT = ("exit", "metrics")
 _REFUSED_S = 300.0  # and new slots have not helped
 
@@ -67,9 +70,12 @@ def collect(run: Run, world: World) -> Step:
         minutes = run.launch.hold_s / 60
         note = f"not all fits at home: make room within {minutes:.0f} min, it goes on by itself"
         return Wait(5.0, error.problem, run.note(note))
-    except (RemoteError, ArtifactsError) as error:
-        if isinstance(error, ArtifactsError | AgentFault):
-            return _give_up(run.note(error.problem), world, error.problem)
+    except (HostileArtifact, AgentFault) as error:
+        return _give_up(run.note(error.problem), world, error.problem)
+    except ArtifactsError as error:  # of this computer: the machine still has everything
+        note = f"{error.problem}: once that is repaired, it goes on by itself"
+        return Wait(5.0, error.problem, run.note(note))
+    except RemoteError as error:
         world.drop_shell(lease)
         if isinstance(error, HostKeyMismatch):
             run = run.note(error.problem)
@@ -88,9 +94,11 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         with contextlib.suppress(HomeDiskFull):  # said when the artifacts do not fit either
             world.log(run).fetch_some(shell)
         if not run.manifest_ready:
-            if now_s - (run.exit_seen_s or now_s) > MANIFEST_S:
-                return _give_up(run, world, "the machine never listed its artifacts")
-            return Wait(_POLL_S, "the machine lists its artifacts", run)
+            if now_s - (run.exit_seen_s or now_s) <= MANIFEST_S:
+                return Wait(_POLL_S, "the machine lists its artifacts", run)
+            if agent_lives(shell):  # hundreds of GiB take long to read, and only the cap hurries
+                return Wait(_LOOK_S, "the machine still lists its artifacts", run)
+            return _give_up(run, world, "the machine never listed its artifacts")
     if run.launch.bucket and not _is_refused(run, now_s):
         try:
             return _prove_upload(run, world, lease, shell)
@@ -107,6 +115,7 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     while world.log(run).fetch_some(shell):
         if world.clock.awake_s() >= until_s:
             return Wait(0.0, "bringing the log home", run)
+    world.log(run).sync()
     run = replace(
         run,
         brought_home=True,

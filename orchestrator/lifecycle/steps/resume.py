@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
+from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.budget.caps import LEAST_WORK_S
-from orchestrator.errors import HomeDiskFull
+from orchestrator.errors import ArtifactsError, HomeDiskFull, RemoteError
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.leasing import next_offer, work_left_s
 from orchestrator.lifecycle.uploads import bring_checkpoint
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
+
+_BRING_S = 120.0
 
 
 def resume(run: Run, world: World, lease: Lease) -> Moved | None:
@@ -29,6 +32,7 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
         return None
     if work_left_s(run, now_s) < LEAST_WORK_S:
         return None
+    _bring_from_machine(run, world, lease)
     if not bring_checkpoint(run, world, lease):
         return None
     newest = next(iter(world.home_store(run).checkpoints()), None)
@@ -36,7 +40,8 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
     lost = f"{lease.machine_id} was lost; the job goes on {where} on another machine"
     start_by_s = max(run.start_by_s, run.heard_s + START_BY_S)
     fresh = replace(run, start_by_s=start_by_s, event_offset=0, progress={}, checkpoint="")
-    fresh = replace(fresh, upload="", slots_sent_s=0.0)
+    # Nothing that the lost machine said of its end counts for the next one.
+    fresh = replace(fresh, upload="", slots_sent_s=0.0, manifest_ready=False, stop_asked_s=None)
     moved = next_offer(fresh.note(lost), world, "the machine was lost", same=True)
     if moved.run.failure is not None:
         return moved
@@ -46,3 +51,20 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
     log_base = log.size_bytes()
     instead = replace(moved.instead, log_base=log_base) if moved.instead is not None else None
     return replace(moved, run=replace(moved.run, log_base=log_base), instead=instead)
+
+
+def _bring_from_machine(run: Run, world: World, lease: Lease) -> None:
+    """Bring home what a machine saved last, where it is given up and can still be reached.
+
+    Its container was only started anew: the agent is gone, and what it wrote is there.
+    """
+    if run.launch.bucket or run.checkpoint in ("", run.checkpoint_home):
+        return
+    until_s = world.clock.awake_s() + _BRING_S
+    with contextlib.suppress(RemoteError, ArtifactsError):
+        shell, store = world.shell(run, lease), world.home_store(run)
+        while world.clock.awake_s() < until_s:
+            limit_bytes = run.launch.disk_gib << 31
+            arrived = store.fetch_checkpoint(shell, run.checkpoint, limit_bytes=limit_bytes)
+            if isinstance(arrived, Checkpoint):
+                return

@@ -28,7 +28,7 @@ from orchestrator.lifecycle.deadlines import (
     SHELL_RETRY_S,
 )
 from orchestrator.lifecycle.leasing import finish
-from orchestrator.lifecycle.report import fold, to_exit
+from orchestrator.lifecycle.report import fold, to_exit, to_record
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.steps.resume import resume
 from orchestrator.lifecycle.uploads import renew_slots, settle
@@ -289,13 +289,7 @@ def _why_stop(run: Run, world: World, lease: Lease) -> str:
 
 def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     """A silent agent: alive, or ended without a word."""
-    reply = shell.run(f"python3 {AGENT} guard-status", timeout_s=30.0)
-    try:
-        status = json.loads(reply.stdout[:4096])
-    except ValueError:
-        status = {}
-    if not isinstance(status, dict):
-        status = {}
+    status = _agent_status(shell)
     if status.get("agent_alive") is True:
         return replace(run, heard_s=_now(world))
     try:
@@ -308,6 +302,16 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     words: dict[str, object] = {"why": "finished", "message": "the agent ended without a word"}
     record = to_exit(left if isinstance(left, dict) and left else words)
     return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})
+
+
+def agent_lives(shell: Shell) -> bool:
+    """Whether the machine says that its agent is at work. Raises RemoteError."""
+    return _agent_status(shell).get("agent_alive") is True
+
+
+def _agent_status(shell: Shell) -> dict[str, object]:
+    reply = shell.run(f"python3 {AGENT} guard-status", timeout_s=30.0)
+    return to_record(reply.stdout[:4096]) or {}
 
 
 def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.agent.protocol import FETCHED_FILE, MANIFEST_FILE
 from orchestrator.errors import Unreachable
 from orchestrator.lifecycle.deadlines import MANIFEST_S
+from orchestrator.remote.shell import Reply
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.job import KEEPABLE
@@ -290,3 +291,32 @@ def test_cancel_now_leaves_the_artifacts(stage: Stage) -> None:
     assert stage.run.outcome is Outcome.CANCELLED
     assert stage.run.artifacts == ()
     assert stage.run.artifacts_missing
+
+
+def test_a_home_that_cannot_be_written_is_waited_for_and_nothing_is_lost(stage: Stage) -> None:
+    collecting(stage)
+    list_results(stage)
+    in_the_way = stage.home / "artifacts"
+    in_the_way.write_text("no folder")
+
+    stage.drive()
+    assert (stage.state(), stage.first.state) == (State.COLLECTING, LeaseState.HELD)
+    assert "goes on by itself" in stage.run.notes[-1]
+    in_the_way.unlink()
+    stage.after(5)
+
+    assert is_returning(stage)
+    assert len(stage.run.artifacts) == len(RESULTS)
+
+
+def test_an_agent_that_still_lists_what_it_has_is_waited_for(stage: Stage) -> None:
+    collecting(stage)
+    stage.box.replies = {"guard-status": Reply(0, b'{"agent_alive": true}', b"")}
+
+    stage.after(MANIFEST_S + 1)
+    assert stage.state() is State.COLLECTING
+    list_results(stage)
+    stage.after(10)
+
+    assert is_returning(stage)
+    assert len(stage.run.artifacts) == len(RESULTS)

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.errors import Unreachable
+from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
+from orchestrator.remote.shell import Reply
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
@@ -105,3 +107,26 @@ def test_the_last_minute_of_max_duration_rents_no_other(stage: Stage) -> None:
 
     assert run.outcome is Outcome.FAILED
     assert len(run.leases) == 1
+
+
+def test_what_a_lost_machine_said_of_its_end_ends_nothing_on_the_next(stage: Stage) -> None:
+    run = loses_its_machine(stage, manifest_ready=True, stop_asked_s=NOW_S)
+
+    assert (run.state, run.manifest_ready, run.stop_asked_s) == (State.PLANNED, False, None)
+
+
+def test_the_last_checkpoint_of_a_machine_that_can_still_be_reached_comes_home(
+    stage: Stage,
+) -> None:
+    """Its container was started anew: nothing runs on it, and its disk is as it was."""
+    document = {"step": 60, "files": [listed("weights", b"weights")]}
+    stage.box.files["checkpoints/step-60/complete.json"] = json.dumps(document).encode()
+    stage.box.files["checkpoints/step-60/weights"] = b"weights"
+    stage.box.replies = {"guard-status": Reply(0, b'{"agent_alive": false, "boots": 2}', b"")}
+    changes = {"heard_s": NOW_S, "checkpoint": "checkpoints/step-60", "checkpoint_pulled_s": NOW_S}
+    stage.begin_held(State.RUNNING, {"did_work": True}, **changes)
+
+    stage.after(AGENT_SILENT_S + 1)
+
+    assert stage.state() is State.PLANNED
+    assert "goes on from its checkpoint at step 60" in stage.run.notes[-1]
