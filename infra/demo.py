@@ -63,6 +63,7 @@ class LastRun:
     ended: bool
     artifacts_dir: str
     cost_usd: Decimal
+    upper_usd: Decimal
     tick_usd: Decimal
     proven: bool
 
@@ -151,6 +152,7 @@ def last_run(environment: Mapping[str, str]) -> LastRun | None:
         ended=view["state"] == "ended",
         artifacts_dir=view["artifacts_dir"],
         cost_usd=Decimal(view["cost_usd"]),
+        upper_usd=Decimal(view["spent_upper_usd"]),
         tick_usd=max([Decimal("0.01"), *(rate * 2 / 3600 for rate in rates)]),
         proven=bool(view["returned"]["proven"]),
     )
@@ -177,7 +179,10 @@ def compare(run: LastRun, rented: list[Rented]) -> bool:
         print("demo: a machine is still running, and the receipt must not say otherwise")
     if not same_bill:
         print(f"demo: the receipt says ${run.cost_usd}, the cloud billed ${billed_usd}")
-    return run.proven and all_ended and same_bill
+    is_bounded = billed_usd <= run.upper_usd
+    if not is_bounded:
+        print(f"demo: at most ${run.upper_usd} by the receipt, and the cloud billed ${billed_usd}")
+    return run.proven and all_ended and same_bill and is_bounded
 
 
 _COMMAND = (sys.executable, "-m", "orchestrator")

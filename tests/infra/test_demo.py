@@ -33,6 +33,7 @@ def test_the_clouds_file_of_exports_is_read_as_a_shell_would() -> None:
     ("rented", "agrees"),
     [
         ([Rented("m1", "api", Decimal("0.031"))], True),
+        ([Rented("m1", "api", Decimal("0.036"))], False),
         ([Rented("m1", "api", Decimal("0.05"))], False),
         ([Rented("m1", None, Decimal("0.03"))], False),
         ([Rented("m1", "api", Decimal("0.02")), Rented("m2", "self", Decimal("0.01"))], True),
@@ -45,6 +46,7 @@ def test_the_receipt_is_held_against_the_clouds_own_records(
         ended=True,
         artifacts_dir="",
         cost_usd=Decimal("0.03"),
+        upper_usd=Decimal("0.035"),
         tick_usd=Decimal("0.01"),
         proven=True,
     )
