@@ -41,7 +41,7 @@ def main() -> int:
     base = bare_environment(os.environ)
     base |= uv_environment(base)
     signal.signal(signal.SIGINT, lambda *_: None)  # the command's own answer to it is shown
-    with simulated_cloud(base) as cloud:
+    with simulated_cloud(base, machines="real" if provider == "runpod" else "memory") as cloud:
         environment = base | cloud | _home()
         code = _gpulease(environment, "submit", str(JOB), "--provider", provider, "--yes")
         run = last_run(environment)
@@ -92,11 +92,15 @@ def bare_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def simulated_cloud(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """A cloud on loopback; gives the variables that lead to it, ends it and all its machines."""
+def simulated_cloud(environment: Mapping[str, str], machines: str) -> Iterator[dict[str, str]]:
+    """A cloud on loopback; gives the variables that lead to it, ends it and all its machines.
+
+    Without an sshd its machines can only be thought of (`memory`); its model hub is real.
+    """
     state = FOLDER / "cloud"
     log = FOLDER / "cloud.log"
     command = [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state)]
+    command += ["--machines", machines]
     with log.open("w") as output:
         # A session of its own: Ctrl-C is for the command, which then still needs its cloud.
         process = subprocess.Popen(

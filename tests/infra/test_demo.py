@@ -1,12 +1,45 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from infra.demo import LastRun, Rented, bare_environment, compare, read_exports
+from tests.conventions.source import PROJECT
+
+STARTS = """\
+import os
+from infra import demo
+assert not demo._has_sshd()
+demo.FOLDER.mkdir()
+with demo.simulated_cloud(demo.bare_environment(os.environ), machines="memory") as cloud:
+    print(cloud["HF_ENDPOINT"])
+"""
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="hides this computer's sshd by a mount")
+def test_without_an_sshd_the_demos_hub_is_there_all_the_same(tmp_path: Path) -> None:
+    sshd = "/usr/sbin/sshd"
+    hide = f'[ ! -e {sshd} ] || mount --bind /dev/null {sshd} || exit 77; exec "$@"'
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", STARTS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode == 77 or "unshare" in ended.stderr:
+        pytest.skip("no mounts here")
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("http://127.0.0.1:")
 
 
 def test_the_demo_cannot_reach_a_real_account() -> None:
