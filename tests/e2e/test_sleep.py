@@ -130,6 +130,29 @@ def test_a_night_asleep_in_mid_training_keeps_what_was_home_and_names_what_was_l
 
 
 @pytest.mark.slow
+def test_a_program_that_ends_in_the_night_has_its_machine_end_itself_after_the_hold(
+    person: Person, cloud: Cloud
+) -> None:
+    run = person.submits(own_code(person, WAITS + WRITES_A_RESULT, more=BRIEFLY))
+    person.waits_for_state("running")
+    (machine,) = cloud.living(person.home_id)
+    person.puts_to_sleep()
+    ends_s = cloud.now_s() + 300.0
+    cloud.says_go(run)
+
+    ended = cloud.waits_for(machine["id"], ended_by="self", step_s=5.0)
+    cloud.advance(NIGHT_S)
+    person.wakes_up()
+
+    deadline_s = int(machine["label"].rpartition("-")[2], 36)
+    assert ends_s <= ended["ended_at"] < min(ends_s + 300.0, deadline_s - 300.0)
+    receipt = receipt_of(person, cloud)
+    assert receipt["exit_code"] == 8
+    assert receipt["artifacts_missing"] == ["everything after the last pull: the machine is gone"]
+    books_agree(receipt, person, cloud, ended_by=["self"])
+
+
+@pytest.mark.slow
 def test_awake_within_the_hold_everything_comes_home(person: Person, cloud: Cloud) -> None:
     run = person.submits(own_code(person, WAITS + WRITES_A_RESULT))
     person.waits_for_state("running")
