@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,16 @@ from orchestrator.app.refusals import (
 )
 from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun
 from orchestrator.lifecycle.balance import balances
+from orchestrator.lifecycle.boots import boots_of
 from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.catalog import ask_all
+from orchestrator.lifecycle.drill import (
+    drill_cap_usd,
+    drill_job,
+    drill_material,
+    drilled_accounts,
+    with_cap,
+)
 from orchestrator.lifecycle.finding import free_name, open_run
 from orchestrator.lifecycle.plan import Known, make_plan, to_wait
 from orchestrator.lifecycle.sending import explain_path, parts_of
@@ -89,6 +97,28 @@ class Planning(Verbs):
         """The data file at an address, brought to this computer. Raises: GpuleaseError."""
         return self._parts.fetch(address)
 
+    def plan_drill(self, provider: str) -> tuple[Job, PlanView]:
+        """A drill of a provider's guard, with its cap, as `submit` takes it; spends nothing.
+
+        Raises: UsageError where there is no guard to be tried; as `plan`.
+        """
+        capabilities = self._parts.accounts.provider(provider).capabilities
+        folder = self._home.folder / "drill"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        material = drill_material(drill_job(provider, folder), provider, capabilities)
+        offers = self._parts.accounts.provider(provider).list_offers(material.need)
+        known = self._known([provider])
+        now_s = self._clock.now_s()
+        kinds = {provider: capabilities}
+        plan = make_plan(material, offers, kinds, now_s=now_s, failures=[], known=known)
+        if plan.candidates:
+            rate = plan.candidates[0].offer.price.usd_per_hour
+            job = with_cap(material.job, drill_cap_usd(rate, capabilities))
+            material = replace(material, job=job)
+            plan = make_plan(material, offers, kinds, now_s=now_s, failures=[], known=known)
+        self._plans[material.job.name] = plan
+        return material.job, to_plan_view(plan, [], [])
+
     def plan(self, job: Job, *, wait_s: float = 0.0) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
@@ -120,7 +150,7 @@ class Planning(Verbs):
             capabilities,
             now_s=self._clock.now_s(),
             failures=[f"{name}: {error.problem}" for name, error in failures.items()],
-            known=Known(balances(self._parts.accounts, capabilities)),
+            known=self._known(capabilities),
             may_wait=wait_s > 0,
         )
         if wait_s > 0:
@@ -130,6 +160,17 @@ class Planning(Verbs):
             check_bucket(self._parts, plan)
         self._plans[job.name] = plan
         return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))
+
+    def _known(self, names: Iterable[str]) -> Known:
+        """What this home and its accounts tell beside the offers."""
+        accounts, journal = self._parts.accounts, self._parts.journal
+        names = list(names)
+        now_s = self._clock.now_s()
+        return Known(
+            balances=balances(accounts, names),
+            boots=boots_of(journal.leases(), now_s),
+            drilled=drilled_accounts(journal, accounts.identity, names, now_s),
+        )
 
     def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
         """Record run, lease and commitment, make sure a driver lives.

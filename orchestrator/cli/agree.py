@@ -50,14 +50,15 @@ def agree(
         return job, plan
     if not needs_cap:
         wait = "" if plan["offers"] else f"Wait until {moment(plan['start_by'])}, then r"
-        _ask(session, f"{wait or 'R'}ent, for at most {dollars(plan['cap_usd'] or '0')}?")
+        ask(session, f"{wait or 'R'}ent, for at most {dollars(plan['cap_usd'] or '0')}?")
         return job, plan
-    _ask(session, f"The job has no max_cost. Rent, with a cap of {dollars(suggested)}?")
+    ask(session, f"The job has no max_cost. Rent, with a cap of {dollars(suggested)}?")
     job = session.load_job(path, [*sets, f"budget.max_cost={suggested}"])
     return job, session.app.plan(job, wait_s=wait_s)
 
 
-def _ask(session: Session, question: str) -> None:
+def ask(session: Session, question: str) -> None:
+    """Go on only when the answer is yes. Raises: typer.Exit (9)."""
     if session.ask(f"{question} [y/N]").lower() not in ("y", "yes"):
         session.note("nothing was rented")
         raise typer.Exit(ExitCode.CANCELLED)

@@ -28,5 +28,6 @@ AGENT_SILENT_S = 60.0  # then it is asked whether it lives
 SHELL_RETRY_S = 2.0
 MOST_REFUSALS = 40  # leases of refused creates that are kept while a run waits for capacity
 SECOND_MISS_S = 5.0  # RunPod facts §9: two full reads at least 5 s apart
+DRILL_LATE_S = 300.0  # a guard has so long to find a way, once its deadline has passed
 MAX_CREATED = 6  # machines of one run
 IDLE_SHARE = 0.2  # of the cap, on machines that did no work

@@ -166,6 +166,12 @@ def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
     return next_offer(run.note(f"{lease.offer.id}: {why}"), world, why)
 
 
+def abandon_unbooted(run: Run, world: World, lease: Lease, why: str) -> Moved:
+    """The same for a machine that never came up as it was sold: its offer is remembered for it."""
+    failed = replace(lease, failed_boot_s=world.clock.now_s())
+    return abandon(run, world, failed, why)
+
+
 def too_late(run: Run) -> tuple[Outcome, Failure]:
     """How a run ends that may not rent any more."""
     if run.order is None:

@@ -10,6 +10,7 @@ from decimal import ROUND_UP, Decimal
 from orchestrator.budget.caps import terms
 from orchestrator.budget.price import CENT
 from orchestrator.errors import BudgetRefused, NoOffer
+from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
@@ -68,6 +69,8 @@ class Known:
     """What a home knows beside the offers themselves."""
 
     balances: Mapping[str, Decimal] = field(default_factory=dict)  # of accounts that can be read
+    boots: tuple[Boot, ...] = ()  # of late
+    drilled: frozenset[str] = frozenset()  # accounts on which a machine ended itself in a drill
 
 
 class _Unpaid(BudgetRefused):
@@ -98,9 +101,12 @@ def make_plan(
     fits under the cap.
     """
     known = known or Known()
-    chosen = select(
-        material.need, offers, lambda offer: forecast_usd(material, offer, capabilities)[1]
-    )
+
+    def expected_usd(offer: Offer) -> Decimal:
+        risk = _risk_usd(offer, capabilities, known, now_s)
+        return forecast_usd(material, offer, capabilities)[1] + risk
+
+    chosen = select(material.need, offers, expected_usd)
     if not chosen.candidates:
         if not chosen.refused and not may_wait:
             raise NoOffer("; ".join(failures) or "no provider has anything for rent")
@@ -109,7 +115,7 @@ def make_plan(
     dearest = max(forecast_usd(material, o, capabilities)[1] for o in chosen.candidates[:3])
     reserves = [_reserve_usd(material, o) for o in chosen.candidates[:3]]
     suggested_usd = _suggest(dearest * SUGGESTED + max(reserves))
-    fitted = _fit(material, chosen, capabilities, suggested_usd, known.balances)
+    fitted = _fit(material, chosen, capabilities, suggested_usd, known)
     first, worst_usd, reserve_usd = fitted.candidates[0]
     candidates = tuple(candidate for candidate, _, _ in fitted.candidates)
     return Plan(
@@ -122,7 +128,12 @@ def make_plan(
         reserve_usd=reserve_usd,
         start_by_s=now_s + START_BY_S,
         guards=guard_sentences(first, capabilities, material.launch),
-        warnings=(*material.warnings, *_too_long(material.job, first), *failures),
+        warnings=(
+            *material.warnings,
+            *_too_long(material.job, first),
+            *_boot_risks(candidates, capabilities, known, now_s),
+            *failures,
+        ),
     )
 
 
@@ -186,7 +197,7 @@ def guard_sentences(
     if capabilities[offer.provider].guard is GuardWay.START_COMMAND:
         sentences.append(
             f"machine: ends itself after {first.deadline_s / 3600:.1f} h at the latest, also when "
-            "this computer is off (plausible: no drill was made on this account)"
+            f"this computer is off ({_proof(first)})"
         )
     else:
         sentences.append("machine: no guard if this computer is off")
@@ -214,6 +225,14 @@ def guard_sentences(
     return tuple(sentences)
 
 
+def _proof(first: Candidate) -> str:
+    """What is known of the guard of a provider's machines."""
+    if first.guard == "drilled":
+        return "drilled: one of this account has ended itself within 90 days"
+    drill = f"gpulease doctor --drill {first.offer.provider}"
+    return f"plausible: no drill was made on this account; {drill} makes one for cents"
+
+
 def disk_gib(footprint: Footprint | None) -> int:
     """Container disk: image, environment, model, data and results."""
     return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
@@ -224,7 +243,7 @@ def _fit(
     chosen: Selection,
     capabilities: dict[str, Capabilities],
     suggested_usd: Decimal,
-    balances: Mapping[str, Decimal],
+    known: Known,
 ) -> _Fitted:
     """What fits under the cap and what the account holds. Raises: BudgetRefused when nothing does.
 
@@ -235,8 +254,8 @@ def _fit(
     errors: list[BudgetRefused] = []
     for offer in chosen.candidates:
         try:
-            made = _candidate(material, offer, capabilities, cap_usd)
-            _check_balance(offer, made[1], balances.get(offer.provider))
+            made = _candidate(material, offer, capabilities, cap_usd, known.drilled)
+            _check_balance(offer, made[1], known.balances.get(offer.provider))
         except BudgetRefused as error:
             errors.append(error)
             fitted.refused.append((offer, error.problem))
@@ -255,9 +274,16 @@ def _fit(
 
 
 def _candidate(
-    material: Material, offer: Offer, capabilities: dict[str, Capabilities], cap_usd: Decimal
+    material: Material,
+    offer: Offer,
+    capabilities: dict[str, Capabilities],
+    cap_usd: Decimal,
+    drilled: frozenset[str],
 ) -> tuple[Candidate, Decimal, Decimal]:
     facts = capabilities[offer.provider]
+    grade = _GUARD_GRADES[facts.guard]
+    if grade == "plausible" and offer.provider in drilled:
+        grade = "drilled"
     hours = forecast_hours(material, offer, facts.bills)
     fitted = terms(
         offer.price,
@@ -279,7 +305,7 @@ def _candidate(
         work_s=fitted.work_s,
         deadline_s=fitted.deadline_s,
         capped=fitted.capped,
-        guard=_GUARD_GRADES[facts.guard],
+        guard=grade,
     )
     return candidate, fitted.worst_usd, fitted.reserve_usd
 
@@ -299,6 +325,24 @@ def _reserve_usd(material: Material, offer: Offer) -> Decimal:
 
 def _suggest(usd: Decimal) -> Decimal:
     return max(CENT, Decimal(math.ceil(usd * 20)) / 20).quantize(CENT)
+
+
+def _risk_usd(
+    offer: Offer, capabilities: dict[str, Capabilities], known: Known, now_s: float
+) -> Decimal:
+    failures = expected_failures(known.boots, offer, now_s)
+    return risk_usd(failures, offer, capabilities[offer.provider])
+
+
+def _boot_risks(
+    candidates: tuple[Candidate, ...],
+    capabilities: dict[str, Capabilities],
+    known: Known,
+    now_s: float,
+) -> list[str]:
+    """Which offers rank lower because their machines did not come up, and by how much."""
+    risks = [(one.offer, _risk_usd(one.offer, capabilities, known, now_s)) for one in candidates]
+    return [told(known.boots, offer, usd, now_s) for offer, usd in risks if usd >= CENT]
 
 
 def _too_long(job: Job, first: Candidate) -> list[str]:

@@ -82,7 +82,7 @@ def _to_run(plan: Plan, run_id: str, lease: Lease | None, cap_usd: Decimal, now_
     return Run(
         id=run_id,
         name=job.name,
-        kind=job.kind,
+        kind="drill" if plan.material.launch.drill else job.kind,
         job=job.to_document(),
         job_hash=job_hash(job),
         launch=plan.material.launch,

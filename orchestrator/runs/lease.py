@@ -42,6 +42,8 @@ class Lease:
     host_key_by: str = ""
     guard: str = ""
     did_work: bool = False
+    failed_boot_s: float | None = None  # it never came up, or not as it was sold
+    region: str = ""  # where the machine stands, as far as its provider says
     why_ended: str = ""
     return_since_s: float | None = None  # the first time that it was asked to end
     delete_tries: int = 0

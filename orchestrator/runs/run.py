@@ -35,7 +35,7 @@ class Candidate:
     work_s: float  # of the terms under the cap
     deadline_s: float  # from create
     capped: bool
-    guard: str = ""  # plausible | absent | not needed
+    guard: str = ""  # drilled | plausible | absent | not needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Launch:
     grace_s: float = 60.0
     hold_s: float = 1800.0
     checkpoint_every_s: float = 900.0
+    drill: bool = False  # nothing is shipped: the machine is only to end itself
     bucket: str = ""  # s3://… where results go; "": home
     bucket_endpoint: str = ""  # of another store than AWS
     bucket_region: str = ""

@@ -11,6 +11,7 @@ from typing import Any, cast
 from orchestrator.app import App, SubmitOptions
 from orchestrator.app.operating import ServiceFile
 from orchestrator.errors import UsageError
+from orchestrator.lifecycle.drill import drill_job
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.remote.code import Explained
 from orchestrator.runs.view import (
@@ -254,6 +255,10 @@ class FakeApp(App):
     def size(self, model: str, wish: SizeWish) -> SizeView:
         self._note("size", model, wish)
         return size_model(FACTS, wish)
+
+    def plan_drill(self, provider: str) -> tuple[Job, PlanView]:
+        self._note("plan_drill", provider)
+        return drill_job(provider, Path("/nowhere")), self.plan_view
 
     def plan(self, job: Job, *, wait_s: float = 0.0) -> PlanView:
         self._note("plan", job)

@@ -59,7 +59,7 @@ class Theatre:
                     self.story.revive(stage)
                     if not stage.is_recorded():
                         break
-                check(stage, self.story.ends)
+                check(stage, self.story.ends, guarded=self.story.guarded)
             except Exception as error:
                 raise Violation(self._tell(error, stage, lives, kills)) from error
         return [process.life.passed for process in lives]

@@ -18,11 +18,12 @@ from tests.crash.stage import RUN_ID, Stage, Violation, artifacts_dir, bill_usd,
 _LATE_S = 120.0  # a guard's tick and the ways that it tries
 
 
-def check(stage: Stage, ends: frozenset[tuple[Outcome, int]]) -> None:
+def check(stage: Stage, ends: frozenset[tuple[Outcome, int]], *, guarded: bool = True) -> None:
     """Raise Violation with every promise that was broken.
 
     Args:
         ends: outcomes with exit codes that the story allows.
+        guarded: whether a machine can end itself in it.
     """
     broken = list(stage.seen)
     broken += _creates(stage)
@@ -33,7 +34,7 @@ def check(stage: Stage, ends: frozenset[tuple[Outcome, int]]) -> None:
     else:
         run = stage.run
         view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
-        broken += [*_machines(stage, run), *_ended(run, view, ends), *_money(stage, run)]
+        broken += [*_machines(stage, run, guarded), *_ended(run, view, ends), *_money(stage, run)]
         broken += _artifacts(stage, run, view)
     if broken:
         raise Violation("\n".join(broken))
@@ -45,7 +46,7 @@ def _creates(stage: Stage) -> Iterator[str]:
             yield f"{times} creates were sent under {label}"
 
 
-def _machines(stage: Stage, run: Run) -> Iterator[str]:
+def _machines(stage: Stage, run: Run, guarded: bool) -> Iterator[str]:
     for other in stage.neighbours():
         if not other.alive:
             yield f"{other.id} is gone, and it was somebody else's"
@@ -57,7 +58,7 @@ def _machines(stage: Stage, run: Run) -> Iterator[str]:
             yield f"{machine.id} still lives and bills"
             continue
         assert label is not None and machine.ended_s is not None
-        if machine.ended_s > label.deadline_s + _LATE_S:
+        if guarded and machine.ended_s > label.deadline_s + _LATE_S:
             late_s = machine.ended_s - label.deadline_s
             yield f"{machine.id} outlived its deadline by {late_s:.0f} s"
         if lease is None:

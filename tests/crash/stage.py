@@ -23,7 +23,7 @@ from orchestrator.lifecycle.cargo import RunCargo, run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.material import prepare
-from orchestrator.lifecycle.plan import make_plan, to_wait
+from orchestrator.lifecycle.plan import Material, make_plan, to_wait
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import record
@@ -210,10 +210,14 @@ class Process:
         login = self.stage.fleet.log_in(lease)
         return Opened(MortalShell(login, self.life), login.box.host_key)
 
+    def material(self) -> Material:
+        """What is submitted."""
+        return prepare(self.stage.job, cache_dir=self.stage.home, endpoint="", token=None)
+
     def submit(self) -> None:
         """As the command does it; from the record on, a driver is started."""
         stage = self.stage
-        material = prepare(stage.job, cache_dir=stage.home, endpoint="", token=None)
+        material = self.material()
         offers, failures = ask_all(self.accounts, ["runpod"], material.need)
         for failure in failures.values():
             raise failure
@@ -224,7 +228,7 @@ class Process:
         if stage.wait_s:
             plan = to_wait(plan, ["runpod"], stage.wait_s)
         assert plan.cap_usd is not None
-        keep_code(run_folder(stage.home, RUN_ID), stage.job)
+        keep_code(run_folder(stage.home, RUN_ID), material.job)
         record(
             self.journal,
             plan,

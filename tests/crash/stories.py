@@ -31,6 +31,7 @@ class Story:
     hold: str = "15m"
     pace_s: float = 0.5
     wait_s: float = 0.0  # of `submit --wait`
+    guarded: bool = True  # a machine can end itself
     since: str = ""  # deaths before this point are another story
 
 

@@ -67,6 +67,10 @@ class Cloud:
     def clear_faults(self) -> None:
         self._ask("DELETE", "/faults")
 
+    def switch(self, **switches: object) -> None:
+        """Set switches of the API: see infra/simcloud/runpod/switches.py."""
+        self._ask("POST", "/switches", switches)
+
     def machine_fault(self, machine_id: str, fault: str) -> None:
         """host_lost, network_cut, network_restored, disk_full or gpu_dead, now."""
         self._ask("POST", f"/machines/{machine_id}/fault", {"fault": fault})

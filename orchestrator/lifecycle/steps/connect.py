@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from orchestrator.errors import HostKeyMismatch, MachineNotFound, ProviderError, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
-from orchestrator.lifecycle.leasing import abandon, cancelled
+from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
+from orchestrator.lifecycle.steps.drill import await_end
 from orchestrator.lifecycle.steps.rent import not_as_offered, with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import BootLog, MachineStatus, OwnLogin, Provider
@@ -26,6 +27,8 @@ def connect(run: Run, world: World) -> Step:
     """Wait for an address, pin the host key, log in."""
     lease = run.lease
     assert lease is not None
+    if run.launch.drill:
+        return await_end(run, world)
     if run.wish is not Wish.GO_ON:
         return cancelled(run, world)
     tried_s = world.awake_since_first_saw_s(f"{lease.key} boots")
@@ -37,7 +40,7 @@ def connect(run: Run, world: World) -> Step:
     if isinstance(step, Moved) or not is_late or tried_s < _TRIED_S:
         return step
     why = f"nobody could log in within {limit_s / 60:.0f} min"
-    return abandon(_keep_boot_log(run, world, lease), world, lease, why)
+    return abandon_unbooted(_keep_boot_log(run, world, lease), world, lease, why)
 
 
 def _try(run: Run, world: World, lease: Lease) -> Step:
@@ -52,7 +55,7 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         return _missing(run, world, lease, provider)
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
-        return abandon(_keep_boot_log(run, world, lease), world, lease, why)
+        return abandon_unbooted(_keep_boot_log(run, world, lease), world, lease, why)
     lease = with_machine(lease, machine)
     if problem := not_as_offered(run, lease, machine, world.clock.now_s()):
         # The answer to create need not have told.
@@ -129,7 +132,7 @@ def _missing(run: Run, world: World, lease: Lease, provider: Provider) -> Step:
         waited_s = world.awake_since_first_saw_s(f"{lease.key} lost")
         if waited_s < provider.capabilities.list_lag_s:
             return Wait(2.0, "the provider does not know the machine yet")
-        return abandon(run, world, lease, "the machine vanished while it booted")
+        return abandon_unbooted(run, world, lease, "the machine vanished while it booted")
     return Wait(2.0, "the machine is not listed yet")
 
 

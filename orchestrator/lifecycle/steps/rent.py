@@ -148,6 +148,8 @@ def with_machine(lease: Lease, machine: Machine) -> Lease:
         lease = replace(lease, ssh_host=address.host, ssh_port=address.port, ssh_user=address.user)
     elif isinstance(address, FolderAddress):
         lease = replace(lease, folder=str(address.path))
+    if machine.region:
+        lease = replace(lease, region=machine.region)
     if machine.usd_per_hour > 0:
         lease = replace(lease, usd_per_hour=machine.usd_per_hour)
     return lease

@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator.agent.protocol import AGENT, EVENTS_FILE, GUARD_FILE
 from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
-from orchestrator.lifecycle.leasing import abandon, cancelled, finish, to_failure
+from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
 from orchestrator.lifecycle.steps.watch import has_vanished, where_it_is
 from orchestrator.lifecycle.uploads import send_slots
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
@@ -39,7 +39,11 @@ _LATE = "shipping took too long"
 
 
 class _Unfit(Exception):
-    """This machine cannot do the job; another might."""
+    """This machine cannot do the job; another might. `is_hosts`: it is not what was sold."""
+
+    def __init__(self, why: str, *, is_hosts: bool = False) -> None:
+        super().__init__(why)
+        self.is_hosts = is_hosts
 
 
 class _NotYet(Exception):
@@ -67,7 +71,8 @@ def ship(run: Run, world: World) -> Step:
         world.cargo.ship(run, lease, shell, world.keep_going(run))
         reply = shell.run(f"python3 {AGENT} start", timeout_s=60.0)
     except _Unfit as error:
-        return abandon(run, world, lease, str(error))
+        give_back = abandon_unbooted if error.is_hosts else abandon
+        return give_back(run, world, lease, str(error))
     except _NotYet as error:
         return Wait(_GUARD_LOOK_S, str(error))
     except Interrupted:
@@ -134,7 +139,7 @@ def _probe(run: Run, lease: Lease, shell: Shell) -> str:
         return "cuda" if shell.run(_START_CUDA, timeout_s=60.0).exit_code == 0 else "cpu"
     if run.launch.allow_cpu:
         return "cpu"
-    raise _Unfit("nvidia-smi finds no working GPU on it")
+    raise _Unfit("nvidia-smi finds no working GPU on it", is_hosts=True)
 
 
 def _prove_guard(run: Run, world: World, lease: Lease, shell: Shell) -> str:
@@ -146,7 +151,8 @@ def _prove_guard(run: Run, world: World, lease: Lease, shell: Shell) -> str:
     if provider.capabilities.guard is GuardWay.START_COMMAND:
         armed = _is_armed(shell, lease)
     if armed:
-        return "plausible"
+        drilled = any(one.guard == "drilled" for one in run.candidates if one.offer == lease.offer)
+        return "drilled" if drilled else "plausible"
     if run.launch.accept_unguarded:
         return "absent"
     if armed is None and world.awake_since_first_saw_s(f"{lease.key} guard") < _GUARD_S:

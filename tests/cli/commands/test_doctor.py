@@ -23,3 +23,27 @@ def test_a_bad_finding_is_exit_2_and_json_says_which(gpulease: Gpulease, app: Fa
         "finding": "7 rows have none",
         "fix": "give each row a label",
     }
+
+
+def test_a_drill_is_agreed_to_and_followed_to_its_receipt(gpulease: Gpulease, app: FakeApp) -> None:
+    ended = gpulease("doctor", "--drill", "runpod", "--yes")
+
+    assert ended.code == 0
+    assert app.called("plan_drill") == ["runpod"]
+    assert len(app.called("submit")) == 1
+    assert "count as drilled for 90 days" in ended.err
+
+
+def test_a_drill_without_a_terminal_needs_a_yes(gpulease: Gpulease, app: FakeApp) -> None:
+    ended = gpulease("doctor", "--drill", "runpod")
+
+    assert ended.code == 2
+    assert app.called("submit") == []
+
+
+def test_a_drill_of_a_provider_that_has_nothing_rents_nothing(
+    gpulease: Gpulease, app: FakeApp
+) -> None:
+    app.plan_view["offers"] = []
+
+    assert gpulease("doctor", "--drill", "runpod", "--yes").code == 3

@@ -1,0 +1,64 @@
+"""A drill whose driver dies anywhere leaves no machine, whether the guard works or not."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from orchestrator.lifecycle.drill import drill_cap_usd, drill_job, drill_material, with_cap
+from orchestrator.lifecycle.plan import Material
+from orchestrator.runs.states import Outcome
+from tests.crash.exhaust import Theatre
+from tests.crash.stage import Process
+from tests.crash.stories import Story
+
+_QUICK = 3
+_FEW_S = 5.0
+_REFUSED: tuple[str, ...] = ()
+
+DRILLS = (
+    Story("drill", frozenset({(Outcome.SUCCEEDED, 0)}), pace_s=_FEW_S),
+    Story(
+        "drill, guard refused",
+        frozenset({(Outcome.FAILED, 6)}),
+        begin=lambda stage: stage.cloud.switch(pod_key_ways=_REFUSED),
+        pace_s=_FEW_S,
+        guarded=False,
+    ),
+)
+drills = pytest.mark.parametrize("story", DRILLS, ids=lambda story: story.name)
+
+
+class Drill(Process):
+    """Submits a drill instead of the story's job."""
+
+    def material(self) -> Material:
+        capabilities = self.accounts.provider("runpod").capabilities
+        offers = self.accounts.provider("runpod").list_offers(super().material().need)
+        rate = min(offer.price.usd_per_hour for offer in offers)
+        (empty := self.stage.home / "drill").mkdir(exist_ok=True)
+        job = with_cap(drill_job("runpod", empty), drill_cap_usd(rate, capabilities))
+        return drill_material(job, "runpod", capabilities)
+
+
+@pytest.mark.timeout(300)
+@drills
+def test_a_drill_whose_driver_dies_here_or_there_leaves_nothing(
+    story: Story, tmp_path: Path
+) -> None:
+    theatre = Theatre(story, tmp_path, Drill)
+
+    for point in random.Random(story.name).sample(theatre.deaths(), _QUICK):
+        theatre.perform(point)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(600)
+@drills
+def test_a_drill_whose_driver_dies_anywhere_leaves_nothing(story: Story, tmp_path: Path) -> None:
+    theatre = Theatre(story, tmp_path, Drill)
+
+    for point in theatre.deaths():
+        theatre.perform(point)

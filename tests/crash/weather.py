@@ -1,0 +1,190 @@
+"""What goes wrong in one run, drawn by a number: knobs of the cloud, mishaps, deaths, the person.
+
+Whatever was drawn happens for a while; after some hours the sky clears, so that every run can end.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from infra.simcloud.faults import ANY_CALL, BELONGS_TO
+from orchestrator.runs.states import Outcome, State, Wish
+from tests.crash.machine import Program
+from tests.crash.stage import RUN_ID, Stage
+from tests.crash.stories import Story
+
+CLEARS_S = 3 * 3600.0
+_CALLS = ("create", "get", "list", "delete", "action", "logs", "billing", "graphql", "catalog")
+_HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
+
+Option = float | int | str | bool | None
+Knob = tuple[str, str]  # fault, operation
+
+KNOBS: tuple[Knob, ...] = (
+    *((fault, call) for fault in ANY_CALL for call in _CALLS),
+    *BELONGS_TO.items(),
+)
+_OFTEN = [knob for knob in KNOBS if knob[1] in ("create", "machine", "list", "delete")]
+
+_STATES = (State.LOOKING, State.BOOTING, State.SHIPPING, State.RUNNING, State.COLLECTING)
+
+_O = Outcome
+# Whatever the weather: how a run may end. That the job failed is never said of one that did not.
+ENDS = frozenset(
+    {
+        *((_O.SUCCEEDED, code) for code in (0, 8)),
+        *((_O.CANCELLED, code) for code in (8, 9)),
+        *((_O.CAPPED, code) for code in (5, 8)),
+        *((_O.EXPIRED, code) for code in (5, 8)),
+        *((_O.REFUSED, code) for code in (4, 5, 6, 8)),
+        *((_O.NO_CAPACITY, code) for code in (3, 8)),
+        *((_O.FAILED, code) for code in (6, 8)),
+    }
+)
+
+
+def _break(stage: Stage, fault: str) -> None:
+    for machine in stage.living():
+        if machine.is_up and not machine.is_cut:
+            stage.cloud.machine_fault(machine.id, fault)
+
+
+def _stop_and_start(stage: Stage) -> None:
+    """Somebody does it in the provider's console."""
+    for machine in stage.living():
+        if machine.is_up:
+            stage.cloud.world.stop(machine)
+            stage.cloud.world.start(machine)
+
+
+def _mend(stage: Stage) -> None:
+    stage.cloud.runpod.keys.restore()
+    stage.cloud.switch(balance_usd="200")
+    for machine in stage.living():
+        if machine.is_cut:
+            stage.cloud.machine_fault(machine.id, "network_restored")
+
+
+ACTS: dict[str, Callable[[Stage], None]] = {
+    "host_lost": lambda stage: _break(stage, "host_lost"),
+    "host_restarted": lambda stage: _break(stage, "host_restarted"),
+    "network_cut": lambda stage: _break(stage, "network_cut"),
+    "stopped and started": _stop_and_start,
+    "key revoked": lambda stage: stage.cloud.fault("key_revoked"),
+    "balance gone": lambda stage: stage.cloud.switch(balance_usd="0"),
+    "balance low": lambda stage: stage.cloud.switch(balance_usd="0.02"),
+    "cancel": lambda stage: stage.journal.wish(RUN_ID, Wish.CANCEL),
+    "cancel --now": lambda stage: stage.journal.wish(RUN_ID, Wish.CANCEL_NOW),
+    "asleep": lambda stage: stage.sleep(1800.0),
+}
+
+
+@dataclass(frozen=True)
+class Weather:
+    """One draw."""
+
+    seed: int
+    faults: tuple[tuple[Knob, dict[str, Option]], ...]
+    switches: dict[str, object]
+    acts: tuple[tuple[str, State], ...]
+    kills: tuple[int, ...]
+    program: Program
+    max_cost: str
+    pace_s: float
+
+    def story(self) -> Story:
+        """The run that is told under it."""
+        return Story(
+            f"weather {self.seed}: {self.told()}",
+            ENDS,
+            begin=self._begin,
+            meddle=_Sky(self.acts).meddle,
+            program=self.program,
+            max_cost=self.max_cost,
+            pace_s=self.pace_s,
+        )
+
+    def told(self) -> str:
+        """All that was drawn, to be read where a promise was broken."""
+        faults = [f"{fault} of {call} {options}" for (fault, call), options in self.faults]
+        acts = [f"{act} while {state}" for act, state in self.acts]
+        return f"{faults} {self.switches} {acts} {self.program} {self.max_cost} {self.pace_s}"
+
+    def _begin(self, stage: Stage) -> None:
+        for (fault, call), options in self.faults:
+            stage.cloud.world.faults.add("runpod", call, fault, **options)
+        stage.cloud.switch(**self.switches)
+
+
+@dataclass
+class _Sky:
+    """Lets each act happen once, in its state, and clears in the end."""
+
+    acts: tuple[tuple[str, State], ...]
+    done: set[int] = field(default_factory=set)
+    began_s: float | None = None
+    cut_s: float | None = None
+
+    def meddle(self, stage: Stage) -> None:
+        now_s = stage.clock.now_s()
+        self.began_s = self.began_s or now_s
+        run = stage.run
+        for number, (act, state) in enumerate(self.acts):
+            if number not in self.done and run.state is state:
+                self.done.add(number)
+                ACTS[act](stage)
+                self.cut_s = now_s
+        if self.cut_s is not None and now_s - self.cut_s > 120.0:
+            self.cut_s = None
+            _mend(stage)
+        if now_s - self.began_s > CLEARS_S:
+            stage.cloud.clear_faults()
+            _mend(stage)
+
+
+def draw(seed: int) -> Weather:
+    """The weather of that number; the same each time."""
+    chance = random.Random(f"weather {seed}")
+    knobs = chance.sample(_OFTEN, chance.randint(0, 3)) + chance.sample(KNOBS, chance.randint(1, 3))
+    acts = chance.sample(sorted(ACTS), chance.choice((0, 0, 1, 1, 2)))
+    return Weather(
+        seed=seed,
+        faults=tuple((knob, _options(knob, chance)) for knob in dict.fromkeys(knobs)),
+        switches={
+            "page_size": chance.choice((1, 2, 1000)),
+            "pod_key_ways": chance.choice((("v2", "graphql"), ("graphql",), ("delete",))),
+            "graphql_gone": chance.random() < 0.3,
+            "later_fields": chance.random() < 0.5,
+            "billing_lag_s": chance.choice((0.0, 300.0, 3600.0)),
+        },
+        acts=tuple((act, chance.choice(_STATES)) for act in acts),
+        kills=tuple(chance.randrange(150) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
+        program=Program(
+            seconds=chance.choice((16.0, 60.0, 200.0)),
+            checkpoint_every_s=chance.choice((8.0, 40.0)),
+        ),
+        max_cost=chance.choice(("0.12", "0.50", "2.00")),
+        pace_s=chance.choice((1.0, 3.0, 6.0)),
+    )
+
+
+def _options(knob: Knob, chance: random.Random) -> dict[str, Option]:
+    fault, call = knob
+    options: dict[str, Option] = {"times": chance.choice((1, 1, 2, 4))}
+    if call != "machine":
+        options["after"] = chance.choice((0, 0, 0, 1, 3))
+    if fault in ("gone", "list_lag_s", "billing_absent"):
+        options["times"] = None if fault == "list_lag_s" else chance.choice((1, 3, 20))
+    if fault == "timeout_after":
+        options["seconds"] = _HANGS_S
+    elif fault == "list_lag_s":
+        options["seconds"] = chance.choice((2.0, 9.0))
+    elif fault == "rate_limit":
+        options["seconds"] = chance.choice((1, 12, 40))
+    elif call in ("machine", "start"):
+        options["seconds"] = chance.choice((0.0, 5.0, 30.0, 100.0))
+    elif fault == "5xx":
+        options["status"] = chance.choice((500, 503, 524))
+    return options
