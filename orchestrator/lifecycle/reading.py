@@ -14,6 +14,8 @@ from orchestrator.spec.examples import MARKERS_OF_A_MESSAGE, example_texts
 from orchestrator.spec.job import Job
 from orchestrator.spec.tokens import TokenReport, token_lengths
 
+# Ends of the names of architectures that write text.
+WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _MOST_ROWS = 20_000  # counting them takes a second or two
 
 
@@ -57,7 +59,7 @@ def read_as_model(
         return Reading(problems)
     rows = islice(_rows(report, report.train.path, has_template=bool(template)), _MOST_ROWS)
     tokens = token_lengths(files["tokenizer.json"], rows, max_length=job.train.max_length)
-    warnings = []
+    warnings = list(_doubts(job, facts))
     if tokens.cut_share > 0.01:
         among = f"{tokens.cut_rows} of {tokens.rows} training rows"
         warnings.append(f"{among} are longer than max_length: what is behind is not learned")
@@ -71,6 +73,12 @@ def _rows(report: DataReport, path: Path, *, has_template: bool) -> Iterator[tup
         return
     for text, messages in example_texts(path, report.roles):
         yield text, MARKERS_OF_A_MESSAGE * messages if has_template else 1  # 1: the end's token
+
+
+def _doubts(job: Job, facts: ModelFacts) -> Iterator[str]:
+    made = facts.architectures
+    if job.task == "causal-lm" and made and not any(name.endswith(WRITERS) for name in made):
+        yield f"{facts.id} is a {made[0]}, which is not made to write: is it the model you mean?"
 
 
 def _problems(job: Job, report: DataReport, facts: ModelFacts, template: str) -> Iterator[str]:

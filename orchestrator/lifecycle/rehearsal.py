@@ -123,7 +123,7 @@ class _Rehearsal:
         if (folder / protocol.AGENT).exists():
             self._shell.run(f"{self._python} {protocol.AGENT} kill")
         for path in folder.iterdir():
-            if path.name in _STAYS:
+            if path.name in _STAYS and not path.is_symlink():
                 continue
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

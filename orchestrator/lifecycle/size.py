@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from orchestrator.errors import UsageError
+from orchestrator.lifecycle.reading import WRITERS
 from orchestrator.offers.gpus import CARDS, Gpu
 from orchestrator.sizing.fit import Footprint, Training, footprint
 from orchestrator.sizing.flops import training_seconds
 from orchestrator.sizing.hub import ModelFacts
 from orchestrator.sizing.memory import LORA_R, METHODS
 
-_WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _LANGUAGE = (4, 1024)  # batch and max_length of a causal-lm job that says nothing
 _LABELS = (16, 256)  # of text classification
 _BFLOAT16 = 8.0
@@ -78,7 +78,7 @@ def size_model(facts: ModelFacts, wish: SizeWish) -> SizeView:
 
     Raises: UsageError for a method or length that cannot be.
     """
-    writes = any(name.endswith(_WRITERS) for name in facts.architectures)
+    writes = any(name.endswith(WRITERS) for name in facts.architectures)
     training = _training(facts, wish, writes=writes)
     need = footprint(
         training,

@@ -284,10 +284,11 @@ def test_instructions_on_a_base_of_four_bits(
     assert (machine.folder / "output" / "model" / "model.safetensors").stat().st_size > 1_500_000
 
 
-def test_a_rehearsal_is_one_step_and_everything_that_follows(
+def test_a_rehearsal_of_plain_texts_is_one_step_and_everything_that_follows(
     make_machine: Callable[..., Machine], conversations: tuple[list[Any], list[Any]]
 ) -> None:
-    machine = make_machine(*conversations, {**LORA, "gradient_accumulation_steps": 8})
+    texts = [[{"text": json.dumps(row)} for row in rows] for rows in conversations]
+    machine = make_machine(*texts, {**LORA, "gradient_accumulation_steps": 8})
     machine.settings["rehearse"] = True
     (machine.folder / "settings.json").write_text(json.dumps(machine.settings))
 
@@ -297,7 +298,7 @@ def test_a_rehearsal_is_one_step_and_everything_that_follows(
     assert list(losses(machine)) == [1]
     for folder in ("adapter", "model"):
         card = (machine.folder / "output" / folder / "README.md").read_text()
-        assert "Cost: not known" in card
+        assert "Cost: not known" in card and "Recognised as text" in card
 
 
 KNOWN = """

@@ -51,7 +51,12 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def read(
-    folder: Path, files: dict[str, Path], *rows: object, settings: str = "", template: str = ""
+    folder: Path,
+    files: dict[str, Path],
+    *rows: object,
+    settings: str = "",
+    template: str = "",
+    facts: ModelFacts = FACTS,
 ) -> Reading:
     """How a model of 64 positions with this template reads these rows."""
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -63,7 +68,7 @@ def read(
     job = load_job(path)
     report = check_data(job)
     assert not report.problems
-    return read_as_model(job, report, FACTS, files)
+    return read_as_model(job, report, facts, files)
 
 
 def test_rows_are_counted_by_the_models_own_tokenizer(
@@ -143,3 +148,13 @@ def test_texts_to_classify_are_counted_too(tmp_path: Path, files: dict[str, Path
 
     assert reading.problems == ()  # a classifier cuts what is longer than its positions
     assert reading.tokens is not None and reading.tokens.rows == 6
+
+
+def test_a_model_that_is_not_made_to_write_is_doubted(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    encoder = replace(FACTS, architectures=("BertForMaskedLM",))
+
+    (doubt,) = read(tmp_path, files, {"text": "a"}, facts=encoder).warnings
+
+    assert doubt.startswith("org/llama is a BertForMaskedLM, which is not made to write")
