@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.clock import Clock
+from orchestrator.errors import HomeError
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.talking import Line
@@ -78,6 +79,8 @@ class Driver:
         self._engine = engine
         self._clock = clock
         self._keys = keys
+        self._folder = folder
+        self._known: list[str] = []
         self._line = Line(folder, version, self._obey)
         self._stays = stays
         self._asked_s: float | None = None  # since when a successor waits
@@ -90,11 +93,17 @@ class Driver:
 
     def serve(self) -> None:
         """Drive until no run is open, or a successor takes over. The caller holds `driver_lock`."""
-        with self._line.open(), ThreadPoolExecutor(_THREADS, "drive") as pool:
-            self._met.wait(_FIRST_CLIENT_S)  # whoever started this hands over its keys
-            self._loop(pool)
+        while True:
+            with self._line.open(), ThreadPoolExecutor(_THREADS, "drive") as pool:
+                self._met.wait(_FIRST_CLIENT_S)  # whoever started this hands over its keys
+                leaves = self._loop(pool)
+            # Somebody may have submitted a run, and been told that a driver lives, in its last
+            # moment. Now that nobody is told so any more, one look is enough.
+            if leaves or not self._open_ids():
+                return
 
-    def _loop(self, pool: ThreadPoolExecutor) -> None:
+    def _loop(self, pool: ThreadPoolExecutor) -> bool:
+        """Until there is nothing to do, or, then true, for a successor."""
         idle_since_s: float | None = None
         spell = 0
         while True:
@@ -104,8 +113,8 @@ class Driver:
             holds_back = self._holds_back(now_s)
             if holds_back and self._is_quiet() and self._line.leave(self._keys.all()):
                 log.info("a newer driver takes over")
-                return
-            open_ids = self._journal.open_ids()
+                return True
+            open_ids = self._open_ids()
             if not holds_back:
                 self._begin(pool, open_ids, now_s)
             has_runs = bool(open_ids or self._busy)
@@ -116,11 +125,24 @@ class Driver:
             elif idle_since_s is None:
                 idle_since_s = now_s
             elif now_s - idle_since_s >= _LINGER_S:
-                return
+                return False
             if holds_back:
                 self._clock.wait(self._wake, _LOOK_S)
             else:
                 self._clock.wait(self._wake, self._pause_s(open_ids, now_s, busy=has_chores))
+
+    def _open_ids(self) -> list[str]:
+        """The runs to drive; those of the last look while the store cannot be read.
+
+        A disk that fails for a moment must not leave machines that nobody watches.
+        """
+        try:
+            self._known = self._journal.open_ids()
+        except HomeError as error:
+            if not self._folder.is_dir():
+                raise
+            log.warning("open runs cannot be looked for now: %s", error.problem)
+        return self._known
 
     def _begin(self, pool: ThreadPoolExecutor, open_ids: Sequence[str], now_s: float) -> None:
         """One step of every run that is due."""

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clock import FakeClock, SystemClock
+from orchestrator.errors import HomeError
 from orchestrator.lifecycle.driver import Driver, driver_lives, driver_lock
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.talking import Answer, ask_to_leave, socket_path, tell_driver
 from orchestrator.lifecycle.world import Again, World
+from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.store.journal import Journal
 from tests.lifecycle.clouds import SmallCloud, machine, world_of
@@ -225,3 +227,58 @@ def wait_until(is_so: Callable[[], bool]) -> None:
             return
         never.wait(0.01)
     raise AssertionError("it never came to be")
+
+
+def returning() -> Run:
+    back = lease("label-0", state=LeaseState.RETURNING, account="", machine_id="m1", sent_s=NOW_S)
+    return run(state=State.RETURNING, outcome=Outcome.CANCELLED, leases=(back,))
+
+
+class LateJournal(Journal):
+    """A run is submitted in the moment in which the driver has decided to end."""
+
+    def __init__(self, url: str, socket: Path) -> None:
+        super().__init__(url)
+        self._socket = socket
+        self._was_there = False
+
+    def open_ids(self) -> list[str]:
+        self._was_there = self._was_there or self._socket.exists()
+        if self._was_there and not self._socket.exists() and not self.find_ids(RUN_ID):
+            self.add(returning(), [], lambda _: None, 0.0)
+        return super().open_ids()
+
+
+def test_a_run_that_comes_in_a_drivers_last_moment_is_driven(short_home: Path) -> None:
+    journal = LateJournal(f"sqlite:///{short_home / 'late.db'}", socket_path(short_home))
+    clock = FakeClock(NOW_S)
+    engine = Engine(journal, world_of(SmallCloud([machine(label="label-0")]), clock))
+
+    Driver(journal, engine, clock, short_home, Keys(lambda _: None)).serve()
+
+    assert journal.run(RUN_ID).state is State.ENDED
+    journal.close()
+
+
+class FlakyJournal(Journal):
+    """A store that cannot be read now and then."""
+
+    looks = 0
+
+    def open_ids(self) -> list[str]:
+        self.looks += 1
+        if self.looks % 2 == 0:
+            raise HomeError("the store cannot be read: disk I/O error")
+        return super().open_ids()
+
+
+def test_a_store_that_cannot_be_read_for_a_moment_ends_no_driver(short_home: Path) -> None:
+    journal = FlakyJournal(f"sqlite:///{short_home / 'flaky.db'}")
+    journal.add(returning(), [], lambda _: None, 0.0)
+    clock = FakeClock(NOW_S)
+    engine = Engine(journal, world_of(SmallCloud([machine(label="label-0")]), clock))
+
+    Driver(journal, engine, clock, short_home, Keys(lambda _: None)).serve()
+
+    assert journal.run(RUN_ID).state is State.ENDED
+    journal.close()
