@@ -1,13 +1,15 @@
 """Time: the only module beside the agent's that reads a clock.
 
-Three readings, in seconds. `now_s` is the wall clock (epoch) and may be stepped. `awake_s` runs
-only while this computer is awake. `elapsed_s` runs through a suspend too. A simulated cloud moves
-all three by the offset in the file that `GPULEASE_CLOCK` names.
+Three readings, in seconds. `now_s` is the wall clock (epoch); it may leap forwards, never back.
+`awake_s` runs only while this computer is awake. `elapsed_s` runs through a suspend too. A
+simulated cloud moves all three by the offset in the file that `GPULEASE_CLOCK` names.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +19,15 @@ from typing import Protocol
 _SLICE_S = 0.2
 
 
+def _since_boot_s() -> float:
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Clock(Protocol):
     """What every layer may ask about time."""
 
     def now_s(self) -> float:
-        """Seconds since the epoch, UTC."""
+        """Seconds since the epoch, UTC; never less than a moment ago."""
 
     def awake_s(self) -> float:
         """Seconds that this computer was awake, from an arbitrary start."""
@@ -33,21 +39,34 @@ class Clock(Protocol):
         """Wait until `event` is set or `seconds` of `awake_s` went by; true if it was set."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SystemClock:
-    """The computer's clocks, moved by a simulated cloud's offset file where one is named."""
+    """The computer's clocks, moved by a simulated cloud's offset file where one is named.
+
+    A machine bills while somebody sets this computer's clock back: what has gone by stays gone
+    by. A leap forwards is believed, because a virtual machine that was paused makes one.
+    """
 
     offset_file: Path | None = None
+    wall_s: Callable[[], float] = time.time
+    since_boot_s: Callable[[], float] = _since_boot_s
+    _booted_s: float = -math.inf  # epoch of the boot, by the most advanced wall clock so far
 
     def now_s(self) -> float:
-        return time.time() + self._offset_s()
+        since_boot_s = self.since_boot_s()
+        self._booted_s = max(self._booted_s, self.wall_s() - since_boot_s)
+        return self._booted_s + since_boot_s + self._offset_s()
+
+    def not_before(self, epoch_s: float) -> None:
+        """It is at least `epoch_s` now, as somebody wrote down before this process began."""
+        booted_s = epoch_s - self.since_boot_s() - self._offset_s()
+        self._booted_s = max(self._booted_s, booted_s)
 
     def awake_s(self) -> float:
         return time.monotonic() + self._offset_s()
 
     def elapsed_s(self) -> float:
-        boot_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        return time.clock_gettime(boot_clock) + self._offset_s()
+        return self.since_boot_s() + self._offset_s()
 
     def wait(self, event: Event, seconds: float) -> bool:
         if self.offset_file is None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -85,3 +86,53 @@ def test_time_asleep_passes_but_not_for_the_awake_clock() -> None:
 
 def test_times_for_people_are_utc() -> None:
     assert to_iso(1_800_000_000) == "2027-01-15T08:00:00Z"
+
+
+@dataclass
+class Computer:
+    """Its wall clock and the time since its boot, in the hands of a test."""
+
+    wall: float = 1_800_000_000.0
+    up: float = 1000.0
+
+    def clock(self) -> SystemClock:
+        return SystemClock(wall_s=lambda: self.wall, since_boot_s=lambda: self.up)
+
+    def go_on(self, seconds: float, *, stepped: float = 0.0) -> None:
+        self.up += seconds
+        self.wall += seconds + stepped
+
+
+def test_a_wall_clock_that_is_set_back_takes_no_time_back() -> None:
+    computer = Computer()
+    clock = computer.clock()
+    began_s = clock.now_s()
+
+    computer.go_on(60, stepped=-3600)
+    assert clock.now_s() == began_s + 60
+    computer.go_on(60)
+    assert clock.now_s() == began_s + 120
+
+
+def test_a_leap_forwards_is_believed_and_stays() -> None:
+    computer = Computer()
+    clock = computer.clock()
+    began_s = clock.now_s()
+
+    computer.go_on(1, stepped=7200)
+    assert clock.now_s() == began_s + 7201
+    computer.go_on(1, stepped=-7200)
+    assert clock.now_s() == began_s + 7202
+
+
+def test_a_process_that_begins_after_the_step_goes_on_from_what_was_written_down() -> None:
+    computer = Computer()
+    written_s = computer.clock().now_s()
+    computer.go_on(60, stepped=-3600)
+    clock = computer.clock()
+
+    clock.not_before(written_s)
+
+    assert clock.now_s() == written_s
+    computer.go_on(60)
+    assert clock.now_s() == written_s + 60

@@ -55,6 +55,8 @@ class App(Planning, Following, Accounting, Operating):
 
         parts = self._parts
         parts.is_driver = True
+        for run in parts.journal.runs(only_open=True):
+            self._clock.not_before(run.known_until_s)
         parts.journal.set_meta("driver", json.dumps({"version": __version__, "pid": os.getpid()}))
         parts.accounts.watchers.append(parts.reaper.return_known)
         driver = Driver(

@@ -164,6 +164,15 @@ class Run:
         return self.state is not State.ENDED or any(lease.is_open for lease in self.leases)
 
     @property
+    def known_until_s(self) -> float:
+        """The latest moment that its driver wrote down: it is later than that by now."""
+        times = [self.state_since_s, self.heard_s]
+        for lease in self.leases:
+            known = (lease.sent_s, lease.delete_asked_s, lease.unknown_s, lease.missed_s)
+            times += [at_s for at_s in known if at_s is not None]
+        return max(times)
+
+    @property
     def returning(self) -> tuple[Lease, ...]:
         """Leases whose machine is on its way back."""
         return tuple(lease for lease in self.leases if lease.state.value == "returning")

@@ -100,3 +100,10 @@ def test_only_machines_that_may_bill_now_burn() -> None:
     )
 
     assert run(leases=leases).burn_usd_per_hour() == Decimal("0.60")
+
+
+def test_a_run_is_known_until_the_last_thing_that_was_written_of_it() -> None:
+    back = lease(sent_s=NOW_S + 5, delete_asked_s=NOW_S + 50)
+
+    assert run(heard_s=NOW_S + 20).known_until_s == NOW_S + 20
+    assert run(heard_s=NOW_S + 20, leases=(back,)).known_until_s == NOW_S + 50
