@@ -10,7 +10,7 @@ from typing import Any
 # few steps has one in its middle on a computer of any speed.
 _KILL = """\
 cd "$HOME/gpulease/{label}" || exit
-tries=7000
+tries=25000
 looks_on() {{ tries=$((tries - 1)); [ $tries -gt 0 ] || exit; sleep 0.02; }}
 until [ -n "$id" ]; do
   looks_on
