@@ -105,13 +105,11 @@ class _Rehearsal:
         self._clear()
         if lacking := self._lack_of_room():
             return [lacking]
-        self._ship()
         try:
-            heard = self._follow()
-            findings = self._findings(heard)
+            self._ship()
+            return self._findings(self._follow())
         finally:
             self._clear()
-        return findings
 
     @property
     def _has_kept(self) -> bool:
@@ -143,7 +141,10 @@ class _Rehearsal:
                 "close what else runs, lower per_device_train_batch_size or max_length, or check "
                 "without --full",
             )
-        disk_bytes = need.download_bytes + need.result_bytes + _SPARE_DISK_BYTES
+        data = self._job.data
+        files = [path for path in (data.train, data.eval) if path] if data else []
+        data_bytes = sum(path.stat().st_size for path in files)
+        disk_bytes = need.download_bytes + need.result_bytes + data_bytes + _SPARE_DISK_BYTES
         disk_bytes += 0 if self._has_environment else _ENVIRONMENT_BYTES
         if disk_bytes > room.disk_bytes:
             found = f"it takes {_gib(disk_bytes)} of disk, and {_gib(room.disk_bytes)} are free"
