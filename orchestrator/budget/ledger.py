@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -46,6 +46,15 @@ class Standing:
     committed_usd: Decimal = Decimal(0)
     machines: int = 0
     burn_usd_per_hour: Decimal = Decimal(0)
+
+    def without(self, usd_per_hour: Decimal) -> Standing:
+        """The same without one machine of that rate.
+
+        >>> Standing(machines=2, burn_usd_per_hour=Decimal(3)).without(Decimal(1)).machines
+        1
+        """
+        burn = max(Decimal(0), self.burn_usd_per_hour - usd_per_hour)
+        return replace(self, machines=max(0, self.machines - 1), burn_usd_per_hour=burn)
 
 
 def committed_usd(entries: Iterable[Entry]) -> Decimal:

@@ -53,6 +53,7 @@ STEPS: dict[State, Callable[[Run, World], Step]] = {
 }
 _COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE)  # one may have lived while nobody watched
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LIMITED_S = 5.0
 _QUIET_S = 30.0  # a run that only waits is still written this often, so that figures are fresh
 
 
@@ -156,25 +157,31 @@ class Engine:
             self._world.accounts.forget(lease.provider)
 
     def _moved(self, run: Run, step: Moved) -> float:
-        check = self._limit_check(step.run) if step.instead is not None else None
+        rents = step.instead is not None or step.claim
+        check = self._limit_check(step.run, counted=bool(step.claim)) if rents else None
         try:
             saved = self.save(run, step.run, list(step.events), check)
         except BudgetRefused as error:
-            assert step.instead is not None
-            self.save(run, replace(step.instead, waiting=error.problem), [])
-            return 0.0
+            self.save(run, replace(step.instead or run, waiting=error.problem), [])
+            return 0.0 if step.instead is not None else _LIMITED_S
         for lease in saved.leases:
             if step.claim and lease.key == step.claim:
                 self._world.remember_intent(lease)
         return step.after_s
 
-    def _limit_check(self, after: Run) -> Callable[[Standing], None]:
-        """Refuses the machine that `after` is about to rent where it would pass a limit."""
+    def _limit_check(self, after: Run, *, counted: bool) -> Callable[[Standing], None]:
+        """Refuses the machine that `after` is about to rent where it would pass a limit.
+
+        The next offer may be a dearer one than the plan was checked for, and come beside a
+        machine that is still on its way back. `counted`: it is among the open ones already.
+        """
 
         def check(standing: Standing) -> None:
             lease = after.lease
             if lease is not None and lease.state is LeaseState.INTENDED and lease.bills:
                 rate = lease.offer.price.usd_per_hour
+                if counted:
+                    standing = standing.without(rate)
                 # The run's cap is committed since it was submitted.
                 check_limits(self._limits, standing, worst_usd=Decimal(0), usd_per_hour=rate)
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.budget.ledger import accrued_usd
+from orchestrator.budget.ledger import Limits, accrued_usd
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
@@ -14,6 +14,7 @@ from orchestrator.errors import (
     RateLimited,
     RentedAnyway,
 )
+from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.leasing import stays_open_usd
 from orchestrator.lifecycle.world import INTENT_GOOD_S
 from orchestrator.providers.base import MachineRequest
@@ -391,3 +392,25 @@ def test_an_earlier_machine_that_went_late_leaves_less_time_to_the_next(stage: S
     others = stays_open_usd(run, stage.clock.now_s(), but=run.leases[2].key)
     life_s = run.leases[2].deadline_s - stage.clock.now_s()
     assert others + Decimal("0.60") * int(life_s) / 3600 <= run.cap_usd
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        (Limits(machines=1), "the limit is 1"),
+        (Limits(burn_usd_per_hour=Decimal("1.00")), "an hour would burn"),
+    ],
+)
+def test_a_machine_on_its_way_back_counts_to_the_limits_of_the_config_file(
+    stage: Stage, limits: Limits, why: str
+) -> None:
+    stage.cloud.ignores_delete = True
+    stage.engine = Engine(stage.journal, stage.world, limits=limits)
+    returning_beside(stage)
+
+    stage.after(30)
+    assert stage.state() is State.PLANNED
+    assert why in stage.run.waiting
+    stage.cloud.end("m1")
+
+    assert stage.until(lambda run: run.state is State.BOOTING).leases[0].state is LeaseState.CLOSED
