@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,21 @@ def kept_folder() -> Path:
     folder = Path(platformdirs.user_cache_dir("gpulease-tests"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def package_python(requirement: str) -> Path:
+    """Python of an environment that has one package, and what that needs."""
+    environment = kept_folder() / re.sub(r"[^\w.]+", "-", requirement)
+    with (kept_folder() / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if not (environment / "complete").exists():
+            told = {**os.environ, **uv_environment()}
+            make = [uv.find_uv_bin(), "venv", "--quiet", "--clear", str(environment)]
+            subprocess.run(make, env=told, check=True)
+            install = [uv.find_uv_bin(), "pip", "install", "--quiet", "-p", str(environment)]
+            subprocess.run([*install, requirement], env=told, check=True)
+            (environment / "complete").touch()
+    return environment / "bin" / "python"
 
 
 def program_python(program: Program) -> Path:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from orchestrator.clock import Clock
 from orchestrator.errors import GpuleaseError, SpecError
-from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.accounts import Accounts, Snapshot
 from orchestrator.lifecycle.driver import driver_lives
 from orchestrator.lifecycle.plan import Material
 from orchestrator.lifecycle.sending import in_words, parts_of, too_large
+from orchestrator.providers.base import Witness
 from orchestrator.spec.data import DataReport, check_data
 from orchestrator.spec.job import Job
 from orchestrator.store.home import Home
@@ -95,7 +96,29 @@ def check_computer(
         burn = sum(machine.usd_per_hour for machine in snapshot.machines)
         words = f"{len(snapshot.machines)} machines, ${burn:.2f}/h"
         findings.append((name, True, words, "gpulease machines" if snapshot.machines else ""))
+        findings += _by_witness(name, accounts, snapshot)
     return findings
+
+
+def _by_witness(name: str, accounts: Accounts, snapshot: Snapshot) -> list[Finding]:
+    """Whether the provider's own client, where it is installed, sees the same machines."""
+    provider = accounts.provider(name)
+    if not isinstance(provider, Witness):
+        return []
+    what = f"{name}, own client"
+    try:
+        seen = provider.second_list()
+    except GpuleaseError as error:
+        return [(what, None, error.problem, "")]
+    if seen is None:
+        return []
+    ours = {machine.id for machine in snapshot.machines}
+    if seen == ours:
+        return [(what, True, f"sees the same {len(seen)} machines", "")]
+    if missed := sorted(seen - ours):
+        fix = "look at the provider's console: these may bill, and gpulease does not see them"
+        return [(what, False, f"also sees {', '.join(missed)}", fix)]
+    return [(what, None, f"does not see {', '.join(sorted(ours - seen))}", "ask again in a minute")]
 
 
 def check_webhook(url: str, secret: str | None) -> Finding:

@@ -168,6 +168,14 @@ class Account(Protocol):
 
 
 @runtime_checkable
+class Witness(Protocol):
+    """Somebody else's client of the same account."""
+
+    def second_list(self) -> frozenset[str] | None:
+        """Ids of all its machines; None where that client is not installed."""
+
+
+@runtime_checkable
 class BootLog(Protocol):
     """Text that the machine printed before anybody could log in."""
 

@@ -22,6 +22,7 @@ from orchestrator.providers.base import (
     MachineRequest,
     OwnLogin,
     Provider,
+    Witness,
 )
 from orchestrator.spec.resources import Need
 
@@ -33,6 +34,7 @@ _OPTIONAL: dict[type, tuple[str, ...]] = {
     Account: ("identity", "balance_usd"),
     BootLog: ("boot_log",),
     Charges: ("charges",),
+    Witness: ("second_list",),
     OwnLogin: ("open_shell", "login_command"),
 }
 

@@ -21,9 +21,10 @@ def normal(name: str) -> str:
 
 def declared() -> set[str]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"].values()
     return {
         normal(re.match(r"[\w.-]+", line)[0])  # type: ignore[index]  # a requirement has a name
-        for line in project["dependencies"]
+        for line in [*project["dependencies"], *(one for extra in optional for one in extra)]
     }
 
 

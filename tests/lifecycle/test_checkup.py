@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from orchestrator.clock import FakeClock
-from orchestrator.errors import BadCredentials, MissingCredentials, SpecError
+from orchestrator.errors import BadCredentials, MissingCredentials, ProviderDown, SpecError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.checkup import Finding, check_computer, check_job, check_webhook
 from orchestrator.lifecycle.driver import driver_lock
@@ -117,3 +119,43 @@ def test_a_webhook_is_checked_without_a_word_to_it() -> None:
     assert weak[1] is False and "at least 24 bytes" in weak[2]
     for _, _, finding, fix in (signed, unsigned, weak):
         assert "s3cr3t" not in finding + fix
+
+
+class Seen(SmallCloud):
+    """A cloud whose own client sees what the test says."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__([machine("m1"), machine("m2")])
+        self.seen: frozenset[str] | None = frozenset(ids)
+        self.down: ProviderDown | None = None
+
+    def second_list(self) -> frozenset[str] | None:
+        if self.down:
+            raise self.down
+        return self.seen
+
+
+@pytest.mark.parametrize(
+    ("ids", "finding"),
+    [
+        (("m1", "m2"), (True, "sees the same 2 machines")),
+        (("m1", "m2", "m3"), (False, "also sees m3")),
+        (("m1",), (None, "does not see m2")),
+    ],
+)
+def test_a_providers_own_client_is_compared_with_ours(
+    tmp_path: Path, ids: tuple[str, ...], finding: tuple[bool | None, str]
+) -> None:
+    findings = computer(tmp_path, {"cloud": Seen(*ids)})
+
+    assert of(findings, "cloud, own client") == [finding]
+
+
+def test_an_own_client_that_is_absent_or_fails_is_no_problem(tmp_path: Path) -> None:
+    absent, broken = Seen(), Seen()
+    absent.seen, broken.down = None, ProviderDown("it says nothing")
+
+    findings = computer(tmp_path, {"absent": absent, "broken": broken})
+
+    assert of(findings, "absent, own client") == []
+    assert of(findings, "broken, own client") == [(None, "it says nothing")]

@@ -28,6 +28,7 @@ from orchestrator.providers.base import (
     Provider,
     ProviderSettings,
     Secret,
+    Witness,
 )
 from orchestrator.providers.http import (
     CREATE_TIMEOUT_S,
@@ -37,6 +38,7 @@ from orchestrator.providers.http import (
     to_error,
 )
 from orchestrator.providers.runpod import mapping
+from orchestrator.providers.runpod.witness import ids_by_sdk, sdk_python
 from orchestrator.spec.resources import Need
 
 URL = "https://api.runpod.io/v2"
@@ -63,7 +65,7 @@ def build(settings: ProviderSettings) -> Provider:
     )
 
 
-class RunPod(Provider, Account, BootLog, Charges):
+class RunPod(Provider, Account, BootLog, Charges, Witness):
     """One account of RunPod, as one key sees it."""
 
     name = "runpod"
@@ -90,10 +92,13 @@ class RunPod(Provider, Account, BootLog, Charges):
         ssh_user: str = "root",
         log_quiet_s: float = 3.0,
         clock: Clock | None = None,
+        python: str | None = None,
     ) -> None:
         """Connects to nothing yet. A `url` without a path gets `/v2`."""
         if urlsplit(url).path in ("", "/"):
             url = url.rstrip("/") + "/v2"
+        self._key, self._graphql_url = key, graphql_url
+        self._python = python or sdk_python()  # of RunPod's own SDK
         self._rest = Http(url, key, clock=clock)
         self._graphql = Http(graphql_url, key, clock=clock)
         self._ssh_user = ssh_user
@@ -170,6 +175,11 @@ class RunPod(Provider, Account, BootLog, Charges):
 
     def balance_usd(self) -> Decimal | None:
         return self._myself("id clientBalance")[1]
+
+    def second_list(self) -> frozenset[str] | None:
+        if self._python is None:
+            return None
+        return ids_by_sdk(self._python, self._key, self._graphql_url)
 
     def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
         """Reads until the log is silent (3 s) or `enough`: the stream never ends."""
