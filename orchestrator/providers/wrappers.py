@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 _READ_TRIES = 3
 _LONGEST_WAIT_S = 15.0
+_OVERSLEPT_S = 10.0
 _OPTIONAL: dict[type, tuple[str, ...]] = {
     Account: ("identity", "balance_usd"),
     BootLog: ("boot_log",),
@@ -129,7 +130,12 @@ class Paced(Wrapper):
         return call()
 
     def _write(self, call: Callable[[], T], *, creates: bool) -> T:
-        _sleep(self._clock, self._book(creates=creates))
+        wait_s = self._book(creates=creates)
+        asked_s = self._clock.elapsed_s()
+        _sleep(self._clock, wait_s)
+        if creates and self._clock.elapsed_s() - asked_s > wait_s + _OVERSLEPT_S:
+            # This computer was asleep meanwhile: whoever wanted the machine may not any more.
+            raise RateLimited("the computer slept before the create was sent", retry_after_s=1.0)
         return call()
 
     def _book(self, *, creates: bool) -> float:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from threading import Event
 from typing import TypeVar
 
 import pytest
@@ -234,3 +235,22 @@ def test_one_budget_is_shared_by_all_threads() -> None:
     provider.list_machines()
 
     assert clock.now_s() > FakeClock().now_s()
+
+
+class Drowsy(FakeClock):
+    """The computer is suspended for a night whenever somebody waits."""
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        self.advance(8 * 3600.0, asleep=True)
+        return super().wait(event, seconds)
+
+
+def test_a_create_that_slept_on_its_way_is_not_sent_hours_later() -> None:
+    cloud = Cloud(capabilities=replace(PLAIN, min_create_interval_s=5.0))
+    pacing = Paced(cloud, Drowsy())
+    pacing.create_machine(REQUEST)
+
+    with pytest.raises(RateLimited):
+        pacing.create_machine(REQUEST)
+
+    assert cloud.calls == ["create_machine"]
