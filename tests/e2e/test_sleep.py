@@ -54,12 +54,15 @@ ASLEEP = {
 }
 
 
-def sleeps(person: Person, cloud: Cloud) -> None:
-    """8 h go by; what the machine does meanwhile it does alone."""
+def sleeps(person: Person, cloud: Cloud, *, step_s: float = 60.0) -> None:
+    """8 h go by; what the machine does meanwhile it does alone.
+
+    Its guard looks every few real seconds: where its minute counts, `step_s` must be small.
+    """
     person.puts_to_sleep()
     morning_s = cloud.now_s() + NIGHT_S
     for machine in cloud.living(person.home_id):
-        cloud.waits_for(machine["id"], ended_by="self", step_s=60.0)
+        cloud.waits_for(machine["id"], ended_by="self", step_s=step_s)
     cloud.advance(morning_s - cloud.now_s())
     person.wakes_up()
 
@@ -99,7 +102,7 @@ def test_a_night_asleep_while(asleep: Asleep, person: Person, cloud: Cloud) -> N
     if asleep.ended_by:
         cloud.waits_for_a_machine(person.home_id)
 
-    sleeps(person, cloud)
+    sleeps(person, cloud, step_s=60.0 if asleep.seen else 15.0)
 
     receipt = receipt_of(person, cloud)
     assert (receipt["outcome"], receipt["exit_code"]) == (asleep.outcome, asleep.code)
