@@ -22,8 +22,8 @@ from orchestrator.errors import ArtifactsError, UsageError
 from orchestrator.remote.paths import shown
 from orchestrator.spec.place import Place, parse_place
 
-_MACHINE = re.compile(r"([0-9]{2})/" + re.escape(protocol.INDEX_FILE))
-_RUN = re.compile(r"([^/]{1,100})/[0-9]{2}/" + re.escape(protocol.INDEX_FILE))
+_MACHINE = re.compile(r"([0-9]{2,4})/" + re.escape(protocol.INDEX_FILE))
+_RUN = re.compile(r"([^/]{1,100})/[0-9]{2,4}/" + re.escape(protocol.INDEX_FILE))
 _MOST_NAMED = 8
 SCRATCH = ".gpulease-pull"
 _NO_LIMIT_BYTES = 1 << 62  # home's own disk is the limit
@@ -58,7 +58,7 @@ def find_machines(s3: S3, run: Place) -> list[tuple[Bucket, Index]]:
     """
     keys = s3.sizes(run)
     numbers = [match[1] for key in keys if (match := _MACHINE.fullmatch(key))]
-    buckets = [Bucket(s3, run.below(number)) for number in sorted(numbers, reverse=True)]
+    buckets = [Bucket(s3, run.below(number)) for number in sorted(numbers, key=int, reverse=True)]
     found = [(bucket, index) for bucket in buckets if (index := bucket.index()) is not None]
     if found:
         return found

@@ -16,6 +16,7 @@ _KEY = re.compile(re.escape(protocol.SLOT_PREFIX) + "[0-9]{5}")
 _PARTS_LIMIT = 100_000
 _BYTES_LIMIT = 1 << 62
 _MOST_NAMED = 50
+_LATEST_S = 1e11
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Index:
     """Where the bytes of each file of a machine's work folder are."""
 
     label: str
+    at_s: float  # when the machine wrote it, by its own clock; 0 where it does not say
     complete: bool
     files: Mapping[str, tuple[Part, ...]]
     changed: tuple[str, ...]  # a sentence for each file that the machine could not send as listed
@@ -86,10 +88,20 @@ def parse_index(document: bytes) -> Index:
         if len(files) > FILES_LIMIT or count > _PARTS_LIMIT + FILES_LIMIT:
             raise HostileArtifact("The index in the bucket lists absurdly many files.")
     label = record.get("label")
-    complete = record.get("complete") is True
     return Index(
-        label if isinstance(label, str) else "", complete, files, _changed(record), document
+        label=label if isinstance(label, str) else "",
+        at_s=_time(record.get("at")),
+        complete=record.get("complete") is True,
+        files=files,
+        changed=_changed(record),
+        document=document,
     )
+
+
+def _time(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if 0 <= value < _LATEST_S else 0.0
 
 
 def _changed(record: Mapping[str, object]) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def settle(run: Run, world: World, lease: Lease) -> tuple[Run, bool]:
     except (ArtifactsError, BucketRefused, BucketDown) as error:
         return replace(run.note(error.problem), artifacts_missing=(error.problem,)), False
     if index.complete:
-        return run, True
+        return replace(run, uploaded_s=index.at_s), True
     return replace(run, artifacts_missing=(*run.artifacts_missing, _NOT_ALL)), False
 
 

@@ -134,6 +134,7 @@ class Run:
     upload: str = ""  # to the bucket: sending | failing | complete
     upload_problem: str = ""
     upload_left_bytes: int = 0
+    uploaded_s: float = 0.0  # when a machine that is gone said that all is there
     slots_sent_s: float = 0.0  # last time that the machine got URLs to write to
     unsettled: bool = False  # the bucket is to be looked at once the machine is gone
     brought_home: bool = False  # the bucket did not take them

@@ -57,7 +57,8 @@ def test_every_file_comes_whole_and_only_once(tmp_path: Path) -> None:
 def test_the_newest_machine_of_a_run_is_taken(tmp_path: Path) -> None:
     store = MemoryStore()
     put_run(store, {"output/a": b"old"})
-    put_run(store, {"output/a": b"new"}, machine="01")
+    put_run(store, {"output/a": b"older"}, machine="99")
+    put_run(store, {"output/a": b"new"}, machine="100")
 
     pull_at(S3(store), RUN, tmp_path, SystemClock())
 

@@ -46,6 +46,11 @@ def test_the_newest_checkpoint_is_a_complete_one() -> None:
     assert parse_index(document()).newest_checkpoint() == ""
 
 
+@pytest.mark.parametrize(("said", "at_s"), [(1.5e9, 1.5e9), ("x", 0.0), (True, 0.0), (1e300, 0.0)])
+def test_a_time_that_cannot_be_is_none(said: object, at_s: float) -> None:
+    assert parse_index(document(at=said)).at_s == at_s
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -215,10 +215,6 @@ def test_a_lost_machine_s_job_goes_on_from_its_checkpoint_in_the_bucket(
     assert json.loads(state.read_text())["lives"] == 2
 
 
-def ends_in(minutes: float) -> str:
-    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
-
-
 @pytest.mark.parametrize(
     ("to", "minutes", "words", "code"),
     [
@@ -231,7 +227,8 @@ def test_a_bucket_that_cannot_do_is_refused_before_anything_is_rented(
     to: str, minutes: float, words: str, code: int, person: Person, cloud: Cloud, store: Store
 ) -> None:
     if minutes:
-        end = {"AWS_SESSION_TOKEN": "t", "AWS_CREDENTIAL_EXPIRATION": ends_in(minutes)}
+        end_at = datetime.fromtimestamp(cloud.now_s() + minutes * 60, UTC).isoformat()
+        end = {"AWS_SESSION_TOKEN": "t", "AWS_CREDENTIAL_EXPIRATION": end_at}
         person.env.update(end)
     job = own_code(person, more=f"artifacts: {{to: '{to}'}}\n")
 

@@ -99,7 +99,9 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
             if agent_lives(shell):  # hundreds of GiB take long to read, and only the cap hurries
                 return Wait(_LOOK_S, "the machine still lists its artifacts", run)
             return _give_up(run, world, "the machine never listed its artifacts")
-    if run.launch.bucket and not _is_refused(run, now_s):
+    if run.launch.bucket and _is_refused(run, now_s):
+        run = run.note(f"{run.bucket_folder}: {run.upload_problem}: results come home instead")
+    elif run.launch.bucket:
         try:
             return _prove_upload(run, world, lease, shell)
         except ArtifactsError as error:  # the machine still has what the bucket lacks

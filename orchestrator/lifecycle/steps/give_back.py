@@ -17,6 +17,7 @@ from orchestrator.runs.states import LeaseState
 _ASK_AGAIN_S = (5.0, 10.0, 30.0, 60.0)
 _CHARGED_S = 300.0  # RunPod facts §5.2: what runs is charged every five minutes
 _UNWATCHED_S = 600.0  # a proof that took longer found nobody at home
+_UPLOADED_S = 30.0  # everything is in the bucket → the agent has ended the machine
 
 
 def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
@@ -120,6 +121,8 @@ def _ended_guess(run: Run, lease: Lease, now_s: float) -> float:
     ended_s = run.exit.get("ended_at")
     if isinstance(ended_s, int | float):
         ends_s.append(float(ended_s) + run.launch.hold_s)
+    if run.uploaded_s:
+        ends_s.append(run.uploaded_s + _UPLOADED_S)
     return max(min(ends_s), lease.sent_s or 0.0)
 
 

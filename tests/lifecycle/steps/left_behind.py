@@ -38,6 +38,7 @@ class LeftBehind:
         *,
         complete: bool,
         others: dict[str, bytes] | None = None,
+        at_s: float = 0.0,
     ) -> None:
         """One object for each file, and the index."""
         listed: dict[str, list[dict[str, object]]] = {"files": [], "others": []}
@@ -47,7 +48,7 @@ class LeftBehind:
                 self.store.objects[f"results/{FOLDER.key}/{key}"] = data
                 part = {"key": key, "offset": 0, "size_bytes": len(data)}
                 listed[kind].append({**record_of(path, data), "parts": [part]})
-        index = {"protocol": 1, "label": "l", "complete": complete, **listed}
+        index = {"protocol": 1, "label": "l", "at": at_s, "complete": complete, **listed}
         self.store.objects[f"results/{FOLDER.key}/index.json"] = json.dumps(index).encode()
 
     def loses(self, key: str) -> None:

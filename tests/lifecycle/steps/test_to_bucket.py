@@ -177,6 +177,22 @@ def test_a_job_that_ended_while_nobody_looked_is_told_by_the_bucket(
     assert len(stage.cloud.said("create")) == 0
 
 
+def test_a_machine_that_ended_once_all_was_there_did_not_cost_until_somebody_came(
+    stage: Stage, left_behind: LeftBehind
+) -> None:
+    running(stage)
+    events = json.dumps({"at": NOW_S, "event": "exited", **ENDED}).encode() + b"\n"
+    left_behind.sends(
+        {"output/a": b"abc"}, complete=True, others={EVENTS_FILE: events}, at_s=NOW_S + 30
+    )
+    ends_itself(stage)
+    stage.clock.advance(1500)
+
+    stage.until(lambda run: not run.is_open)
+
+    assert stage.first.cost_usd(stage.clock.now_s()) == Decimal("0.60") * 60 / 3600
+
+
 def test_no_work_is_done_twice_because_the_bucket_could_not_be_asked(
     stage: Stage, left_behind: LeftBehind
 ) -> None:
