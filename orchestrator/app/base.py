@@ -5,12 +5,12 @@ from __future__ import annotations
 from orchestrator import __version__
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.calling import call_driver
-from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.plan import Plan
 from orchestrator.lifecycle.views import to_run_view
 from orchestrator.runs.run import Run
 from orchestrator.runs.view import RunView
 from orchestrator.settings import Settings
+from orchestrator.store.home import run_folder
 from orchestrator.wiring import Parts
 
 

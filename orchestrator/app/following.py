@@ -12,13 +12,13 @@ from orchestrator.app.base import Verbs
 from orchestrator.artifacts.elsewhere import SCRATCH, Pulled, pull_at
 from orchestrator.artifacts.log import LogFile
 from orchestrator.errors import UsageError
-from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.finding import find_run
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S
 from orchestrator.runs.states import LeaseState, Wish
 from orchestrator.runs.view import (
     RunView,
 )
+from orchestrator.store.home import run_folder
 
 
 class Following(Verbs):

@@ -16,7 +16,6 @@ from orchestrator.app.refusals import (
 from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun
 from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.boots import boots_of
-from orchestrator.lifecycle.cargo import run_folder
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.drill import (
     drill_cap_usd,
@@ -42,6 +41,7 @@ from orchestrator.runs.view import (
 )
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
+from orchestrator.store.home import run_folder
 
 
 @dataclass(frozen=True, slots=True)

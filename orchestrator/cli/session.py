@@ -17,6 +17,7 @@ from orchestrator.cli.options import GlobalOptions
 if TYPE_CHECKING:
     from orchestrator.app import App
     from orchestrator.clock import Clock
+    from orchestrator.lifecycle.looking import Look
     from orchestrator.settings import Settings
     from orchestrator.spec.job import Job
 
@@ -41,6 +42,18 @@ class Session:
     @cached_property
     def app(self) -> App:
         return self.make_app(self.settings)
+
+    @property
+    def look(self) -> Look | None:
+        """The home where nothing in it is open: what is only shown then takes no App."""
+        from orchestrator.store.archive import archive_at
+
+        archive = archive_at(self.settings.database_url)
+        if archive is None:
+            return None
+        from orchestrator.lifecycle.looking import Look
+
+        return Look(archive, self.settings.home, self.clock)
 
     @cached_property
     def clock(self) -> Clock:

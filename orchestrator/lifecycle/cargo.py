@@ -23,6 +23,7 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Launch, Run
 from orchestrator.spec.job import Job, job_from_document
 from orchestrator.spec.programs import load_program
+from orchestrator.store.home import run_folder
 
 SETTINGS_FILE = "settings.json"
 
@@ -107,11 +108,6 @@ class RunCargo:
         if run.launch.program:
             return program_entries(run.launch.program)
         return code_entries(self.folder(run))
-
-
-def run_folder(home: Path, run_id: str) -> Path:
-    """Where everything of one run lies at home."""
-    return home / "runs" / run_id
 
 
 def program_entries(task: str) -> list[Entry]:

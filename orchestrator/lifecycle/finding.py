@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from orchestrator.errors import UsageError
-from orchestrator.store.journal import Journal
+from orchestrator.store.archive import Archive
+
+if TYPE_CHECKING:
+    from orchestrator.store.journal import Journal
 
 
-def find_run(journal: Journal, reference: str, *, for_change: bool) -> str:
+def find_run(journal: Journal | Archive, reference: str, *, for_change: bool) -> str:
     """Run id of a prefix, a name, or `last`; an open run's name wins over ended ones'.
 
     Raises: UsageError when none fits, or several do; with `for_change` also for a `last` that

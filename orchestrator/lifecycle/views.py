@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from orchestrator.clock import to_iso
-from orchestrator.lifecycle.plan import Plan
-from orchestrator.lifecycle.reaper import Found
-from orchestrator.lifecycle.sending import Part
 from orchestrator.offers.offer import Offer
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import PHASES, Candidate, Run
@@ -23,6 +21,11 @@ from orchestrator.runs.view import (
     ReturnedView,
     RunView,
 )
+
+if TYPE_CHECKING:  # `ps` shows runs without any of these
+    from orchestrator.lifecycle.plan import Plan
+    from orchestrator.lifecycle.reaper import Found
+    from orchestrator.lifecycle.sending import Part
 
 _OUTCOME_EXIT = {
     Outcome.SUCCEEDED: 0,

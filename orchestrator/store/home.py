@@ -63,6 +63,11 @@ def open_home(folder: Path, *, computer: str | None = None) -> Home:
         ) from error
 
 
+def run_folder(home: Path, run_id: str) -> Path:
+    """Where everything of one run lies at home."""
+    return home / "runs" / run_id
+
+
 def computer_id() -> str:
     """A hash of this computer's own id; never the id itself."""
     for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):

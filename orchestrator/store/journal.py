@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
@@ -22,10 +21,9 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Wish
 from orchestrator.store import outbox, tables
+from orchestrator.store.documents import lease_document, run_document, to_lease, to_run
 from orchestrator.store.schema import Hold, at_once, begin_write, check_schema, open_engine
 
-_RUN = TypeAdapter(Run)
-_LEASE = TypeAdapter(Lease)
 _WISHES = list(Wish)
 _OPEN_LEASES = ("intended", "held", "returning")
 
@@ -80,7 +78,7 @@ class Journal:
         if states:
             query = query.where(tables.leases.c.state.in_([str(state) for state in states]))
         with self._reading() as connection:
-            return [_to_lease(*row) for row in connection.execute(query)]
+            return [to_lease(*row) for row in connection.execute(query)]
 
     def entries(self, *, run_id: str | None = None, since_s: float = 0.0) -> list[Entry]:
         """Ledger entries in order."""
@@ -205,7 +203,7 @@ class Journal:
         entries = [_to_entry(row._mapping) for row in rows]
         query = select(tables.leases.c.document, tables.leases.c.version)
         query = query.where(tables.leases.c.state.in_(_OPEN_LEASES))
-        billing = [lease for row in connection.execute(query) if (lease := _to_lease(*row)).bills]
+        billing = [lease for row in connection.execute(query) if (lease := to_lease(*row)).bills]
         burn = sum(
             (max(one.usd_per_hour, one.offer.price.usd_per_hour) for one in billing), Decimal(0)
         )
@@ -269,13 +267,8 @@ class Journal:
             .where(tables.leases.c.run_id == run_id)
             .order_by(tables.leases.c.position)
         )
-        run = _RUN.validate_json(row.document)
-        return replace(
-            run,
-            version=row.version,
-            wish=Wish(row.wish),
-            leases=tuple(_to_lease(*lease) for lease in leases),
-        )
+        found = [to_lease(*lease) for lease in leases]
+        return to_run(row.document, row.version, row.wish, found)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -317,7 +310,7 @@ def _finish(connection: Connection, verb: str) -> None:
 
 
 def _run_row(run: Run) -> dict[str, object]:
-    document = _RUN.dump_json(replace(run, leases=(), version=0, wish=Wish.GO_ON)).decode()
+    document = run_document(run)
     return {
         "id": run.id,
         "name": run.name,
@@ -340,12 +333,8 @@ def _lease_row(lease: Lease, position: int) -> dict[str, object]:
         "version": lease.version,
         "position": position,
         "watch_until_s": lease.watch_until_s,
-        "document": _LEASE.dump_json(replace(lease, version=0)).decode(),
+        "document": lease_document(lease),
     }
-
-
-def _to_lease(document: str, version: int) -> Lease:
-    return replace(_LEASE.validate_json(document), version=version)
 
 
 def _entry_row(entry: Entry) -> dict[str, object]:

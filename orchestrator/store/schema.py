@@ -15,8 +15,8 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.errors import HomeError
+from orchestrator.store.documents import SCHEMA as SCHEMA
 
-SCHEMA = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION = text("SELECT version_num FROM alembic_version")
 

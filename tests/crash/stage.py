@@ -19,7 +19,7 @@ from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.balance import Purses
-from orchestrator.lifecycle.cargo import RunCargo, run_folder
+from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.material import prepare
@@ -37,6 +37,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, State
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
+from orchestrator.store.home import run_folder
 from orchestrator.store.journal import Journal
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.life import FILES, Killed, Life

@@ -47,7 +47,7 @@ def install(place: Path, version: str, *, next_schema: bool = False) -> Path:
     _replace(source / "pyproject.toml", f'version = "{__version__}"', f'version = "{version}"')
     if next_schema:
         store = source / "orchestrator/store"
-        _replace(store / "schema.py", f'SCHEMA = "{SCHEMA}"', f'SCHEMA = "{NEXT_SCHEMA}"')
+        _replace(store / "documents.py", f'SCHEMA = "{SCHEMA}"', f'SCHEMA = "{NEXT_SCHEMA}"')
         (store / f"migrations/versions/{NEXT_SCHEMA}_mood.py").write_text(_MIGRATION)
         protocol = source / "orchestrator/agent/protocol.py"
         _replace(protocol, f"\nPROTOCOL = {PROTOCOL}\n", f"\nPROTOCOL = {PROTOCOL + 1}\n")

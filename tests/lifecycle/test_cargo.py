@@ -13,7 +13,6 @@ from orchestrator.lifecycle.cargo import (
     SETTINGS_FILE,
     RunCargo,
     run_file,
-    run_folder,
     settings,
 )
 from orchestrator.lifecycle.snapshot import keep_code
@@ -21,6 +20,7 @@ from orchestrator.remote.folder import FolderShell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.spec.job import Job
+from orchestrator.store.home import run_folder
 from tests.lifecycle.clouds import FREE, SmallCloud, label
 from tests.lifecycle.jobs import own_code, tickets
 from tests.runs.samples import NOW_S, RUN_ID, launch, lease, run

@@ -16,8 +16,12 @@ def command(
 ) -> None:
     """The open runs, what they wait for and what they burn."""
     session: Session = ctx.obj
-    runs = session.app.runs(all_runs=all_)
-    month = session.app.month_usd()
+    if look := session.look:
+        runs = look.runs(all_runs=all_)
+        month = look.month_usd(session.settings.limits.month_usd)
+    else:
+        runs = session.app.runs(all_runs=all_)
+        month = session.app.month_usd()
     spent, committed, limit = map(str, month)
     money = {"spent_usd": spent, "committed_usd": committed, "limit_usd": limit}
     session.result({"schema": 1, "runs": runs, "month": money}, runs_page(runs, month))

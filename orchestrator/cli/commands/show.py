@@ -12,5 +12,6 @@ from orchestrator.cli.session import Session
 def command(ctx: typer.Context, run: RunArgument) -> None:
     """Everything known about one run, open or ended."""
     session: Session = ctx.obj
-    view = session.app.view(session.find(run))
+    look = session.look
+    view = look.view(run) if look else session.app.view(session.find(run))
     session.result(dict(view), run_page(view))
