@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from orchestrator.agent.bucket import BucketCopy
 from orchestrator.agent.clock import Clock
 from orchestrator.agent.manifest import list_files
 from orchestrator.agent.records import Events, Reserve, write_record
-from orchestrator.agent.runfile import parse_run_file
+from orchestrator.agent.runfile import Upload, parse_run_file
 from orchestrator.artifacts.stored import parse_index
 from tests.agent.loopback_bucket import LoopbackBucket
 from tests.agent.run_files import run_file
@@ -77,8 +77,7 @@ def start(tmp_path: Path, bucket: LoopbackBucket) -> Iterator[Callable[..., Mach
         clock, over = Clock(str(offset)), threading.Event()
         if not (folder / protocol.SLOTS_FILE).exists():
             bucket.give_slots(folder)
-        upload = {"keep": list(keep), "every_s": 1}
-        run = parse_run_file(run_file(upload=upload, checkpoints_every_s=0))
+        run = replace(parse_run_file(run_file(checkpoints_every_s=0)), upload=Upload(keep, 0.1))
         events = Events(folder / protocol.EVENTS_FILE, clock, Reserve(folder / "reserve"))
         events.add("message", text="started")
         copy = BucketCopy(folder, run, clock, events, over)
