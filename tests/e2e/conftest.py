@@ -10,6 +10,7 @@ from infra.demo import bare_environment
 from infra.pip_to_uv import uv_environment
 from tests.e2e.cloud import Cloud
 from tests.e2e.person import Person
+from tests.providers.ssh_host.workstation import Workstation
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +56,23 @@ def new_person(
 @pytest.fixture
 def person(new_person: Callable[[str], Person]) -> Person:
     return new_person("ada")
+
+
+@pytest.fixture
+def tower(tmp_path: Path) -> Iterator[Workstation]:
+    """A workstation with one L4 that nobody uses, and with files of its owner."""
+    workstation = Workstation(tmp_path / "tower")
+    workstation.has_gpus(0)
+    workstation.sshd.start()
+    (workstation.home / "thesis").write_text("precious")
+    yield workstation
+    workstation.sshd.stop()
+
+
+@pytest.fixture
+def owner(tmp_path: Path, environment: dict[str, str], tower: Workstation) -> Iterator[Person]:
+    """Somebody with a workstation and without any cloud."""
+    person = Person(tmp_path / "ada", environment)
+    person.config.write_text(tower.config())
+    yield person
+    person.kills_driver()

@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.e2e.jobs import WRITES_A_RESULT, own_code, training
 from tests.e2e.person import Person
 from tests.providers.ssh_host.workstation import Workstation
-
-
-@pytest.fixture
-def tower(tmp_path: Path) -> Iterator[Workstation]:
-    """A workstation with one L4 that nobody uses, and with files of its owner."""
-    workstation = Workstation(tmp_path / "tower")
-    workstation.has_gpus(0)
-    workstation.sshd.start()
-    (workstation.home / "thesis").write_text("precious")
-    yield workstation
-    workstation.sshd.stop()
-
-
-@pytest.fixture
-def owner(tmp_path: Path, environment: dict[str, str], tower: Workstation) -> Iterator[Person]:
-    """Somebody with a workstation and without any cloud."""
-    person = Person(tmp_path / "ada", environment)
-    person.config.write_text(tower.config())
-    yield person
-    person.kills_driver()
 
 
 def machine_of(tower: Workstation) -> Path:

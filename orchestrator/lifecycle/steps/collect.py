@@ -94,11 +94,7 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         with contextlib.suppress(HomeDiskFull):  # said when the artifacts do not fit either
             world.log(run).fetch_some(shell)
         if not run.manifest_ready:
-            if now_s - (run.exit_seen_s or now_s) <= MANIFEST_S:
-                return Wait(_POLL_S, "the machine lists its artifacts", run)
-            if agent_lives(shell):  # hundreds of GiB take long to read, and only the cap hurries
-                return Wait(_LOOK_S, "the machine still lists its artifacts", run)
-            return _give_up(run, world, "the machine never listed its artifacts")
+            return _until_listed(run, world, lease, shell)
     if run.launch.bucket and _is_refused(run, now_s):
         run = run.note(f"{run.bucket_folder}: {run.upload_problem}: results come home instead")
     elif run.launch.bucket:
@@ -129,6 +125,26 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         shell.write(FETCHED_FILE, b"")
     outcome, failure = verdict(run)
     return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
+
+
+def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
+    """Wait as long as an agent is there that lists what the program gave back.
+
+    Hundreds of GiB take long to read, and only the cap hurries. A computer that was restarted has
+    no agent any more: nobody will ever list anything.
+    """
+    wait = Wait(_POLL_S, "the machine lists its artifacts", run)
+    if world.awake_since_first_saw_s(f"{lease.key} lists") < _LOOK_S:
+        return wait
+    world.first_saw.pop(f"{lease.key} lists", None)
+    lives = agent_lives(shell)
+    waited_s = world.clock.now_s() - (run.exit_seen_s or world.clock.now_s())
+    if lives or (lives is None and waited_s <= MANIFEST_S):
+        world.first_saw.pop(f"{lease.key} alone", None)
+        return wait
+    if lives is False and world.awake_since_first_saw_s(f"{lease.key} alone") < _LOOK_S:
+        return wait  # it may have ended just behind its list
+    return _give_up(run, world, "the machine never listed its artifacts")
 
 
 def _is_refused(run: Run, now_s: float) -> bool:

@@ -304,9 +304,10 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})
 
 
-def agent_lives(shell: Shell) -> bool:
-    """Whether the machine says that its agent is at work. Raises RemoteError."""
-    return _agent_status(shell).get("agent_alive") is True
+def agent_lives(shell: Shell) -> bool | None:
+    """Whether the agent is at work; None when the machine does not say. Raises RemoteError."""
+    said = _agent_status(shell).get("agent_alive")
+    return said if isinstance(said, bool) else None
 
 
 def _agent_status(shell: Shell) -> dict[str, object]:
@@ -364,8 +365,9 @@ def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
     if why == "no_gpu":
         hint = "gpu: {allow_cpu: true} trains on the CPU"
         return Outcome.FAILED, Failure("no_gpu", message or "there is no GPU", hint)
-    ended = f"exit code {code}" if code is not None else f"signal {run.exit.get('signal')}"
-    problem = f"the program ended with {ended}" + (f": {message}" if message else "")
+    ways = {"exit code": code, "signal": run.exit.get("signal")}
+    ended = "".join(f" with {way} {n}" for way, n in ways.items() if n is not None)
+    problem = f"the program ended{ended}" + (f": {message}" if message else "")
     return Outcome.FAILED, Failure("job_failed", problem, logs)
 
 

@@ -184,11 +184,24 @@ def test_a_manifest_that_never_comes_is_waited_for_only_so_long(stage: Stage) ->
 
     stage.after(MANIFEST_S)
     assert stage.state() is State.COLLECTING
-    stage.after(1)
+    stage.after(11)
 
     assert is_returning(stage)
     assert "never listed its artifacts" in stage.events()
     assert stage.run.artifacts_missing
+
+
+@pytest.mark.parametrize(("alive", "waits"), [("true", True), ("false", False)])
+def test_a_machine_is_kept_for_its_list_only_while_an_agent_makes_one(
+    stage: Stage, alive: str, waits: bool
+) -> None:
+    collecting(stage)
+    stage.box.replies = {"guard-status": Reply(0, f'{{"agent_alive": {alive}}}'.encode(), b"")}
+
+    for _ in range(4):
+        stage.after(11)
+
+    assert (stage.state() is State.COLLECTING) is waits
 
 
 def test_a_broken_connection_is_opened_again(stage: Stage) -> None:
