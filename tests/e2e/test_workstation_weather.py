@@ -21,7 +21,7 @@ from tests.e2e.person import Person
 from tests.providers.ssh_host.workstation import Workstation
 
 _RUNS = 24
-_QUICK = 1
+_QUICK = (3, 4)  # a restart takes a minute and a half to be told from silence
 _STEPS = 6
 
 
@@ -107,7 +107,7 @@ def tell(seed: int, owner: Person, tower: Workstation) -> None:
     for folder in scene.folders():
         (folder / "code/go").touch()
 
-    ended = owner.types("attach", "mine")
+    ended = owner.types("attach", "mine", limit_s=200.0)
 
     view = owner.view()
     told = f"{seed}: {early} {late}: {view['outcome']}, {view['error']}\n{owner.driver_log()}"
@@ -137,7 +137,7 @@ def test_every_event_is_drawn() -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", range(_QUICK))
+@pytest.mark.parametrize("seed", _QUICK)
 def test_no_weather_leaves_anything_on_a_workstation(
     seed: int, owner: Person, tower: Workstation
 ) -> None:
@@ -146,7 +146,7 @@ def test_no_weather_leaves_anything_on_a_workstation(
 
 @pytest.mark.crash
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", range(_QUICK, _RUNS))
+@pytest.mark.parametrize("seed", sorted(set(range(_RUNS)) - set(_QUICK)))
 def test_no_weather_leaves_anything_on_a_workstation_in_many_runs(
     seed: int, owner: Person, tower: Workstation
 ) -> None:
