@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -17,6 +18,7 @@ from .clock import Clock
 from .deadline import Deadline
 from .environment import base_environment
 from .guard import Guard
+from .here import list_here
 from .host import Host
 from .job import Job, Tools
 from .log import Log
@@ -33,6 +35,8 @@ _HOST_EVERY_S = 10.0
 _FLUSH_S = 15.0  # kept before the deadline for exit record and manifest
 _LAST_RECORDS_S = 10.0
 _LONGEST_GRACE_S = 3600.0
+_KEPT_SPARE_S = 60.0
+_SETTLED_S = 4.0  # what is younger is not remembered
 _LAST_LOOK_S = 20.0  # everything is in the bucket; whoever watches returns the machine in this time
 
 
@@ -71,6 +75,8 @@ class Daemon:
         self._bucket: BucketCopy | None = None
         if run.upload is not None:
             self._bucket = BucketCopy(work, run, self._clock, self._events, self._job.over)
+        self._fetched_s: float | None = None
+        self._was_read = False
         self._last_sent_s = 0.0
         self._last_sent_ns = 0
         self._ending = ""
@@ -151,6 +157,8 @@ class Daemon:
         if fetched and not self._run.ends_machine:
             return "fetched"
         now_s = self._clock.elapsed_s()
+        if fetched and self._run.keep_s:
+            return self._why_to_end_kept(now_s)
         if self._was_sent():
             self._last_sent_s = now_s
         if self._bucket is not None and self._bucket.complete_s is not None:
@@ -163,6 +171,17 @@ class Daemon:
         if now_s - max(self._job.over_s, self._last_sent_s) < self._run.hold_s:
             return ""
         return "fetched" if fetched else "hold"
+
+    def _why_to_end_kept(self, now_s: float) -> str:
+        """The same for a machine that is kept; whoever keeps it ends it a moment earlier."""
+        if self._fetched_s is None:
+            self._fetched_s = now_s
+        if not self._was_read and now_s - self._fetched_s >= _SETTLED_S:
+            self._was_read = True
+            # Now nothing else is to be done: the next job's files are compared sooner.
+            arguments = (self._work, protocol.SENT_DIRS, io.BytesIO())
+            threading.Thread(target=list_here, args=arguments, daemon=True).start()
+        return "kept" if now_s - self._fetched_s >= self._run.keep_s + _KEPT_SPARE_S else ""
 
     def _was_sent(self) -> bool:
         """Whether `send` was at work since the last look."""

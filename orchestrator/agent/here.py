@@ -52,7 +52,8 @@ def list_here(work: Path, folders: Iterable[str], out: IO[bytes]) -> None:
     out.flush()
     others = {path: row for path, row in known.items() if path.split("/")[0] not in set(folders)}
     if {**others, **kept} != known:
-        write_record(work / protocol.HASHES_FILE, {**others, **kept})
+        with contextlib.suppress(OSError):  # two may look at once, and it only saves time
+            write_record(work / protocol.HASHES_FILE, {**others, **kept})
 
 
 def drop(work: Path, asked: IO[bytes]) -> None:

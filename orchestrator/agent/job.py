@@ -113,6 +113,7 @@ class Job:
         for name in (protocol.CODE_DIR, protocol.OUTPUT_DIR, protocol.CHECKPOINTS_DIR):
             (self._work / name).mkdir(exist_ok=True)
         failures: list[Exception] = []
+        self._forget_other_model()
         halves = [threading.Thread(target=self._set_up, args=(failures,))]
         if self._run.model is not None:
             arguments = (self._run.model, failures)
@@ -125,6 +126,18 @@ class Job:
             raise Stopped
         if failures:
             raise failures[0]
+
+    def _forget_other_model(self) -> None:
+        """Remove the model of an earlier job of this machine, unless it is this job's too."""
+        mark, model = self._work / protocol.MODEL_MARK, self._run.model
+        wanted = f"{model.endpoint} {model.id}@{model.revision}" if model is not None else ""
+        with contextlib.suppress(OSError):
+            if mark.read_text() == wanted:
+                return
+            mark.unlink()
+        if model is not None:
+            shutil.rmtree(str(self._work / protocol.MODEL_DIR), ignore_errors=True)
+            mark.write_text(wanted)
 
     def _set_up(self, failures: list[Exception]) -> None:
         tools = self._tools

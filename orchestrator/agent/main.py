@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from . import protocol
+from .clear import NotOver, begin, finish
 from .detach import AlreadyStarted, agent_process, detach, take_lock
 from .environment import machine_environment
 from .guard import guard_lives, guard_record
@@ -78,13 +79,17 @@ def stop(work: Path, arguments: Sequence[str]) -> int:
 
 def kill(work: Path, _: Sequence[str]) -> int:
     """End the agent and all that came of it. The folder stays."""
+    return _kill(work, set())
+
+
+def _kill(work: Path, spared: set[int]) -> int:
     pid, alive = agent_process(work)
     if not alive:
         return 0
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)  # or it would go on to the next step
         for _round in range(_KILL_ROUNDS):
-            descendants = living_descendants(pid, set())
+            descendants = living_descendants(pid, spared)
             for descendant in descendants:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(descendant, signal.SIGKILL)
@@ -103,6 +108,22 @@ def send(work: Path, _: Sequence[str]) -> int:
     """Serve files until stdin ends."""
     with contextlib.suppress(BrokenPipeError):
         serve(work, sys.stdin.buffer, sys.stdout.buffer)
+    return 0
+
+
+def clear(work: Path, arguments: Sequence[str]) -> int:
+    """Make room for another run's job."""
+    if len(arguments) != 1:
+        return _USAGE
+    try:
+        if begin(work, arguments[0]):
+            pid = guard_record(work).get("pid")
+            if _kill(work, {pid} if isinstance(pid, int) else set()):
+                return 1
+            finish(work, machine_environment(work, os.environ))
+    except NotOver as error:
+        sys.stderr.write(f"{error}\n")
+        return _REFUSED
     return 0
 
 
@@ -159,6 +180,7 @@ _COMMANDS: dict[str, Callable[[Path, Sequence[str]], int]] = {
     "stop": stop,
     "kill": kill,
     "send": send,
+    "clear": clear,
     "here": here,
     "drop": drop_files,
     "guard-status": guard_status,

@@ -14,6 +14,9 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                      `kill`          ends agent, program and all they started, at once
                      `send`          see below
                      `here FOLDER…`  lists files of these folders: HERE
+                     `clear RUN`     ends the agent of a job that is over and fetched, and removes
+                                     what it left but environment, model, code and data; exit code 3
+                                     when it is not over. From then on the folder may get an agent
                      `drop`          removes the files in the JSON list on stdin, below SENT_DIRS
                      `guard-status`  {"armed", "credential", "reachable", "label", "boots",
                                      "agent_alive", "agent_pid", "deadline"}; armed: the loop lives
@@ -40,6 +43,7 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     exit.json        EXIT RECORD
     manifest.json    MANIFEST, written last of all
     stop             written by the driver: {"reason": "cancelled", "grace_s": 60}
+    cleared          text: the run for which `clear` made room
     .hashes          of files that `here` has read before
     .tails/OFFSET/…  the rest of a file that was cut at OFFSET when it was sent; `here` and `start`
                      put it behind what is there
@@ -94,13 +98,17 @@ PID_FILE = "agent.pid"
 STDERR_FILE = "agent.stderr"
 RESERVE_FILE = "reserve"
 VENV_DIR = "venv"
+CLEARED_FILE = "cleared"
 HASHES_FILE = ".hashes"
+VENV_MARK = "gpulease"  # in venv/: what it was made of
+MODEL_MARK = ".model"  # which model of a hub is in model/
 TAILS_DIR = ".tails"
 SENT_DIRS = (CODE_DIR, DATA_DIR, MODEL_DIR, CHECKPOINTS_DIR)  # what the driver's files lie in
 CHECKPOINT_COMPLETE = "complete.json"
 
 # RUN FILE
 #   {"protocol": 1, "run": "…", "label": "gl1-…", "created_at": t, "deadline_at": t, "hold_s": 1800,
+#    "keep_s": 0,                   # how long the machine stays after everything was fetched
 #    "stop_at": t,                  # then the program is asked to stop; the deadline if absent
 #    "ends_machine": true,          # false where ending is not the agent's to do (this computer)
 #    "device": "cuda" | "cpu",      # cuda: torch must see a GPU; cpu: allow_cpu was granted
@@ -147,7 +155,8 @@ CHECKPOINT_COMPLETE = "complete.json"
 #   ready      {"manifest": true}                                  (manifest.json is complete)
 #   upload     {"state": "sending" | "failing" | "complete", "done_bytes", "left_bytes",
 #               "problem"?}         (only with an `upload`; complete: everything is in the bucket)
-#   ending     {"why": "deadline" | "hold" | "fetched" | "uploaded"}; hold: `hold_s` after `ready`
+#   ending     {"why": "deadline" | "hold" | "fetched" | "kept" | "uploaded"}; kept: nobody used the
+#              machine again within `keep_s`; hold: `hold_s` after `ready`
 #              nothing was fetched and nothing was being sent; fetched: the same moment with
 #              `fetched` there (where `ends_machine` is false: at once); uploaded: everything is in
 #              the bucket, and whoever watches had a moment to read the last of the log

@@ -53,6 +53,7 @@ class RunFile:
     deadline_s: float
     stop_s: float
     hold_s: float
+    keep_s: float
     ends_machine: bool
     device: str
     setup: str | None
@@ -97,6 +98,7 @@ def parse_run_file(data: bytes) -> RunFile:
         deadline_s=_number(record, "deadline_at"),
         stop_s=_number(record, "stop_at", _number(record, "deadline_at")),
         hold_s=_number(record, "hold_s"),
+        keep_s=_number(record, "keep_s", 0),
         ends_machine=record.get("ends_machine") is not False,
         device=device,
         setup=_optional_text(record, "setup"),

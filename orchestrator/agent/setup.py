@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import sys
@@ -18,6 +19,7 @@ UV_VERSION = "0.13.9"  # installed where the machine has no uv
 
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 _LOCAL_VERSION = re.compile(r"==\s*[\w.!]+\+(cpu|cu\d+)\b")
+_LOCAL_FILE = re.compile(r"^\s*(-[rce]|--(requirement|constraint|editable)|[./])|\./|file:", re.M)
 _UV_FOLDER = ".uv"
 _UV_ERROR = re.compile(r"error: |\s*× ")
 _UV_MARK = re.compile(r"error: |\s*(×|╰─▶|├─▶|cause:)\s")
@@ -46,7 +48,10 @@ class Setup:
 
     def make_environment(self) -> None:
         """Raises SetupFailed, OSError."""
+        mark = self._work / protocol.VENV_DIR / protocol.VENV_MARK
         if self._run.requirements is None:
+            if mark.exists():  # the environment of an earlier job of this machine
+                shutil.rmtree(str(mark.parent))
             self._name_python()
             return
         requirements = self._work / protocol.CODE_DIR / self._run.requirements
@@ -54,9 +59,27 @@ class Setup:
             text = requirements.read_text(errors="replace")
         except OSError as error:
             raise SetupFailed(f"code/{self._run.requirements} cannot be read: {error}") from error
+        made_of = self._made_of(text)
+        if _read_text(mark) == made_of:
+            self._log.note("the environment is as this job needs it")
+            return
         uv = self._uv()
         self._make_venv(uv)
         self._install(uv, text)
+        mark.write_text(made_of)
+
+    def _made_of(self, requirements: str) -> str:
+        """What an environment follows from; the code too, where requirements are files of it."""
+        run, digest = self._run, hashlib.sha256()
+        facts = [run.python, run.setup, isinstance(run.command, str), run.requirements]
+        digest.update(repr([*facts, requirements]).encode())
+        code = self._work / protocol.CODE_DIR
+        if _LOCAL_FILE.search(requirements):
+            for path in sorted(code.rglob("*")):
+                if path.is_file():
+                    digest.update(repr(str(path.relative_to(code))).encode())
+                    digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
 
     def _uv(self) -> str:
         installed = self._work / _UV_FOLDER / "bin" / "uv"
@@ -112,6 +135,13 @@ class Setup:
         python.parent.mkdir(parents=True, exist_ok=True)
         python.write_text('#!/bin/sh\nexec python3 "$@"\n')
         python.chmod(0o700)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def installer_words(text: str) -> str:

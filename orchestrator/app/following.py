@@ -14,7 +14,7 @@ from orchestrator.artifacts.log import LogFile
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.finding import find_run
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S
-from orchestrator.runs.states import LeaseState, Wish
+from orchestrator.runs.states import LeaseState, State, Wish
 from orchestrator.runs.view import (
     RunView,
 )
@@ -25,13 +25,16 @@ class Following(Verbs):
     """What is asked of a run."""
 
     def follow(self, run_id: str) -> Iterator[RunView]:
-        """The run's view whenever it changed (and at least each second); ends with the run."""
+        """The run's view whenever it changed (and at least each second).
+
+        Ends with the run, or with its job where the machine is kept.
+        """
         never = threading.Event()
         looked = 0
         while True:
             run = self._run(run_id)
             yield self._view(run)
-            if not run.is_open:
+            if not run.is_open or (run.state is State.KEPT and run.wish is Wish.GO_ON):
                 return
             if looked % 8 == 0:
                 self.ensure_driver(run_id)

@@ -13,7 +13,14 @@ from orchestrator.app.refusals import (
     check_kept,
     check_secrets,
 )
-from orchestrator.errors import BadCredentials, MissingCredentials, NoOffer, StaleRun
+from orchestrator.app.reusing import plan_on_kept, submit_on_kept
+from orchestrator.errors import (
+    BadCredentials,
+    MissingCredentials,
+    NoOffer,
+    StaleRun,
+    UsageError,
+)
 from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.boots import boots_of
 from orchestrator.lifecycle.catalog import ask_all
@@ -25,7 +32,7 @@ from orchestrator.lifecycle.drill import (
     with_cap,
 )
 from orchestrator.lifecycle.finding import free_name, open_run
-from orchestrator.lifecycle.plan import Known, make_plan, to_wait
+from orchestrator.lifecycle.plan import Known, Plan, make_plan, to_wait
 from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.snapshot import keep_code
@@ -35,6 +42,7 @@ from orchestrator.lifecycle.views import (
     to_plan_view,
 )
 from orchestrator.remote.code import Explained
+from orchestrator.runs.states import State
 from orchestrator.runs.view import (
     OfferView,
     PlanView,
@@ -52,6 +60,8 @@ class SubmitOptions:
     detach: bool = False
     ephemeral_keys: bool = False
     wait_s: float = 0.0  # for so long, something to rent is waited for
+    keep_s: float = 0.0  # how long the machine stays after its job
+    reuse: str = ""  # a run whose kept machine is to be used
 
 
 class Planning(Verbs):
@@ -119,14 +129,23 @@ class Planning(Verbs):
         self._plans[material.job.name] = plan
         return material.job, to_plan_view(plan, [], [])
 
-    def plan(self, job: Job, *, wait_s: float = 0.0) -> PlanView:
+    def plan(
+        self, job: Job, *, wait_s: float = 0.0, keep_s: float = 0.0, reuse: str = ""
+    ) -> PlanView:
         """Ranked offers, forecast, cap and guards; spends nothing.
 
         Without an offer that fits, the plan says why not and what would help; with `wait_s` it
-        says until when something is waited for.
+        says until when something is waited for. With `reuse` the one offer is that run's kept
+        machine; UsageError when it has none.
         Raises: NoOffer when nothing is for rent, MissingCredentials, BudgetRefused, ProviderError.
         """
         material = self._parts.prepare(job)
+        material = replace(material, launch=replace(material.launch, keep_s=keep_s))
+        if reuse:
+            plan = plan_on_kept(self._parts, material, reuse)
+            check_secrets(self._parts, plan)
+            check_bucket(self._parts, plan)
+            return self._planned(job, plan)
         names = self._parts.usable(job.providers)
         if not names:
             raise MissingCredentials(
@@ -158,6 +177,9 @@ class Planning(Verbs):
         check_secrets(self._parts, plan)
         if plan.candidates or plan.order is not None:
             check_bucket(self._parts, plan)
+        return self._planned(job, plan)
+
+    def _planned(self, job: Job, plan: Plan) -> PlanView:
         self._plans[job.name] = plan
         return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))
 
@@ -181,13 +203,15 @@ class Planning(Verbs):
         if options.again:
             name = free_name(self._parts.journal, job.name)
             job = job.model_copy(update={"name": name})
-        elif open_id := open_run(self._parts.journal, job.name):
+        elif not options.reuse and (open_id := open_run(self._parts.journal, job.name)):
+            self._refuse_kept(open_id)
             self.ensure_driver(open_id)
             return open_id, False
         made = self._plans.get(plan["name"])
         if made is None or made.material.job != job:
             if job.name == plan["name"] or made is None:
-                self.plan(job, wait_s=options.wait_s)
+                wishes = {"wait_s": options.wait_s, "keep_s": options.keep_s}
+                self.plan(job, **wishes, reuse=options.reuse)
                 made = self._plans[job.name]
             else:
                 made = replace(made, material=replace(made.material, job=job))
@@ -195,6 +219,10 @@ class Planning(Verbs):
             check_kept(self._parts, made)
         if not made.candidates and made.order is None:
             raise NoOffer("nothing that is for rent now fits this job", hint=made.relaxation)
+        if options.reuse:
+            run_id = submit_on_kept(self._parts, job, made, options.reuse)
+            self.ensure_driver(run_id)
+            return run_id, True
         cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
         run_id = new_run_id()
         keep_code(run_folder(self._home.folder, run_id), job)
@@ -214,7 +242,18 @@ class Planning(Verbs):
             )
         except StaleRun:
             if open_id := open_run(self._parts.journal, job.name):
+                self._refuse_kept(open_id)
                 return open_id, False
             raise
         self.ensure_driver(run_id)
         return run_id, True
+
+    def _refuse_kept(self, run_id: str) -> None:
+        """An open run whose job is over cannot be followed in place of a new one."""
+        run = self._run(run_id)
+        if run.state is State.KEPT:
+            raise UsageError(
+                f"{run.name} ({run_id}) is over, and its machine is kept",
+                hint=f"--reuse {run_id} runs on it, --again rents another, "
+                f"gpulease cancel {run_id} gives it back",
+            )

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 
 def agree(
-    session: Session, path: str, sets: list[str], *, yes: bool, wait_s: float = 0.0
+    session: Session,
+    path: str,
+    sets: list[str],
+    *,
+    yes: bool,
+    wait_s: float = 0.0,
+    keep_s: float = 0.0,
+    reuse: str = "",
 ) -> tuple[Job, PlanView]:
     """The job with its cap, and a plan that somebody agreed to.
 
@@ -35,7 +42,7 @@ def agree(
             "there is no terminal to ask on; nothing was rented",
             hint="add --yes (and --max-cost USD when the job has no budget.max_cost)",
         )
-    plan = session.app.plan(job, wait_s=wait_s)
+    plan = session.app.plan(job, wait_s=wait_s, keep_s=keep_s, reuse=reuse)
     session.aside(plan_page(plan))
     if not plan["offers"] and not plan["waits"]:
         raise NoOffer("nothing that is for rent now fits this job", hint=plan["relaxation"])
@@ -50,11 +57,12 @@ def agree(
         return job, plan
     if not needs_cap:
         wait = "" if plan["offers"] else f"Wait until {moment(plan['start_by'])}, then r"
-        ask(session, f"{wait or 'R'}ent, for at most {dollars(plan['cap_usd'] or '0')}?")
+        how = "Go on with the kept machine" if reuse else f"{wait or 'R'}ent"
+        ask(session, f"{how}, for at most {dollars(plan['cap_usd'] or '0')}?")
         return job, plan
     ask(session, f"The job has no max_cost. Rent, with a cap of {dollars(suggested)}?")
     job = session.load_job(path, [*sets, f"budget.max_cost={suggested}"])
-    return job, session.app.plan(job, wait_s=wait_s)
+    return job, session.app.plan(job, wait_s=wait_s, keep_s=keep_s, reuse=reuse)
 
 
 def ask(session: Session, question: str) -> None:

@@ -144,7 +144,9 @@ def finding_objects(findings: Sequence[Finding]) -> list[dict[str, object]]:
 def _run_row(view: RunView) -> tuple[Cell, ...]:
     offer = view["offer"]
     state: Cell = view["state"]
-    if view["outcome"]:
+    if view["kept_until"]:
+        state = Text(f"kept until {minute(view['kept_until'])}", Tone.WARN)
+    elif view["outcome"]:
         good = view["outcome"] == "succeeded" and view["returned"]["proven"]
         state = Text(view["outcome"], Tone.GOOD if good else Tone.BAD)
     return (

@@ -49,5 +49,6 @@ def refused_view(error: GpuleaseError, *, name: str = "", kind: str = "") -> Run
         "burn_usd_per_hour": "0",
         "created_at": "",
         "deadline_at": None,
+        "kept_until": None,
         "ended_at": None,
     }

@@ -111,7 +111,7 @@ def not_returned_text(view: RunView) -> str:
         f"{machine['provider']} {machine['id'] or 'id unknown'} ({machine['label']}),"
         f" {dollars(machine['price_usd_per_hour'])}/h"
         for machine in view["machines"]
-        if not machine["returned"]["proven"]
+        if not machine["returned"]["proven"] and not machine["handed_to"]
     ]
     return "A MACHINE IS NOT PROVEN RETURNED AND MAY STILL BILL: " + "; ".join(kept)
 
@@ -144,6 +144,12 @@ def _returned(view: RunView) -> Cell:
     if returned["proven"]:
         by = f" ({returned['by']})" if "by" in returned else ""
         return Text(f"proven gone{by}, {moment(returned['at'])}", Tone.GOOD)
+    if view["kept_until"]:
+        burns = f"{dollars(view['burn_usd_per_hour'])}/h"
+        how = f"submit --reuse {view['run']} goes on with it, cancel gives it back"
+        return Text(f"kept until {moment(view['kept_until'])} at {burns}: {how}", Tone.WARN)
+    if takers := [one["handed_to"] for one in view["machines"] if one["handed_to"]]:
+        return f"run {takers[-1]} went on with the machine, and returns it"
     if returned.get("by") == "user":
         return Text("NOT PROVEN: a person said so", Tone.BAD)
     if view["outcome"] or view["state"] == "returning":
@@ -157,7 +163,11 @@ def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
     hours = span(3600 * low_hours, 3600 * high_hours)
     billed = dollars(view["billed_usd"]) if view["billed_usd"] else "not known yet"
     upper = f"{dollars(view['spent_upper_usd'])} of the cap of {dollars(view['cap_usd'])}"
-    burn = "" if view["outcome"] else f", {dollars(view['burn_usd_per_hour'])}/h now"
+    burn = (
+        ""
+        if view["outcome"] and not view["kept_until"]
+        else f", {dollars(view['burn_usd_per_hour'])}/h now"
+    )
     forecast_usd = f"{dollars(low_usd)}-{dollars(high_usd)}"
     return (
         ("at most", upper + burn),

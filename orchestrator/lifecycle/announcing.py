@@ -121,7 +121,9 @@ def _ending(run: Run) -> dict[str, object]:
         "exit_code": exit_code(run),
         "problem": run.failure.problem if run.failure else None,
         "cost_usd": dollars(run.cost_usd(run.ended_s or 0.0)),
-        "returned": {"proven": all(lease.returned_by != "user" for lease in rented)},
+        "returned": {
+            "proven": all(one.returned_by != "user" and not one.handed_to for one in rented)
+        },
         "artifacts": len(run.artifacts),
         "artifacts_missing": list(run.artifacts_missing)[:20],
     }

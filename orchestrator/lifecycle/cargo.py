@@ -77,6 +77,7 @@ class RunCargo:
         folders = [protocol.CODE_DIR, protocol.DATA_DIR, protocol.CHECKPOINTS_DIR]
         if run.launch.model_folder:
             entries += folder_entries(protocol.MODEL_DIR, Path(run.launch.model_folder))
+        if not run.launch.model_id:  # else the agent fetches it into this folder
             folders.append(protocol.MODEL_DIR)
         synchronize(shell, entries, folders, keep_going)
         self._send_secrets(run.launch.secrets, lease, shell)
@@ -156,6 +157,7 @@ def run_file(run: Run, lease: Lease, job: Job) -> dict[str, object]:
         "deadline_at": lease.deadline_s,
         "stop_at": lease.stop_s,
         "hold_s": launch.hold_s,
+        "keep_s": launch.keep_s,
         "ends_machine": lease.bills,
         "device": run.device,
         "setup": job.setup,

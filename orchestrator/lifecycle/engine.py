@@ -23,6 +23,7 @@ from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
 from orchestrator.lifecycle.steps.end import end
 from orchestrator.lifecycle.steps.give_back import give_back
+from orchestrator.lifecycle.steps.keep import keep
 from orchestrator.lifecycle.steps.rent import create, look, record_intent
 from orchestrator.lifecycle.steps.ship import ship
 from orchestrator.lifecycle.steps.unreachable import (
@@ -49,9 +50,11 @@ STEPS: dict[State, Callable[[Run, World], Step]] = {
     State.SETTING_UP: watch,
     State.RUNNING: watch,
     State.COLLECTING: collect,
+    State.KEPT: keep,
     State.RETURNING: end,
 }
-_COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE)  # one may have lived while nobody watched
+# Of a tombstone, one may have lived while nobody watched.
+_COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE, LeaseState.HANDED)
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LIMITED_S = 5.0
 _QUIET_S = 30.0  # a run that only waits is still written this often, so that figures are fresh
@@ -208,6 +211,14 @@ class Engine:
         messages = [to_waiting(message) for message in found]
         month_s = month_of(now_s).start_s
         return self._journal.save(before, after, entries, events, now_s, messages, check, month_s)
+
+    def hand_over(self, before: Run, after: Run, taker: Run, entries: list[Entry]) -> None:
+        """Write a run's end and, with its machine, the next run's beginning. Raises: StaleRun."""
+        now_s = self._world.clock.now_s()
+        both = [*self._entries(before, after, now_s), *entries]
+        found = messages_between(before, after, now_s) if self._tells else []
+        messages = [to_waiting(message) for message in found]
+        self._journal.hand_over(before, after, taker, both, now_s, messages)
 
     def _entries(self, before: Run, after: Run, now_s: float) -> list[Entry]:
         """What the move means for the ledger."""

@@ -45,7 +45,7 @@ def new_lease(
         offer.price,
         cap_usd=cap_usd,
         max_duration_s=max_duration_s,
-        hold_s=launch.hold_s,
+        hold_s=launch.hold_s + launch.keep_s,
         collect_s=launch.collect_s,
         spent_usd=spent_usd,
         increment_s=capabilities.billing_increment_s,
@@ -253,6 +253,10 @@ def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | No
             return too_late(run)
         problem = "the plan is too old to rent on"
         return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
+    if index >= len(run.candidates) and run.lease is not None and run.lease.taken_from:
+        problem = "the kept machine could not be used"
+        hint = "submit without --reuse rents another machine"
+        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, hint, 3)
     if index >= len(run.candidates) and run.order is None:
         problem = f"none of the {len(run.candidates)} offers of the plan could be rented"
         hint = "submit again later, or allow more: gpu.name, providers, regions, trust"

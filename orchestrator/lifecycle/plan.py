@@ -202,6 +202,12 @@ def guard_sentences(
     else:
         sentences.append("machine: no guard if this computer is off")
     sentences.append("account: every list of machines is searched for orphans of this home")
+    if launch.keep_s:
+        keep_usd = offer.price.for_seconds(launch.keep_s).quantize(CENT, ROUND_UP)
+        sentences.append(
+            f"kept: {launch.keep_s / 60:.0f} min (${keep_usd}) after everything is home, for "
+            "`submit --reuse`; `gpulease cancel` gives it back at once"
+        )
     if launch.secrets:
         sentences.append(
             f"secrets: {', '.join(launch.secrets)} on this machine, over SSH into a file in its "
@@ -289,7 +295,7 @@ def _candidate(
         offer.price,
         cap_usd=cap_usd,
         max_duration_s=material.job.budget.max_duration_s,
-        hold_s=material.launch.hold_s,
+        hold_s=material.launch.hold_s + material.launch.keep_s,
         collect_s=material.launch.collect_s,
         increment_s=facts.billing_increment_s,
     )
@@ -320,7 +326,8 @@ def _check_balance(offer: Offer, worst_usd: Decimal, balance_usd: Decimal | None
 
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:
     launch = material.launch
-    return offer.price.for_seconds(launch.hold_s + launch.collect_s + launch.grace_s + 180.0)
+    held_s = launch.hold_s + launch.keep_s
+    return offer.price.for_seconds(held_s + launch.collect_s + launch.grace_s + 180.0)
 
 
 def _suggest(usd: Decimal) -> Decimal:

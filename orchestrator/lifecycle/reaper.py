@@ -68,6 +68,7 @@ def classify(provider: str, machine: Machine, leases: list[Lease], home_id: str)
         return Found(provider, machine, Whose.ELSEWHERE, label, None)
     named = [one for one in leases if one.label == machine.label]
     exact = [one for one in named if one.machine_id == machine.id]
+    exact.sort(key=lambda one: one.state is LeaseState.HANDED)  # the last run's comes first
     lease = next(iter(exact or named), None)
     is_open = any(one.is_open for one in exact) or any(
         one.state is LeaseState.INTENDED for one in named

@@ -101,6 +101,7 @@ def _copy(source: Path, target: Path) -> _Kept:
     digest = hashlib.sha256()
     with source.open("rb") as file:
         before = os.fstat(file.fileno())
+        target.unlink(missing_ok=True)  # it may share its content with another run
         mode = 0o755 if before.st_mode & 0o111 else 0o644
         with target.open("wb", buffering=0) as out:
             while block := file.read(_BLOCK_BYTES):

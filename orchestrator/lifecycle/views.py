@@ -83,6 +83,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
         "burn_usd_per_hour": dollars(run.burn_usd_per_hour()),
         "created_at": to_iso(run.created_s),
         "deadline_at": to_iso(lease.deadline_s) if lease else None,
+        "kept_until": to_iso(run.kept_until_s) if run.state is State.KEPT else None,
         "ended_at": to_iso(run.ended_s) if run.ended_s else None,
     }
 
@@ -172,14 +173,18 @@ def to_machine_view(found: Found, now_s: float) -> MachineView:
 
 
 def exit_code(run: Run) -> int | None:
-    """What `receipt` and `attach` end with; None while the run is open."""
-    if run.state is not State.ENDED or run.outcome is None:
+    """What `receipt` and `attach` end with; None while the run is under way.
+
+    A machine that is kept as asked, or with which another run went on, is not missed here.
+    """
+    if run.state not in (State.ENDED, State.KEPT) or run.outcome is None:
         return None
     codes = {_OUTCOME_EXIT[run.outcome]}
     said = run.failure.exit_code if run.failure is not None else 1
     if run.failure is not None and (run.outcome is not Outcome.FAILED or said != 1):
         codes.add(run.failure.exit_code)
-    if not _returned(run)["proven"]:
+    owed = [one for one in run.leases if one.has_machine and not one.handed_to]
+    if run.state is State.ENDED and not all(_lease_returned(one)["proven"] for one in owed):
         codes.add(7)
     if run.artifacts_missing:
         codes.add(8)
@@ -230,6 +235,7 @@ def _machine(lease: Lease) -> MachineOfRunView:
         "why_ended": lease.why_ended,
         "account_balance_usd": None if lease.balance_usd is None else dollars(lease.balance_usd),
         "returned": _lease_returned(lease),
+        "handed_to": lease.handed_to,
     }
 
 

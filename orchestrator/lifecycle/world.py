@@ -122,11 +122,11 @@ class World:
     def shell(self, run: Run, lease: Lease) -> Shell:
         """The open connection to a machine, opened when there is none. Raises RemoteError."""
         with self._lock:
-            known = self.shells.get(lease.key)
+            known = self.shells.get(lease.connection)
         if known is None:
             known = self.open_shell(run, lease).shell
             with self._lock:
-                self.shells[lease.key] = known
+                self.shells[lease.connection] = known
         return known
 
     def home_store(self, run: Run) -> HomeStore:
@@ -143,7 +143,8 @@ class World:
     def forget_run(self, run: Run) -> None:
         """The run is over: let go of everything that was open for it."""
         for lease in run.leases:
-            self.drop_shell(lease)
+            if not lease.handed_to:  # else the connection is another run's now
+                self.drop_shell(lease)
         with self._lock:
             store = self.stores.pop(run.id, None)
         if store is not None:
@@ -152,7 +153,7 @@ class World:
     def drop_shell(self, lease: Lease) -> None:
         """Close the connection to a machine; the next use opens another."""
         with self._lock:
-            shell = self.shells.pop(lease.key, None)
+            shell = self.shells.pop(lease.connection, None)
         if shell is not None:
             with contextlib.suppress(RemoteError, OSError):
                 shell.close()

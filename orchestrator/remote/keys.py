@@ -58,6 +58,24 @@ def make_key_pair(folder: Path) -> KeyPair:
         ) from error
 
 
+def copy_key_pair(source: Path, folder: Path) -> None:
+    """Give `folder` the key pair of `source`, where there is one; durable when this returns.
+
+    Raises: HomeError when it cannot be read or written.
+    """
+    try:
+        text = (source / _PRIVATE_NAME).read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HomeError(f"The key pair in {source} cannot be read: {error}") from error
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_key(folder / _PRIVATE_NAME, text)
+    except OSError as error:
+        raise HomeError(f"The key pair in {folder} cannot be written: {error}") from error
+
+
 def host_key_line(text: str) -> str:
     """`type base64` of an OpenSSH public key line, without host names and comment.
 
@@ -129,6 +147,10 @@ def _write_new_key(private_path: Path) -> None:
         serialization.PrivateFormat.OpenSSH,
         serialization.NoEncryption(),
     )
+    _write_key(private_path, text)
+
+
+def _write_key(private_path: Path, text: bytes) -> None:
     folder = private_path.parent
     unfinished = folder / f".{_PRIVATE_NAME}.{secrets.token_hex(8)}"
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

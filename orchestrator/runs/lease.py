@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from orchestrator.budget.price import Price
 from orchestrator.offers.offer import Offer
+from orchestrator.runs.label import parse_label
 from orchestrator.runs.states import LeaseState, check_lease_move
 
 TOMBSTONE_WATCH_S = 3600.0
@@ -45,6 +46,8 @@ class Lease:
     failed_boot_s: float | None = None  # it never came up, or not as it was sold
     region: str = ""  # where the machine stands, as far as its provider says
     why_ended: str = ""
+    taken_from: str = ""  # the run that rented the machine, or had it before, and kept it
+    handed_to: str = ""  # the run that went on with it
     return_since_s: float | None = None  # the first time that it was asked to end
     delete_tries: int = 0
     delete_asked_s: float | None = None
@@ -70,6 +73,17 @@ class Lease:
     def has_machine(self) -> bool:
         return self.machine_id is not None
 
+    @property
+    def connection(self) -> str:
+        """The machine, whoever's lease it is under: what a connection to it is known by."""
+        return f"{self.label}/{self.machine_id}"
+
+    @property
+    def latest_s(self) -> float:
+        """The deadline in the label, which the machine itself keeps, whatever else is said."""
+        label = parse_label(self.label)
+        return float(label.deadline_s) if label else self.deadline_s
+
     def move(self, state: LeaseState, **changes: object) -> Lease:
         """The lease in another state; IllegalMove when the table has no such move."""
         check_lease_move(self.state, state, bills=self.bills)
@@ -91,7 +105,8 @@ class Lease:
             return Decimal(0)
         if self.billed_usd is not None:
             return self.billed_usd
-        ends = [end_s for end_s in (self.delete_accepted_s, self.unknown_s) if end_s is not None]
+        known = (self.delete_accepted_s, self.unknown_s, self.gone_s)
+        ends = [end_s for end_s in known if end_s is not None]
         end_s = min(ends) if ends else now_s
         price = Price(self.usd_per_hour or self.offer.price.usd_per_hour)
         return price.for_seconds(end_s - self.began_s, increment_s=self.increment_s)

@@ -21,6 +21,7 @@ PHASES: dict[State, str] = {
     State.SETTING_UP: "setup",
     State.RUNNING: "job",
     State.COLLECTING: "collect",
+    State.KEPT: "keep",
     State.RETURNING: "return",
 }
 
@@ -61,6 +62,7 @@ class Launch:
     secrets: tuple[str, ...] = ()  # names of what the machine is given over SSH
     grace_s: float = 60.0
     hold_s: float = 1800.0
+    keep_s: float = 0.0  # how long the machine stays for a next job
     checkpoint_every_s: float = 900.0
     drill: bool = False  # nothing is shipped: the machine is only to end itself
     bucket: str = ""  # s3://… where results go; "": home
@@ -131,6 +133,7 @@ class Run:
     exit: dict[str, object] = field(default_factory=dict)  # the agent's exit record
     exit_seen_s: float | None = None
     manifest_ready: bool = False
+    kept_until_s: float = 0.0
     upload: str = ""  # to the bucket: sending | failing | complete
     upload_problem: str = ""
     upload_left_bytes: int = 0

@@ -16,6 +16,7 @@ class State(StrEnum):
     SETTING_UP = "setting_up"
     RUNNING = "running"
     COLLECTING = "collecting"
+    KEPT = "kept"
     RETURNING = "returning"
     ENDED = "ended"
 
@@ -26,6 +27,7 @@ class LeaseState(StrEnum):
     INTENDED = "intended"  # the label is durable; a machine may or may not exist
     HELD = "held"  # the provider named a machine
     RETURNING = "returning"  # asked to end; not yet proven gone
+    HANDED = "handed_over"  # another run goes on with the machine, under a lease of its own
     CLOSED = "closed"  # proven gone, or closed by a person
     TOMBSTONE = "tombstone"  # no machine was found under the label; watched for a while
 
@@ -99,6 +101,11 @@ MOVES: dict[State, dict[State, str]] = {
     },
     _S.COLLECTING: {
         _S.RETURNING: "everything is home, or cannot be had any more",
+        _S.KEPT: "everything is home, and the machine is kept for a next job",
+    },
+    _S.KEPT: {
+        _S.RETURNING: "its time is over, or it is wanted back",
+        _S.ENDED: "another run went on with the machine",
     },
     _S.RETURNING: {
         _S.ENDED: "every machine of the run is proven gone, or a person closed it",
@@ -115,7 +122,11 @@ LEASE_MOVES: dict[LeaseState, dict[LeaseState, str]] = {
         _L.HELD: "the provider named a machine",
         _L.TOMBSTONE: "nothing was rented under this label",
     },
-    _L.HELD: {_L.RETURNING: "the machine is to end"},
+    _L.HELD: {
+        _L.RETURNING: "the machine is to end",
+        _L.HANDED: "another run goes on with the machine",
+    },
+    _L.HANDED: {},
     _L.RETURNING: {_L.CLOSED: "proven gone, or closed by a person"},
     _L.TOMBSTONE: {_L.HELD: "a machine appeared under an abandoned label"},
     _L.CLOSED: {},

@@ -29,6 +29,7 @@ class MachineOfRunView(TypedDict):
     why_ended: str
     account_balance_usd: str | None  # when it was last read; None where that cannot be had
     returned: ReturnedView
+    handed_to: str  # the run that went on with it: its return is that run's; else ""
 
 
 class ForecastView(TypedDict):
@@ -85,7 +86,7 @@ class RunView(TypedDict):
     kind: str
     state: str
     outcome: str | None
-    exit_code: int | None  # what `receipt` and `attach` end with; None while it is open
+    exit_code: int | None  # what `receipt` and `attach` end with; None while it is under way
     provider: str | None
     offer: OfferView | None
     cap_usd: str
@@ -113,6 +114,7 @@ class RunView(TypedDict):
     burn_usd_per_hour: str
     created_at: str
     deadline_at: str | None
+    kept_until: str | None  # while it is kept: when its machine goes back
     ended_at: str | None
 
 

@@ -116,11 +116,7 @@ class Journal:
         Raises: whatever `check` raises; StaleRun when an open run has this name already.
         """
         with self._writing(taken="the name or id was taken meanwhile") as connection:
-            named = select(tables.runs.c.id).where(
-                tables.runs.c.name == run.name, tables.runs.c.is_open
-            )
-            if other := connection.execute(named).scalar():
-                raise StaleRun(f"run {other} is open under the name {run.name}")
+            self._check_name(connection, run)
             check(self._standing(connection, month_start_s))
             connection.execute(insert(tables.runs).values(_run_row(run)))
             self._save_leases(connection, run, {})
@@ -148,20 +144,35 @@ class Journal:
         with self._writing() as connection:
             if check is not None:
                 check(self._standing(connection, month_start_s))
-            row = _run_row(saved)
-            row.pop("wish")
-            changed = connection.execute(
-                update(tables.runs)
-                .where(tables.runs.c.id == before.id, tables.runs.c.version == before.version)
-                .values(row)
-            )
-            if changed.rowcount != 1:
-                raise StaleRun(f"run {before.id} was moved by another process")
-            self._save_leases(connection, saved, {lease.key: lease for lease in before.leases})
+            self._save_run(connection, before, saved, list(Wish))
             self._drop_leases(connection, before, saved)
             self._append(connection, saved, entries, [(now_s, text) for text in events])
             outbox.put(connection, messages)
             return self._load(connection, before.id)
+
+    def hand_over(
+        self,
+        before: Run,
+        after: Run,
+        taker: Run,
+        entries: list[Entry],
+        now_s: float,
+        messages: Sequence[outbox.Waiting] = (),
+    ) -> None:
+        """Write a run's end and the run that goes on with its machine: both, or neither.
+
+        Raises: StaleRun when somebody else wrote the first run, a person wants its machine back,
+        or another open run has the second one's name.
+        """
+        with self._writing(taken="the name or id was taken meanwhile") as connection:
+            saved = replace(after, version=before.version + 1)
+            self._save_run(connection, before, saved, [Wish.GO_ON])
+            self._check_name(connection, taker)
+            connection.execute(insert(tables.runs).values(_run_row(taker)))
+            self._save_leases(connection, taker, {})
+            self._append(connection, after, entries, [(now_s, f"run {taker.id} goes on with it")])
+            self._append(connection, taker, [], [(now_s, f"took over from run {before.id}")])
+            outbox.put(connection, messages)
 
     def wish(self, run_id: str, wish: Wish) -> None:
         """Record what the person wants; a stronger wish is never weakened."""
@@ -197,6 +208,25 @@ class Journal:
         """It was not accepted: try again at `next_s`."""
         with self._writing() as connection:
             outbox.again(connection, message_id, next_s)
+
+    def _save_run(
+        self, connection: Connection, before: Run, saved: Run, wishes: Sequence[Wish]
+    ) -> None:
+        """Write a run and its leases, if it is as it was read and one of `wishes` is recorded."""
+        columns, row = tables.runs.c, _run_row(saved)
+        row.pop("wish")
+        as_read = (columns.id == before.id, columns.version == before.version)
+        agreed = columns.wish.in_([str(wish) for wish in wishes])
+        written = update(tables.runs).where(*as_read, agreed).values(row)
+        if connection.execute(written).rowcount != 1:
+            raise StaleRun(f"run {before.id} was moved by another process")
+        self._save_leases(connection, saved, {lease.key: lease for lease in before.leases})
+
+    def _check_name(self, connection: Connection, run: Run) -> None:
+        columns = tables.runs.c
+        named = select(columns.id).where(columns.name == run.name, columns.is_open)
+        if other := connection.execute(named).scalar():
+            raise StaleRun(f"run {other} is open under the name {run.name}")
 
     def _standing(self, connection: Connection, month_start_s: float) -> Standing:
         rows = connection.execute(select(tables.ledger).order_by(tables.ledger.c.id))

@@ -106,6 +106,7 @@ RUN: RunView = {
             "price_usd_per_hour": "0.69",
             "why_ended": "the job is over",
             "account_balance_usd": None,
+            "handed_to": "",
             "returned": {"proven": True, "by": "provider", "at": "2027-01-15T08:12:00Z"},
         }
     ],
@@ -126,6 +127,7 @@ RUN: RunView = {
     "burn_usd_per_hour": "0",
     "created_at": "2027-01-15T08:00:00Z",
     "deadline_at": "2027-01-15T08:54:00Z",
+    "kept_until": None,
     "ended_at": "2027-01-15T08:12:05Z",
 }
 MACHINE: MachineView = {
@@ -179,6 +181,7 @@ def open_view(state: str = "running", **changes: object) -> RunView:
         "exit_code": None,
         "metrics": {},
         "artifacts": [],
+        "kept_until": None,
         "ended_at": None,
         "burn_usd_per_hour": "0.69",
         "progress": {"step": 40, "steps": 300, "loss": 0.7, "eta_s": 75.0},
@@ -260,8 +263,10 @@ class FakeApp(App):
         self._note("plan_drill", provider)
         return drill_job(provider, Path("/nowhere")), self.plan_view
 
-    def plan(self, job: Job, *, wait_s: float = 0.0) -> PlanView:
-        self._note("plan", job)
+    def plan(
+        self, job: Job, *, wait_s: float = 0.0, keep_s: float = 0.0, reuse: str = ""
+    ) -> PlanView:
+        self._note("plan", job, wait_s, keep_s, reuse)
         plan = plan_view(**{**self.plan_view, "waits": wait_s > 0})
         if job.budget.max_cost_usd is not None:
             plan = plan_view(**{**plan, "cap_usd": str(job.budget.max_cost_usd)})

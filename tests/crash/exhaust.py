@@ -14,7 +14,7 @@ from orchestrator.store.journal import Journal
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.invariants import check
 from tests.crash.life import deaths
-from tests.crash.stage import RUN_ID, Process, Stage, Violation
+from tests.crash.stage import Process, Stage, Violation
 from tests.crash.stories import Story
 
 _JOB = """\
@@ -83,7 +83,16 @@ class Theatre:
             (home / "gpulease.sqlite").write_bytes(store)
             fleet = Fleet(cloud, clock)
             fleet.program = self.story.program
-            stage = Stage(cloud, clock, fleet, home, self._job, pace_s=self.story.pace_s)
+            stage = Stage(
+                cloud,
+                clock,
+                fleet,
+                home,
+                self._job,
+                keep_s=self.story.keep_s,
+                reuses=self.story.reuses,
+                pace_s=self.story.pace_s,
+            )
             stage.wait_s = self.story.wait_s
             try:
                 yield stage
@@ -95,7 +104,7 @@ class Theatre:
         self, error: Exception, stage: Stage, lives: list[Process], kills: tuple[int, ...]
     ) -> str:
         deaths = [f"{one.life.dies_at}: {one.life.died_at}" for one in lives if one.life.died_at]
-        events = stage.journal.events(RUN_ID) if stage.is_recorded() else []
+        events = [event for run in stage.runs() for event in stage.journal.events(run.id)]
         history = "\n".join(f"  {at_s - 1.8e9:8.1f} {text}" for at_s, text in events)
         where = f"{self.story.name}, killed at {deaths or 'no point'}"
         again = ",".join(map(str, kills))

@@ -13,7 +13,7 @@ from orchestrator.runs.label import parse_label
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.runs.view import RunView
-from tests.crash.stage import RUN_ID, Stage, Violation, artifacts_dir, bill_usd, promised
+from tests.crash.stage import Stage, Violation, artifacts_dir, bill_usd, promised
 
 _LATE_S = 120.0  # a guard's tick and the ways that it tries
 
@@ -32,10 +32,10 @@ def check(stage: Stage, ends: frozenset[tuple[Outcome, int]], *, guarded: bool =
             f"{one.id} was rented for a run that nobody recorded" for one in stage.machines()
         ]
     else:
-        run = stage.run
-        view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
-        broken += [*_machines(stage, run, guarded), *_ended(run, view, ends), *_money(stage, run)]
-        broken += _artifacts(stage, run, view)
+        broken += [*_machines(stage, guarded), *_money(stage)]
+        for run in stage.runs():
+            view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
+            broken += [*_ended(run, view, ends), *_artifacts(stage, run, view)]
     if broken:
         raise Violation("\n".join(broken))
 
@@ -46,11 +46,11 @@ def _creates(stage: Stage) -> Iterator[str]:
             yield f"{times} creates were sent under {label}"
 
 
-def _machines(stage: Stage, run: Run, guarded: bool) -> Iterator[str]:
+def _machines(stage: Stage, guarded: bool) -> Iterator[str]:
     for other in stage.neighbours():
         if not other.alive:
             yield f"{other.id} is gone, and it was somebody else's"
-    leases = {lease.machine_id: lease for lease in run.leases if lease.has_machine}
+    leases = {lease.machine_id: lease for lease in stage.leases() if lease.has_machine}
     for machine in stage.machines():
         label = parse_label(machine.label)
         lease = leases.get(machine.id)
@@ -66,7 +66,7 @@ def _machines(stage: Stage, run: Run, guarded: bool) -> Iterator[str]:
         early_s = machine.ended_s - (lease.gone_s or 0.0)
         if lease.state is LeaseState.CLOSED and early_s > 0:
             yield f"{machine.id} counted as gone {early_s:.0f} s early"
-    for one in run.leases:
+    for one in stage.leases():
         if one.is_open:
             yield f"the lease {one.key} is left {one.state}"
 
@@ -75,7 +75,8 @@ def _ended(run: Run, view: RunView, ends: frozenset[tuple[Outcome, int]]) -> Ite
     if run.state is not State.ENDED or run.outcome is None:
         yield f"the run is left {run.state}"
         return
-    if not view["returned"]["proven"]:
+    handed = any(lease.handed_to for lease in run.leases)  # its return is the next run's
+    if view["returned"]["proven"] is handed:
         yield "the return is not proven"
     code = view["exit_code"]
     if code is None or (run.outcome, code) not in ends:
@@ -83,24 +84,35 @@ def _ended(run: Run, view: RunView, ends: frozenset[tuple[Outcome, int]]) -> Ite
         yield f"it ended {run.outcome} with exit code {code}, not one of: {allowed}"
 
 
-def _money(stage: Stage, run: Run) -> Iterator[str]:
-    now_s = stage.clock.now_s()
-    billed, upper, cost = bill_usd(stage), run.upper_usd(now_s), run.cost_usd(now_s)
-    entries = stage.journal.entries(run_id=RUN_ID)
+def _money(stage: Stage) -> Iterator[str]:
+    """One cap holds over all that was done with a machine, by however many runs."""
+    now_s, run, runs = stage.clock.now_s(), stage.run, stage.runs()
+    billed = bill_usd(stage)
+    upper = sum((one.upper_usd(now_s) for one in runs), Decimal(0))
+    cost = sum((one.cost_usd(now_s) for one in runs), Decimal(0))
+    entries = [entry for one in runs for entry in stage.journal.entries(run_id=one.id)]
+    for one in runs:
+        own = stage.journal.entries(run_id=one.id)
+        if one.upper_usd(now_s) > one.cap_usd:
+            yield f"the upper figure ${one.upper_usd(now_s)} of {one.id} passes its own cap"
+        if accrued_usd(own) != one.upper_usd(now_s) or committed_usd(own) != 0:
+            yield f"the ledger of {one.id} has ${accrued_usd(own)}, ${committed_usd(own)} committed"
     rate = max((one.usd_per_hour for one in stage.machines()), default=Decimal(0))
     tick_usd = max(CENT, rate * 2 / 3600)
     if billed > run.cap_usd:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
     # A machine that was lost before anybody had seen it is known only from the bill.
     unseen_usd = Decimal(0)
-    if len(stage.machines()) > sum(lease.has_machine for lease in run.leases):
+    if len(stage.machines()) > len({one.machine_id for one in stage.leases() if one.has_machine}):
         unseen_usd = tick_usd
     if upper < billed - unseen_usd:
         yield f"the upper figure ${upper} is below the bill of ${billed}"
     if upper > run.cap_usd:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
-    unseen = any(lease.state is LeaseState.TOMBSTONE and lease.bound_usd for lease in run.leases)
-    above_usd = tick_usd + _unknown_usd(stage, run)
+    unseen = any(
+        lease.state is LeaseState.TOMBSTONE and lease.bound_usd for lease in stage.leases()
+    )
+    above_usd = tick_usd + _unknown_usd(stage)
     if not billed - tick_usd <= cost <= billed + above_usd and not unseen:
         yield f"the cost ${cost} is not the bill of ${billed}"
     if accrued_usd(entries) != upper:
@@ -109,9 +121,9 @@ def _money(stage: Stage, run: Run) -> Iterator[str]:
         yield f"${committed_usd(entries)} are still committed"
 
 
-def _unknown_usd(stage: Stage, run: Run) -> Decimal:
+def _unknown_usd(stage: Stage) -> Decimal:
     """What the estimate counts on for, until the provider said that a machine had ended."""
-    leases = {lease.machine_id: lease for lease in run.leases if lease.has_machine}
+    leases = {lease.machine_id: lease for lease in stage.leases() if lease.has_machine}
     total = Decimal(0)
     for machine in stage.machines():
         lease = leases.get(machine.id)
@@ -124,13 +136,13 @@ def _unknown_usd(stage: Stage, run: Run) -> Decimal:
 
 
 def _artifacts(stage: Stage, run: Run, view: RunView) -> Iterator[str]:
-    home = artifacts_dir(stage)
+    home = artifacts_dir(stage, run.id)
     for path, size_bytes, sha256 in run.artifacts:
         data = (home / path).read_bytes() if (home / path).is_file() else b""
         if (len(data), hashlib.sha256(data).hexdigest()) != (size_bytes, sha256):
             yield f"{path} is not at home as the run says"
     known = {sha256 for _, _, sha256 in run.artifacts}
-    lost = [path for path, sha256 in promised(stage).items() if sha256 not in known]
+    lost = [path for path, sha256 in promised(stage, run.id).items() if sha256 not in known]
     if lost and not run.artifacts_missing:
         yield f"lost without a word: {', '.join(lost)}"
     if run.artifacts_missing and view["exit_code"] not in (7, 8):

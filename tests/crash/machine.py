@@ -24,6 +24,7 @@ _SETUP_S = 2.0
 _STEP_S = 4.0
 _STOPS_S = 3.0  # SIGTERM → last checkpoint
 _FLUSH_S = 1.0
+_KEPT_SPARE_S = 60.0
 _AGAIN_S = 60.0  # the guard's pause between two tries to end
 _UNSHIPPED_S = 1200.0
 _MODEL = random.Random(0).randbytes(1_300_000)  # more than one range, and more than one group
@@ -47,7 +48,7 @@ class Box:
         self.machine = machine
         self.files: dict[str, bytes] = {}
         self.armed = False
-        self.promised: dict[str, str] = {}  # path: sha256, once the manifest is written
+        self.promised: dict[str, dict[str, str]] = {}  # run: path: sha256, as its manifest says
         self._program = program
         self._end = end
         self._now_s = now_s
@@ -58,7 +59,9 @@ class Box:
         self._over_s: float | None = None
         self._stopping = False
         self._sent_s = 0.0
-        self._hold_s = 0.0
+        self._hold_s = self._keep_s = 0.0
+        self._job = 0
+        self._run = ""
         self._life, self._disk = machine.life, machine.disks
         self._boots = 0
         self._arm()
@@ -116,7 +119,39 @@ class Box:
             )
         if command.startswith(f"[ -f {protocol.AGENT} ]"):
             return self._here()
+        if command == f"python3 {protocol.AGENT} drop":
+            for name in json.loads(stdin):
+                self.files.pop(name, None)
+            return Reply(0, b"", b"")
+        if command.startswith(f"python3 {protocol.AGENT} clear "):
+            return self._clear(command.split()[-1])
         raise AssertionError(f"no machine was ever asked to {command!r}")
+
+    def _clear(self, run: str) -> Reply:
+        """Room for another run, once everything of the one before was fetched."""
+        if self.files.get(protocol.CLEARED_FILE) == run.encode():
+            return Reply(0, b"", b"")
+        if protocol.FETCHED_FILE not in self.files:
+            return Reply(3, b"", b"its job is not over")
+        self._job += 1
+        self._agent = self._stopping = False
+        self._over_s, self._step = None, 0
+        stays = (protocol.CODE_DIR, protocol.DATA_DIR, protocol.MODEL_DIR)
+        kept = (protocol.AGENT, protocol.RUN_FILE, protocol.GUARD_FILE)
+        self.files = {
+            name: data
+            for name, data in self.files.items()
+            if name.split("/")[0] in stays or name in kept
+        }
+        self.files[protocol.DEADLINE_FILE] = f"{int(self._now_s + self._hold_s)}\n".encode()
+        self.files[protocol.CLEARED_FILE] = run.encode()
+        self._at(self._now_s + self._hold_s + 1, self._obey_deadline)
+        return Reply(0, b"", b"")
+
+    def _obey_deadline(self) -> None:
+        """As the boot guard reads the file, agent or not."""
+        if float(self.files.get(protocol.DEADLINE_FILE, b"inf")) <= self._now_s:
+            self._end_machine()
 
     def _here(self) -> Reply:
         if protocol.AGENT not in self.files:
@@ -132,6 +167,8 @@ class Box:
         self.files[path] = data
         if path == protocol.STOP_FILE:
             self._stop(protocol.WHY_STOPPED)
+        if path == protocol.FETCHED_FILE and self._keep_s:
+            self._of_job(self._now_s + self._keep_s + _KEPT_SPARE_S, self._end_machine)
 
     def push(self, stream: bytes) -> None:
         with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
@@ -183,11 +220,11 @@ class Box:
         assert run["label"] == self.machine.label, "the run file is another machine's"
         assert {protocol.AGENT, "code/train.py"} <= self.files.keys(), "something was not shipped"
         self._agent = True
-        self._hold_s = run["hold_s"]
+        self._hold_s, self._keep_s, self._run = run["hold_s"], run["keep_s"], run["run"]
         self._say("phase", phase="setup", state="started")
-        self._at(self._now_s + _SETUP_S, self._begin)
-        self._at(run["stop_at"], lambda: self._stop(protocol.WHY_DEADLINE))
-        self._at(run["deadline_at"], self._end_machine)
+        self._of_job(self._now_s + _SETUP_S, self._begin)
+        self._of_job(run["stop_at"], lambda: self._stop(protocol.WHY_DEADLINE))
+        self._of_job(run["deadline_at"], self._end_machine)
         return Reply(0, encode({"started": True, "pid": 2}), b"")
 
     def _begin(self) -> None:
@@ -196,8 +233,8 @@ class Box:
         self._say("phase", phase="setup", state="ended")
         self._say("phase", phase="program", state="started")
         self.files[protocol.LOG_FILE] = b"training\n"
-        self._at(self._now_s + _STEP_S, self._make_step)
-        self._at(self._now_s + self._program.seconds, self._finish)
+        self._of_job(self._now_s + _STEP_S, self._make_step)
+        self._of_job(self._now_s + self._program.seconds, self._finish)
 
     def _make_step(self) -> None:
         if self._stopping or self._over_s is not None:
@@ -207,7 +244,7 @@ class Box:
         self.files[protocol.LOG_FILE] += f"step {self._step}\n".encode()
         if self._step * _STEP_S / 10 % self._program.checkpoint_every_s == 0:
             self._checkpoint()
-        self._at(self._now_s + _STEP_S, self._make_step)
+        self._of_job(self._now_s + _STEP_S, self._make_step)
 
     def _checkpoint(self) -> None:
         folder = f"{protocol.CHECKPOINTS_DIR}/step-{self._step}"
@@ -226,7 +263,7 @@ class Box:
         if self._stopping or self._over_s is not None:
             return
         self._stopping = True
-        self._at(self._now_s + _STOPS_S, lambda: self._stopped(why))
+        self._of_job(self._now_s + _STOPS_S, lambda: self._stopped(why))
 
     def _stopped(self, why: str) -> None:
         if self._step:
@@ -254,7 +291,7 @@ class Box:
         }
         self.files[protocol.EXIT_FILE] = encode(record)
         self._say("exited", **record)
-        self._at(self._now_s + _FLUSH_S, self._list_files)
+        self._of_job(self._now_s + _FLUSH_S, self._list_files)
 
     def _list_files(self) -> None:
         kept = sorted(
@@ -263,16 +300,18 @@ class Box:
         names = [protocol.EXIT_FILE, protocol.METRICS_FILE, protocol.LOG_FILE]
         names += sorted(name for name in self.files if name.startswith(f"{protocol.OUTPUT_DIR}/"))
         rows = [self._row(name) for name in (*names, *kept[-4:]) if name in self.files]
-        self.promised = {str(row["path"]): str(row["sha256"]) for row in rows}
+        self.promised[self._run] = {str(row["path"]): str(row["sha256"]) for row in rows}
         manifest = {"protocol": protocol.PROTOCOL, "at": self._now_s, "files": rows}
         self.files[protocol.MANIFEST_FILE] = encode(manifest)
         self._say("ready", manifest=True)
         self._sent_s = self._now_s
-        self._at(self._now_s + self._hold_s, self._hold_is_over)
+        self._of_job(self._now_s + self._hold_s, self._hold_is_over)
 
     def _hold_is_over(self) -> None:
+        if self._keep_s and protocol.FETCHED_FILE in self.files:
+            return  # from then on another time counts
         if self._sent_s + self._hold_s > self._now_s:
-            self._at(self._sent_s + self._hold_s, self._hold_is_over)
+            self._of_job(self._sent_s + self._hold_s, self._hold_is_over)
         else:
             self._end_machine()
 
@@ -294,6 +333,11 @@ class Box:
     def _say(self, event: str, **fields: object) -> None:
         line = encode({"at": self._now_s, "event": event, **fields})
         self.files[protocol.EVENTS_FILE] = self.files.get(protocol.EVENTS_FILE, b"") + line
+
+    def _of_job(self, at_s: float, act: Callable[[], None]) -> None:
+        """What only the agent of the job of now does: none after it was cleared away."""
+        job = self._job
+        self._at(at_s, lambda: act() if job == self._job else None)
 
     def _at(self, at_s: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._due, (at_s, next(self._order), act))

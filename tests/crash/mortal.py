@@ -89,6 +89,18 @@ class MortalJournal(Journal):
             lambda: save(before, after, entries, events, now_s, messages, check, month_start_s),
         )
 
+    def hand_over(
+        self,
+        before: Run,
+        after: Run,
+        taker: Run,
+        entries: list[Entry],
+        now_s: float,
+        messages: Sequence[Waiting] = (),
+    ) -> None:
+        give = super().hand_over
+        self._life.around("hand_over", lambda: give(before, after, taker, entries, now_s, messages))
+
     def wish(self, run_id: str, wish: Wish) -> None:
         say = super().wish
         self._life.around("wish", lambda: say(run_id, wish))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from infra.simcloud.cloud import SimCloud
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
+from orchestrator.errors import StaleRun, UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.balance import Purses
 from orchestrator.lifecycle.cargo import RunCargo
@@ -25,12 +26,14 @@ from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.material import prepare
 from orchestrator.lifecycle.plan import Material, make_plan, to_wait
 from orchestrator.lifecycle.reaper import Reaper
+from orchestrator.lifecycle.reusing import reuse_plan, take_over
 from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import record
 from orchestrator.lifecycle.world import Opened, World
 from orchestrator.providers.base import MachineRequest, Provider
 from orchestrator.providers.runpod import RunPod
 from orchestrator.providers.wrappers import stacked
+from orchestrator.remote.keys import copy_key_pair
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -45,11 +48,12 @@ from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
 
 HOME_ID = "homeid"
 RUN_ID = "runid123"
+NEXT_ID = "runid456"  # goes on with the machine that the first one keeps
 NEIGHBOUR = "somebody-elses"
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 _STEPS = 4000
 _USELESS_S = 1200.0
-_LONG_STATES = (State.BOOTING, State.RUNNING, State.COLLECTING)
+_LONG_STATES = (State.BOOTING, State.RUNNING, State.COLLECTING, State.KEPT)
 _LOG_QUIET_S = 0.15  # real seconds; a boot log that came late is asked for again
 
 
@@ -66,6 +70,8 @@ class Stage:
     fleet: Fleet
     home: Path
     job: Job
+    keep_s: float = 0.0
+    reuses: bool = False
     pace_s: float = 0.5  # a driver looks no more often in a state that may last
     wait_s: float = 0.0  # of `submit --wait`
     slept_s: float = 0.0
@@ -84,6 +90,15 @@ class Stage:
     @property
     def run(self) -> Run:
         return self.journal.run(RUN_ID)
+
+    def runs(self) -> list[Run]:
+        """Every run that was recorded, the first one first."""
+        known = [one for one in (RUN_ID, NEXT_ID) if self.journal.find_ids(one)]
+        return [self.journal.run(one) for one in known]
+
+    def leases(self) -> list[Lease]:
+        """Every lease of every run, in order."""
+        return [lease for run in self.runs() for lease in run.leases]
 
     def is_recorded(self) -> bool:
         return bool(self.journal.find_ids(RUN_ID))
@@ -128,7 +143,7 @@ class Stage:
     def created(self, request: MachineRequest) -> None:
         """Whatever became of a create: who lives now, and what did the store say beforehand?"""
         self.creates[request.label] = self.creates.get(request.label, 0) + 1
-        leases = {lease.label: lease for lease in self.run.leases}
+        leases = {lease.label: lease for lease in self.leases()}
         if request.label not in leases:
             self.seen.append(f"a create was sent under {request.label}, which is not recorded")
         for machine in self.living():
@@ -147,11 +162,14 @@ class Stage:
         if not living or not self.is_recorded():
             return
         self._look_at_the_useless(living)
-        leases = self.run.leases
+        leases = self.leases()
         for machine in living:
+            owners = [one.run_id for one in leases if one.machine_id == machine.id and one.is_open]
+            if len(owners) > 1:
+                self.seen.append(f"{machine.id} has {len(owners)} leases: {owners}")
             told = {one.state for one in leases if machine.id == one.machine_id}
             told = told or {one.state for one in leases if machine.label == one.label}
-            if told <= {LeaseState.TOMBSTONE, LeaseState.CLOSED}:
+            if told <= {LeaseState.TOMBSTONE, LeaseState.CLOSED, LeaseState.HANDED}:
                 said = ", ".join(told) or "nothing"
                 text = f"{machine.id} lives under {machine.label}, and the store says {said}"
                 if text not in self.seen:
@@ -213,7 +231,10 @@ class Process:
 
     def material(self) -> Material:
         """What is submitted."""
-        return prepare(self.stage.job, cache_dir=self.stage.home, endpoint="", token=None)
+        stage = self.stage
+        made = prepare(stage.job, cache_dir=stage.home, endpoint="", token=None)
+        keep_s = stage.keep_s if not stage.is_recorded() else 0.0
+        return replace(made, launch=replace(made.launch, keep_s=keep_s))
 
     def submit(self) -> None:
         """As the command does it; from the record on, a driver is started."""
@@ -241,6 +262,19 @@ class Process:
             now_s=stage.clock.now_s(),
         )
 
+    def reuse(self) -> None:
+        """As the command does it, once the first run keeps its machine."""
+        stage, now_s = self.stage, self.stage.clock.now_s()
+        first, folder = stage.run, run_folder(stage.home, NEXT_ID)
+        capabilities = self.accounts.provider("runpod").capabilities
+        try:
+            plan = reuse_plan(self.material(), first, capabilities, now_s)
+            keep_code(folder, stage.job, like=run_folder(stage.home, RUN_ID))
+            copy_key_pair(run_folder(stage.home, RUN_ID) / "keys", folder / "keys")
+            self.engine.hand_over(first, *take_over(first, plan, NEXT_ID, now_s))
+        except (UsageError, StaleRun):
+            return  # too late: it goes back
+
     def drive(self, meddle: Callable[[Stage], None]) -> None:
         """Move the run to its end; the person and the world may `meddle` between two steps."""
         stage = self.stage
@@ -250,12 +284,19 @@ class Process:
             meddle(stage)
             if stage.clock.awake_s() >= look_s:
                 look_s = stage.clock.awake_s() + self.purses.look().seconds
-            seconds = self.engine.drive(RUN_ID)
-            if seconds is None:
+            run = stage.runs()[-1]
+            if stage.reuses and run.id == RUN_ID and run.state is State.KEPT:
+                self.reuse()
+                stage.clock.advance(0.01)
+                continue
+            waits_s = [self.engine.drive(one.id) for one in stage.runs()]
+            run = stage.runs()[-1]
+            if waits_s[-1] is None and not run.is_open:
                 return
-            slow = stage.run.state in _LONG_STATES
+            seconds = min(one for one in (*waits_s, 30.0) if one is not None)
+            slow = run.state in _LONG_STATES
             stage.clock.advance(max(seconds, stage.pace_s if slow else 0.01))
-        run = stage.run
+        run = stage.runs()[-1]
         raise Violation(f"the run does not end: {run.state}, waiting for {run.waiting!r}")
 
     def live(self, meddle: Callable[[Stage], None], *, submits: bool = False) -> bool:
@@ -282,14 +323,15 @@ class Process:
         self.journal.close()
 
 
-def promised(stage: Stage) -> dict[str, str]:
-    """Path on the machine and sha256 of what the last program that ended was to give back."""
+def promised(stage: Stage, run_id: str) -> dict[str, str]:
+    """Path on the machine and sha256 of what the run's last program that ended was to give back."""
     boxes = [stage.fleet.boxes[one.id] for one in stage.machines() if one.id in stage.fleet.boxes]
-    return next((box.promised for box in reversed(boxes) if box.promised), {})
+    told = [box.promised[run_id] for box in boxes if run_id in box.promised]
+    return told[-1] if told else {}
 
 
-def artifacts_dir(stage: Stage) -> Path:
-    return run_folder(stage.home, RUN_ID) / "artifacts"
+def artifacts_dir(stage: Stage, run_id: str) -> Path:
+    return run_folder(stage.home, run_id) / "artifacts"
 
 
 def bill_usd(stage: Stage) -> Decimal:

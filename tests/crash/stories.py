@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from orchestrator.runs.states import Outcome, State, Wish
 from tests.crash.machine import Program
-from tests.crash.stage import RUN_ID, Stage
+from tests.crash.stage import NEXT_ID, RUN_ID, Stage
 
 SLEEP_S = 8 * 3600.0
 _RESTART_S = 5.0
@@ -29,6 +29,8 @@ class Story:
     program: Program = _SHORT
     max_cost: str = "0.50"
     hold: str = "15m"
+    keep_s: float = 0.0
+    reuses: bool = False
     pace_s: float = 0.5
     wait_s: float = 0.0  # of `submit --wait`
     guarded: bool = True  # a machine can end itself
@@ -80,6 +82,24 @@ def _spend_when(state: State) -> Act:
             balance_usd = stage.cloud.world.balance_usd("main")
             if balance_usd > Decimal("0.04"):
                 stage.cloud.switch(balance_usd="0.04")
+
+    return meddle
+
+
+def _cancel_next(stage: Stage) -> None:
+    run = stage.runs()[-1] if stage.is_recorded() else None
+    if run is not None and run.id == NEXT_ID and run.state is State.RUNNING and run.checkpoint:
+        stage.journal.wish(NEXT_ID, Wish.CANCEL)
+
+
+def _lose_next(state: State) -> Act:
+    """Lose the machine that was used again, in a state of the run that uses it."""
+
+    def meddle(stage: Stage) -> None:
+        run = stage.runs()[-1] if stage.is_recorded() else None
+        if run is not None and run.id == NEXT_ID and run.state is state and len(run.leases) == 1:
+            for machine in stage.living():
+                stage.cloud.machine_fault(machine.id, "host_lost")
 
     return meddle
 
@@ -270,6 +290,66 @@ STORIES = {
             hold="90m",  # longer than two sleeps: whenever they begin, they end in time
             pace_s=30.0,
             since="after run python3 start",
+        ),
+        Story("kept", _WELL, keep_s=600.0, pace_s=20.0),
+        Story(
+            "kept, then wanted back",
+            _WELL,
+            meddle=_wish_when(State.KEPT, Wish.CANCEL),
+            keep_s=600.0,
+        ),
+        Story("kept, and lost", _WELL, meddle=_lose_when(State.KEPT), keep_s=600.0, pace_s=20.0),
+        Story("kept, delete lies", _WELL, _fault("delete_lies"), keep_s=60.0, pace_s=20.0),
+        Story(
+            "kept, and asleep",
+            _WELL,
+            revive=lambda stage: stage.sleep(SLEEP_S),
+            keep_s=600.0,
+            pace_s=20.0,
+            since="after save collecting→kept",
+        ),
+        Story("used again", _WELL, keep_s=600.0, reuses=True),
+        Story(
+            "used again, cancelled",
+            _ends((_O.SUCCEEDED, 0), (_O.CANCELLED, 9)),
+            meddle=_cancel_next,
+            program=Program(seconds=40.0),
+            keep_s=600.0,
+            reuses=True,
+        ),
+        Story(
+            "used again, then lost",
+            _WELL,
+            meddle=_lose_next(State.RUNNING),
+            program=Program(seconds=30.0),
+            keep_s=600.0,
+            reuses=True,
+        ),
+        Story(
+            "used again, lost before",
+            _ends((_O.SUCCEEDED, 0), (_O.NO_CAPACITY, 3), (_O.NO_CAPACITY, 8)),
+            meddle=_lose_next(State.SHIPPING),
+            keep_s=600.0,
+            reuses=True,
+        ),
+        Story(
+            "used again, to the cap",
+            _ends((_O.SUCCEEDED, 0), (_O.CAPPED, 5)),
+            program=Program(seconds=420.0),
+            max_cost="0.06",
+            hold="1m",
+            keep_s=60.0,
+            reuses=True,
+            pace_s=6.0,
+        ),
+        Story(
+            "used again, asleep for 8 h",
+            _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8))
+            | _ends((_O.NO_CAPACITY, 3), (_O.NO_CAPACITY, 8)),
+            revive=lambda stage: stage.sleep(SLEEP_S),
+            keep_s=600.0,
+            reuses=True,
+            since="before hand_over",
         ),
         Story(
             "asleep for 8 h",

@@ -126,7 +126,7 @@ def test_a_held_machine_cannot_be_closed_without_its_return() -> None:
 
 @pytest.mark.parametrize("state", LeaseState)
 def test_a_lease_is_open_while_a_machine_may_bill(state: LeaseState) -> None:
-    over = (LeaseState.CLOSED, LeaseState.TOMBSTONE)
+    over = (LeaseState.CLOSED, LeaseState.TOMBSTONE, LeaseState.HANDED)
 
     assert lease(state=state).is_open is (state not in over)
 

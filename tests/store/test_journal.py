@@ -269,3 +269,49 @@ def test_a_dropped_lease_is_gone_and_the_others_keep_their_order(journal: Journa
     keys = [one.key for one in journal.run(RUN_ID).leases]
     assert keys == ["label-1", "label-2", "label-3"]
     assert len(journal.leases()) == 3
+
+
+def kept(journal: Journal) -> tuple[Run, Run, Run]:
+    """A run that keeps a machine, as it ends, and the one that goes on with the machine."""
+    held = lease(state=LeaseState.HELD, machine_id="pod-1")
+    before = added(journal, run(state=State.KEPT, leases=(held,)))
+    handed = held.move(LeaseState.HANDED, handed_to="runid456")
+    taken = replace(held, key="label-0+runid456", run_id="runid456", taken_from=RUN_ID)
+    taker = run("runid456", name=before.name, state=State.SHIPPING, leases=(taken,))
+    return before, before.with_lease(handed).move(State.ENDED, NOW_S), taker
+
+
+def test_a_machine_is_handed_over_in_one_transaction(journal: Journal) -> None:
+    before, after, taker = kept(journal)
+
+    journal.hand_over(before, after, taker, [committed("runid456", "2")], NOW_S)
+
+    assert journal.open_ids() == ["runid456"]
+    assert journal.run("runid456") == taker
+    assert journal.run(RUN_ID).leases[0].handed_to == "runid456"
+    assert [one.run_id for one in journal.leases(LeaseState.HELD)] == ["runid456"]
+    assert [one.run_id for one in journal.entries()] == ["runid456"]
+    assert len(journal.events(RUN_ID)) == len(journal.events("runid456")) == 1
+
+
+@pytest.mark.parametrize("meanwhile", ["returned", "wanted back", "taken", "named"])
+def test_what_happened_to_a_kept_machine_meanwhile_undoes_the_whole_handing_over(
+    journal: Journal, meanwhile: str
+) -> None:
+    before, after, taker = kept(journal)
+    if meanwhile == "returned":
+        journal.save(before, before.move(State.RETURNING, NOW_S), [], [], NOW_S)
+    elif meanwhile == "wanted back":
+        journal.wish(RUN_ID, Wish.CANCEL)
+    elif meanwhile == "taken":
+        journal.hand_over(before, after, replace(taker, id="runid789", leases=()), [], NOW_S)
+    else:
+        added(journal, run("runid789", name="another"))
+        taker = replace(taker, name="another")
+    known = everything(journal)
+
+    with pytest.raises(StaleRun):
+        journal.hand_over(before, after, taker, [committed("runid456", "2")], NOW_S)
+
+    assert everything(journal) == known
+    assert journal.find_ids("runid456") == []

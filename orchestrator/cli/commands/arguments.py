@@ -68,6 +68,22 @@ WaitOption: TypeAlias = Annotated[
         help="Where nothing that fits can be rented now: ask again for so long.",
     ),
 ]
+KeepOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--keep",
+        metavar="20m",
+        help="Hold the machine so long after its job, for a next `submit --reuse`.",
+    ),
+]
+ReuseOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--reuse",
+        metavar="RUN",
+        help="Run on the machine that RUN keeps, under what is left of its cap.",
+    ),
+]
 
 
 def to_sets(
@@ -90,3 +106,20 @@ def to_sets(
     if max_duration is not None:
         texts.append(f"budget.max_duration={max_duration}")
     return texts
+
+
+def to_seconds(option: str, text: str | None) -> float:
+    """Seconds of a duration that was typed; 0 for none.
+
+    >>> to_seconds("--keep", "20m")
+    1200.0
+    """
+    from orchestrator.errors import UsageError
+    from orchestrator.spec.limits import parse_duration_s
+
+    if text is None:
+        return 0.0
+    try:
+        return parse_duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}") from error

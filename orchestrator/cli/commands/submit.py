@@ -9,17 +9,21 @@ import typer
 from orchestrator.cli.agree import agree
 from orchestrator.cli.commands.arguments import (
     JobArgument,
+    KeepOption,
     MaxCostOption,
     MaxDurationOption,
     ProviderOption,
+    ReuseOption,
     SetOption,
     WaitOption,
+    to_seconds,
     to_sets,
     to_wait_s,
 )
 from orchestrator.cli.follow import follow
 from orchestrator.cli.run_page import run_page
 from orchestrator.cli.session import Session
+from orchestrator.errors import UsageError
 
 
 def command(
@@ -36,6 +40,8 @@ def command(
     detach: Annotated[
         bool, typer.Option("--detach", help="Return at once; `gpulease attach last` follows.")
     ] = False,
+    keep: KeepOption = None,
+    reuse: ReuseOption = "",
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask; the job must have a cap.")
     ] = False,
@@ -53,9 +59,11 @@ def command(
 
     session: Session = ctx.obj
     sets = to_sets(set_, provider, max_cost, max_duration)
-    wait_s = to_wait_s(wait)
-    written, plan = agree(session, job, sets, yes=yes, wait_s=wait_s)
-    options = SubmitOptions(again, detach, ephemeral_keys, wait_s)
+    wait_s, keep_s = to_wait_s(wait), to_seconds("--keep", keep)
+    if wait_s and reuse:
+        raise UsageError("--wait is for something to rent, and --reuse rents nothing")
+    written, plan = agree(session, job, sets, yes=yes, wait_s=wait_s, keep_s=keep_s, reuse=reuse)
+    options = SubmitOptions(again, detach, ephemeral_keys, wait_s, keep_s, reuse)
     session.run_id, is_new = session.app.submit(written, plan, options)
     if not is_new:
         session.note(f"{written.name} is already open as {session.run_id}; --again makes another")

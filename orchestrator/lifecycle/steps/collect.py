@@ -26,6 +26,7 @@ from orchestrator.errors import (
 from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
+from orchestrator.lifecycle.steps.keep import keep_or_finish
 from orchestrator.lifecycle.steps.watch import (
     agent_lives,
     give_up_on,
@@ -124,7 +125,7 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     if not progress.failed:
         shell.write(FETCHED_FILE, b"")
     outcome, failure = verdict(run)
-    return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
+    return keep_or_finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
 
 
 def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
@@ -176,7 +177,9 @@ def _prove_upload(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     if not run.artifacts_missing:
         shell.write(FETCHED_FILE, b"")
     outcome, failure = verdict(run)
-    return finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are in the bucket")
+    return keep_or_finish(
+        run, world, outcome, failure, f"{len(run.artifacts)} artifacts are in the bucket"
+    )
 
 
 def _lost(run: Run, world: World, lease: Lease) -> Step | None:

@@ -95,7 +95,7 @@ def _log_in(run: Run, world: World, lease: Lease, again_s: float) -> Step:
     except Unreachable as error:
         waiting = f"sshd does not answer yet: {error.problem}"
         return Wait(again_s, waiting, run.with_lease(lease))
-    world.shells[lease.key] = opened.shell
+    world.shells[lease.connection] = opened.shell
     if opened.host_key:  # whole, where only its hash was known
         lease = replace(lease, host_key=opened.host_key)
     moved = run.with_lease(lease).move(State.SHIPPING, world.clock.now_s())

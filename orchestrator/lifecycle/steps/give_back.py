@@ -120,8 +120,8 @@ def _ended_guess(run: Run, lease: Lease, now_s: float) -> float:
     ends_s = [now_s, lease.deadline_s]
     ended_s = run.exit.get("ended_at")
     if isinstance(ended_s, int | float):
-        ends_s.append(float(ended_s) + run.launch.hold_s)
-    if run.uploaded_s:
+        ends_s.append(float(ended_s) + run.launch.hold_s + run.launch.keep_s)
+    if run.uploaded_s and not run.launch.keep_s:
         ends_s.append(run.uploaded_s + _UPLOADED_S)
     return max(min(ends_s), lease.sent_s or 0.0)
 
@@ -143,15 +143,21 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
         return lease
     billed_usd = sum((charge.usd for charge in ours), Decimal(0))
     lag_s = provider.capabilities.billing_lag_s
+    if lease.taken_from:  # the bill is that of all its runs: more than this one's share
+        return replace(lease, bound_usd=_unseen_usd(lease, lag_s) + billed_usd)
     if max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S:
         return replace(lease, bound_usd=billed_usd + CENT, billed_usd=billed_usd)
-    hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
-    lease = replace(lease, bound_usd=billed_usd + hour_usd * int(2 * lag_s) / 3600)
+    lease = replace(lease, bound_usd=billed_usd + _unseen_usd(lease, lag_s))
     return replace(lease, billed_usd=billed_usd) if billed_usd > lease.cost_usd(now_s) else lease
 
 
 def _again_s(lease: Lease) -> float:
     return _ASK_AGAIN_S[min(max(lease.delete_tries - 1, 0), len(_ASK_AGAIN_S) - 1)]
+
+
+def _unseen_usd(lease: Lease, lag_s: float) -> Decimal:
+    hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
+    return hour_usd * int(2 * lag_s) / 3600
 
 
 def _miss_key(lease: Lease) -> str:

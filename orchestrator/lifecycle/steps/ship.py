@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from orchestrator.agent.protocol import AGENT, EVENTS_FILE, GUARD_FILE
+from orchestrator.agent.protocol import AGENT, CLEARED_FILE, EVENTS_FILE, GUARD_FILE
 from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
@@ -35,6 +35,7 @@ PY"""
 
 _GUARD_S = 60.0  # first login → its guard has reached the provider; one try may take 20 s
 _GUARD_LOOK_S = 0.5
+_CLEAR_S = 120.0
 _LATE = "shipping took too long"
 
 
@@ -56,12 +57,15 @@ def ship(run: Run, world: World) -> Step:
     assert lease is not None
     try:
         shell = world.shell(run, lease)
-        if shell.read(EVENTS_FILE, 0, 1):
+        is_clear = _is_clear(run, lease, shell)
+        if is_clear and shell.read(EVENTS_FILE, 0, 1):
             return _started(run, world, lease)
         if run.wish is not Wish.GO_ON:
             return cancelled(run, world)
         if _is_late(run, lease, world):
             return abandon(run, world, lease, _LATE)
+        if not is_clear:
+            _clear(run, shell)
         guard = _prove_guard(run, world, lease, shell)
         device = _probe(run, lease, shell)
         lease = replace(lease, guard=guard)
@@ -102,6 +106,19 @@ def ship(run: Run, world: World) -> Step:
         words = reply.stderr.decode(errors="replace").strip()[-300:]
         return abandon(run, world, lease, f"the agent did not start: {words or reply.exit_code}")
     return _started(run, world, lease)
+
+
+def _is_clear(run: Run, lease: Lease, shell: Shell) -> bool:
+    """Whether nothing of an earlier run's job is on the machine: what is there is this run's."""
+    return not lease.taken_from or shell.read(CLEARED_FILE, 0, 64) == run.id.encode()
+
+
+def _clear(run: Run, shell: Shell) -> None:
+    """Have the job of the run before removed, all of whose results are home."""
+    reply = shell.run(f"python3 {AGENT} clear {run.id}", timeout_s=_CLEAR_S)
+    if reply.exit_code != 0:
+        words = reply.stderr.decode(errors="replace").strip()[-300:]
+        raise _Unfit(f"the kept machine cannot take another job: {words or reply.exit_code}")
 
 
 def _is_late(run: Run, lease: Lease, world: World) -> bool:

@@ -11,7 +11,7 @@ def test_the_plan_is_the_answer_and_spends_nothing(
 
     assert ended.code == 0
     assert ended.out.startswith("Plan for tickets (finetune)")
-    job = app.called("plan")[0]
+    job = app.called("plan")[0][0]
     assert (job.name, job.budget.max_duration_s) == ("x", 3600)
     assert app.called("submit") == []
 

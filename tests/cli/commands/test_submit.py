@@ -183,3 +183,39 @@ def test_a_wait_is_a_duration_of_at_most_a_week(
     assert ended.code == 2
     assert "--wait" in ended.err
     assert app.called("plan") == []
+
+
+def test_how_long_to_keep_and_what_to_reuse_reach_plan_and_submit(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    ended = gpulease(
+        "submit", job_file, "--yes", "--max-cost", "2", "--keep", "20m", "--reuse", "last"
+    )
+
+    assert ended.code == 0
+    assert app.called("plan")[0][1:] == (0.0, 1200.0, "last")
+    options = app.called("submit")[0][2]
+    assert (options.keep_s, options.reuse) == (1200.0, "last")
+
+
+def test_a_time_that_is_none_is_a_mistake(gpulease: Gpulease, app: FakeApp, job_file: str) -> None:
+    ended = gpulease("submit", job_file, "--yes", "--keep", "soon")
+
+    assert ended.code == 2
+    assert "--keep soon: must be a duration" in ended.err
+
+
+def test_a_kept_machine_is_told_with_what_it_burns_and_the_code_is_the_job_s(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    returned = {"proven": False, "at": None}
+    kept_until, burn = "2027-01-15T08:32:00Z", "0.69"
+    kept = run_view(state="kept", returned=returned, kept_until=kept_until, burn_usd_per_hour=burn)
+    app.views, app.last = [kept], kept
+
+    ended = gpulease("submit", job_file, "--yes", "--max-cost", "2", "--keep", "20m")
+
+    assert ended.code == 0
+    assert "kept until" in ended.out and "$0.69/h" in ended.out
+    assert "submit --reuse runid123" in ended.out
+    assert "NOT PROVEN" not in ended.out + ended.err
