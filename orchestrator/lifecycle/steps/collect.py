@@ -27,6 +27,7 @@ from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.keep import keep_or_finish
+from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.lifecycle.steps.watch import (
     agent_lives,
     give_up_on,
@@ -36,7 +37,6 @@ from orchestrator.lifecycle.steps.watch import (
     reach,
     result_limit,
     stays_a_stranger,
-    verdict,
     where_it_is,
 )
 from orchestrator.lifecycle.uploads import renew_slots, with_what_is_there

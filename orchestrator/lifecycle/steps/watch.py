@@ -31,6 +31,7 @@ from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit, to_record
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.steps.resume import resume
+from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
 from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import MachineStatus, Provider
@@ -176,11 +177,11 @@ def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
     run, is_whole = settle(run, world, lease)
     if is_whole:
         why = "the machine ended; everything is in the bucket"
-        return finish(run, world, *_verdict(run), why)
+        return finish(run, world, *verdict(run), why)
     if run.exit:
         missing = run.artifacts_missing or ("what was not home when the machine ended",)
         return finish(
-            replace(run, artifacts_missing=missing), world, *_verdict(run), "the machine ended"
+            replace(run, artifacts_missing=missing), world, *verdict(run), "the machine ended"
         )
     run = replace(
         run, artifacts_missing=(f"everything after the last {_last(run)}: the machine is gone",)
@@ -188,7 +189,7 @@ def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
     if run.wish is Wish.CANCEL:
         return finish(run, world, Outcome.CANCELLED, None, "cancelled; the machine had ended")
     if now_s >= lease.stop_s:
-        return finish(run, world, *_out_of_time(run, lease), "the machine ended at its deadline")
+        return finish(run, world, *out_of_time(run, lease), "the machine ended at its deadline")
     problem = f"the machine vanished while the job ran{f': {why}' if why else ''}"
     if moved := resume(run, world, lease):
         if moved.run.failure is None:
@@ -220,18 +221,13 @@ def has_vanished(world: World, lease: Lease) -> bool | None:
     return None if capabilities.one_miss_is_noise and missed_s < SECOND_MISS_S else True
 
 
-def verdict(run: Run) -> tuple[Outcome, Failure | None]:
-    """What the program's end means for the run."""
-    return _verdict(run)
-
-
 def _end(run: Run, world: World, lease: Lease, why: str) -> Moved:
     """Give back a machine that lives too long, with all that is still on it."""
     missing = f"everything after the last {_last(run)}: no time was left"
     run = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
     if _now(world) > lease.deadline_s:
-        return finish(run, world, *_out_of_time(run, lease), why)
-    return finish(run, world, Outcome.CAPPED, _capped(run), why)
+        return finish(run, world, *out_of_time(run, lease), why)
+    return finish(run, world, Outcome.CAPPED, capped(run), why)
 
 
 def _last(run: Run) -> str:
@@ -340,61 +336,3 @@ def result_limit(world: World, run: Run) -> int:
     rented = run.lease is not None and run.lease.bills
     disk_bytes = run.launch.disk_gib << 30 if rented else world.home_store(run).disk_bytes()
     return 2 * disk_bytes  # files may share their content
-
-
-def _verdict(run: Run) -> tuple[Outcome, Failure | None]:
-    why, code = run.exit.get("why"), run.exit.get("exit_code")
-    message = str(run.exit.get("message", ""))[:500]
-    logs = f"gpulease logs {run.id}"
-    if run.stop_reason == "cancelled":
-        return Outcome.CANCELLED, None
-    if run.stop_reason or why == "deadline":
-        return _out_of_time(run, run.lease)
-    if why == "finished" and code == 0:
-        return Outcome.SUCCEEDED, None
-    if run.exit.get("out_of_memory"):
-        hint = "lower per_device_train_batch_size or max_length, or ask for more gpu.memory_gib"
-        return Outcome.FAILED, Failure("out_of_memory", f"out of memory; {message}", hint)
-    if run.exit.get("disk_full"):
-        problem = f"the machine's disk of {run.launch.disk_gib} GiB is full; {message}"
-        hint = f"write less, for example fewer checkpoints; {logs} tells what was written"
-        return Outcome.FAILED, Failure("disk_full", problem, hint)
-    if why == "setup":
-        phase = run.exit.get("phase", "set-up")
-        return Outcome.FAILED, Failure("setup", f"{phase} failed: {message}", logs)
-    if why == "no_gpu":
-        hint = "gpu: {allow_cpu: true} trains on the CPU"
-        return Outcome.FAILED, Failure("no_gpu", message or "there is no GPU", hint)
-    ways = {"exit code": code, "signal": run.exit.get("signal")}
-    ended = "".join(f" with {way} {n}" for way, n in ways.items() if n is not None)
-    problem = f"the program ended{ended}" + (f": {message}" if message else "")
-    return Outcome.FAILED, Failure("job_failed", problem, logs)
-
-
-def _out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]:
-    if run.stop_reason == "balance":
-        return Outcome.CAPPED, _ran_dry(run, lease)
-    if run.stop_reason == "cap" or (lease is not None and lease.capped):
-        return Outcome.CAPPED, _capped(run)
-    minutes = run.max_duration_s / 60
-    longest = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.3g} h"
-    problem = f"the job used its max_duration of {longest}"
-    return Outcome.EXPIRED, Failure("max_duration", problem, "raise budget.max_duration", 5)
-
-
-def _capped(run: Run) -> Failure:
-    problem = f"the cap of ${run.cap_usd:.2f} was reached"
-    return Failure("capped", problem, _saved(run) + "raise budget.max_cost", 5)
-
-
-def _ran_dry(run: Run, lease: Lease | None) -> Failure:
-    where = f"the {lease.provider} account" if lease else "the account"
-    problem = f"{where} is nearly empty: the job was stopped before the provider would end it"
-    return Failure("balance", problem, _saved(run) + "add credit, and submit again", 5)
-
-
-def _saved(run: Run) -> str:
-    """The first half of a hint to a run that was stopped."""
-    paths = [path for path, *_ in run.artifacts]
-    saved = run.checkpoint_home or any(path.startswith("checkpoints/") for path in paths)
-    return "the last checkpoint is home; " if saved else ""

@@ -10,7 +10,7 @@ from orchestrator.agent.protocol import EXIT_FILE, STOP_FILE
 from orchestrator.errors import HostKeyMismatch, ProviderDown, Unreachable
 from orchestrator.lifecycle.accounts import Purse
 from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
-from orchestrator.lifecycle.steps.watch import verdict
+from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
