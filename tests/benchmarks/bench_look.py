@@ -7,9 +7,11 @@ command) and rich, not the store: with no run in it `ps` costs the same.
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +26,15 @@ from tests.runs.samples import NOW_S, lease, run
 
 RUNS = 1000
 LIMIT = 25
+# The first run's rows once more, under another id and older.
+COPIES = (
+    "INSERT INTO runs SELECT :new, :new, state, is_open, wish, version, created_s - :number, "
+    "replace(document, :old, :new) FROM runs WHERE id = :old",
+    "INSERT INTO leases SELECT key || :new, label, :new, provider, state, version, position, "
+    "watch_until_s, replace(document, :old, :new) FROM leases WHERE run_id = :old",
+    "INSERT INTO ledger (at_s, run_id, kind, usd, label, note) "
+    "SELECT at_s, :new, kind, usd, label, note FROM ledger WHERE run_id = :old",
+)
 
 
 def rows() -> Iterator[Row]:
@@ -47,22 +58,25 @@ def rows() -> Iterator[Row]:
 def fill(home: Path) -> None:
     """A home whose runs are over, each with a machine and its ledger entries."""
     open_home(home)
-    journal = Journal(f"sqlite:///{home / 'gpulease.sqlite'}")
-    for number in range(RUNS):
-        made = ended(number)
-        figures = {EntryKind.COMMITTED: "1.00", EntryKind.ACCRUED: "0.20", EntryKind.RELEASED: "1"}
-        entries = [
-            Entry(made.created_s, made.id, kind, Decimal(usd), made.leases[0].key)
-            for kind, usd in figures.items()
-        ]
-        journal.add(made, entries, lambda _: None, 0.0)
+    store = home / "gpulease.sqlite"
+    journal = Journal(f"sqlite:///{store}")
+    first = ended()
+    figures = {EntryKind.COMMITTED: "1.00", EntryKind.ACCRUED: "0.20", EntryKind.RELEASED: "1.00"}
+    entries = [
+        Entry(first.created_s, first.id, kind, Decimal(usd), first.leases[0].key)
+        for kind, usd in figures.items()
+    ]
+    journal.add(first, entries, lambda _: None, 0.0)
     journal.close()
+    with closing(sqlite3.connect(store)) as connection, connection:
+        for number in range(1, RUNS):
+            values = {"old": first.id, "new": f"r{number:07d}", "number": number}
+            for copy in COPIES:
+                connection.execute(copy, values)
 
 
-def ended(number: int) -> Run:
-    run_id, key = f"r{number:07d}", f"l{number}"
-    began_s = NOW_S - 600.0 * number
-    back = lease(key, state=LeaseState.CLOSED, machine_id=f"m{number}", sent_s=began_s)
-    back = replace(back, run_id=run_id, began_s=began_s, gone_s=began_s + 500)
-    made = run(run_id, state=State.ENDED, outcome=Outcome.SUCCEEDED, created_s=began_s)
+def ended() -> Run:
+    back = lease("l0", state=LeaseState.CLOSED, machine_id="m0", sent_s=NOW_S)
+    back = replace(back, run_id="r0000000", began_s=NOW_S, gone_s=NOW_S + 500)
+    made = run("r0000000", state=State.ENDED, outcome=Outcome.SUCCEEDED, created_s=NOW_S)
     return replace(made, leases=(back,))
