@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from orchestrator.budget.caps import RETURN_S, terms
 from orchestrator.budget.price import Price
+from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, GpuleaseError
 from orchestrator.lifecycle.deadlines import (
     IDLE_SHARE,
@@ -123,7 +124,7 @@ def next_offer(
         return cancelled(run, world)
     index = run.next_candidate - (1 if same else 0)
     refusal = _no_more(run, index, now_s)
-    waiting = without_old_refusals(run).move(State.PLANNED, now_s) if run.order else None
+    waiting = waiting_run(run, now_s) if run.order is not None else None
     if waiting is not None and refusal is None and index >= len(run.candidates):
         return Moved(waiting, events=(f"{why}; waiting until something is for rent",))
     if refusal is not None:
@@ -181,6 +182,18 @@ def too_late(run: Run) -> tuple[Outcome, Failure]:
     problem = f"in {waited} nothing that fits could be rented"
     hint = "wait longer, or allow more: gpu.name, providers, regions, trust, budget.max_cost"
     return Outcome.NO_CAPACITY, Failure("no_capacity", problem, hint, 3)
+
+
+def waiting_run(run: Run, now_s: float) -> Run:
+    """The run when every offer was tried: the next question is a pause away from here."""
+    waiting = without_old_refusals(run).move(State.PLANNED, now_s)
+    return replace(waiting, asked_s=now_s, waiting=asking_until(run))
+
+
+def asking_until(run: Run) -> str:
+    """What a run that waits for capacity says of it."""
+    until = to_iso(run.start_by_s).replace("T", " ").replace("Z", " UTC")
+    return f"nothing that fits can be rented now: asking again until {until}"
 
 
 def without_old_refusals(run: Run) -> Run:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.clock import to_iso
 from orchestrator.errors import GpuleaseError
 from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.catalog import ask_all
-from orchestrator.lifecycle.leasing import cancelled, finish, next_offer, too_late
+from orchestrator.lifecycle.leasing import asking_until, cancelled, finish, next_offer, too_late
 from orchestrator.lifecycle.plan import Known, Material, make_plan
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.runs.run import Candidate, Order, Run
 from orchestrator.runs.states import Wish
 from orchestrator.spec.job import job_from_document
 
-_SOONEST_S = 15.0
+_SOONEST_S = 30.0
 _LATEST_S = 300.0
 _SHARE = 20  # of the time waited so far: who has waited an hour is not in a hurry of seconds
 _NONE_LEFT = "none"  # a provider's own word for its stock
@@ -36,11 +35,11 @@ def ask_again(run: Run, world: World) -> Step:
         return finish(run, world, outcome, failure, failure.problem)
     left_s = _left_s(run, now_s)
     if left_s > 0:
-        return Wait(min(left_s, run.start_by_s - now_s + 1.0), run.waiting or _until(run))
+        return Wait(min(left_s, run.start_by_s - now_s + 1.0), run.waiting or asking_until(run))
     asked = replace(run, asked_s=now_s)
     candidates, why = _candidates(run, run.order, world, now_s)
     if not candidates:
-        return Wait(pause_s(asked, now_s), f"{why}: {_until(run)}", asked)
+        return Wait(pause_s(asked, now_s), f"{asking_until(run)} ({why})", asked)
     fresh = replace(asked, candidates=candidates, next_candidate=0)
     return next_offer(fresh, world, "something is for rent")
 
@@ -77,7 +76,3 @@ def _candidates(
     except GpuleaseError as error:
         return (), error.problem
     return plan.candidates, "nothing that fits is for rent now"
-
-
-def _until(run: Run) -> str:
-    return f"asking again until {to_iso(run.start_by_s).replace('T', ' ').replace('Z', ' UTC')}"

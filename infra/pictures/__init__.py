@@ -1,0 +1,1 @@
+"""Pictures of the terminal for the README, from real runs on a simulated cloud."""
