@@ -24,6 +24,7 @@ from infra.pip_to_uv import uv_environment
 PLACE = Path(__file__).resolve().parent
 COLUMNS = 92
 LINES = 70
+LIVE_LINES = 28
 _PATIENCE_S = 900.0
 
 
@@ -36,11 +37,11 @@ def main() -> int:
     base |= uv_environment(base)
     person = {"HOME": str(home), "TERM": "xterm-256color", "COLORTERM": ""}
     try:
-        with simulated_cloud(base) as cloud:
+        with simulated_cloud(base, machines="real") as cloud:
             environment = {**base, **cloud, **person}
             _show(environment, home, "plan", "plan", str(JOB))
-            following = Window(environment, "submit", str(JOB), "--yes")
-            following.until(lambda text: "running" in text and _steps(text) >= 60)
+            following = Window(environment, "submit", str(JOB), "--yes", lines=LIVE_LINES)
+            following.until(lambda text: "running" in text and _steps(text) >= 40)
             _write(following.screen, home, "live", f"gpulease submit {JOB}")
             code = following.end()
             _show(environment, home, "receipt", "receipt", "last")
@@ -52,11 +53,11 @@ def main() -> int:
 class Window:
     """A command on a terminal of its own."""
 
-    def __init__(self, environment: Mapping[str, str], *arguments: str) -> None:
-        self.screen = pyte.Screen(COLUMNS, LINES)
+    def __init__(self, environment: Mapping[str, str], *arguments: str, lines: int = LINES) -> None:
+        self.screen = pyte.Screen(COLUMNS, lines)
         self._stream = pyte.ByteStream(self.screen)
         self._outer, inner = pty.openpty()
-        termios.tcsetwinsize(inner, (LINES, COLUMNS))
+        termios.tcsetwinsize(inner, (lines, COLUMNS))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *arguments],
             env=dict(environment),
