@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -21,6 +22,7 @@ from training.settings import Settings
 from training.stopping import Stop
 
 _LOG_AT_LEAST_EVERY_S = 5.0
+Evaluate = Callable[..., dict[str, float]]
 
 
 class Stopped(Exception):
@@ -90,6 +92,7 @@ class Conductor(TrainerCallback):
         if last is not None:
             print(f"resuming from {last.name}", flush=True)
             self.counter.go_on(self._checkpoints.counts_of(last))
+        trainer.evaluate = _leaving_no_trace(trainer.evaluate)
         self._stop.training = True
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         self._stop.training = False
@@ -168,6 +171,20 @@ class Conductor(TrainerCallback):
         print(f"saved {path.name}", flush=True)
         if self._stop.asked:
             raise Stopped
+
+
+def _leaving_no_trace(evaluate: Evaluate) -> Evaluate:
+    """An evaluation that draws no random numbers from those of the training.
+
+    Else a run that was stopped between the last step of an epoch and its evaluation, which is not
+    made up for, would go on with others than an uninterrupted one: reading rows draws a seed.
+    """
+
+    def evaluated(*arguments: Any, **named: Any) -> dict[str, float]:
+        with torch.random.fork_rng():
+            return evaluate(*arguments, **named)
+
+    return evaluated
 
 
 def samples_per_step(arguments: TrainingArguments) -> int:

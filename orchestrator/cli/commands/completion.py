@@ -37,4 +37,4 @@ def command(
         return
     _, path = install(shell=shell, prog_name="gpulease", complete_var=variable)
     answer = {"schema": 1, "shell": shell, "path": str(path)}
-    session.result(answer, [Text(f"wrote {path}"), Text(f"a new {shell} has it")])
+    session.result(answer, [Text(f"wrote {path}", unbroken=True), Text(f"a new {shell} has it")])

@@ -36,4 +36,6 @@ def command(
         path = write_schema(folder)
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
-    session.result({"schema": 1, "path": str(path.absolute())}, [Text(f"wrote {path}")])
+    session.result(
+        {"schema": 1, "path": str(path.absolute())}, [Text(f"wrote {path}", unbroken=True)]
+    )
