@@ -62,7 +62,8 @@ def record(
             now_s=now_s,
         )
     run = _to_run(plan, run_id, lease, cap_usd, now_s)
-    may_bill = lease is None or lease.bills or plan.order is not None
+    prices = (one.offer.price.usd_per_hour for one in plan.candidates)  # all may come to be tried
+    may_bill = plan.order is not None or any(usd_per_hour > 0 for usd_per_hour in prices)
     worst_usd = cap_usd if may_bill else Decimal(0)
     label = lease.label if lease is not None else ""
     entries = [Entry(now_s, run_id, EntryKind.COMMITTED, worst_usd, label)]

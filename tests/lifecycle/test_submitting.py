@@ -98,10 +98,28 @@ def test_machines_and_burn_rate_are_limited_too(
 def test_a_machine_that_costs_nothing_commits_nothing_and_passes_every_limit(
     journal: Journal, plan: Plan
 ) -> None:
+    own = replace(plan.candidates[0], offer=offer(usd_per_hour="0"))
+    plan = replace(plan, candidates=(own,))
+
     submit(journal, plan, limits=Limits(Decimal(0), 0, Decimal(0)), capabilities=FREE)
 
     assert journal.entries() == []
     assert not journal.run("runid123").leases[0].bills
+
+
+def test_where_a_rented_machine_may_follow_a_free_one_the_cap_is_committed_all_the_same(
+    journal: Journal, plan: Plan
+) -> None:
+    (rented,) = plan.candidates
+    free = replace(rented, offer=replace(offer(usd_per_hour="0"), provider="local"))
+    both = replace(plan, candidates=(free, rented))
+
+    submit(journal, both, capabilities=FREE)
+
+    assert committed_usd(journal.entries()) == CAP_USD
+    with pytest.raises(BudgetRefused, match="a month"):
+        submit(journal, both, "runid456", name="second", capabilities=FREE,
+               limits=Limits(month_usd=CAP_USD))  # fmt: skip
 
 
 def test_an_open_run_of_the_same_name_is_not_submitted_twice(journal: Journal, plan: Plan) -> None:
