@@ -15,7 +15,7 @@ import pytest
 from tests.crash.exhaust import Theatre
 from tests.crash.stories import STORIES, Story
 
-_QUICK = {"plain": 40, "reply lost": 15}  # points of the quick run; of any other story:
+_QUICK = {"plain": 20, "reply lost": 8}  # points of the quick run; of any other story:
 _QUICK_OTHERS = 2
 _TWICE = 12
 

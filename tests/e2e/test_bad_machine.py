@@ -159,6 +159,7 @@ PLAIN = [
 ]
 
 
+@pytest.mark.slow
 def test_what_a_log_would_do_to_a_terminal_stays_in_the_file(person: Person, cloud: Cloud) -> None:
     job = own_code(person, PAINTS)
     with Terminal(

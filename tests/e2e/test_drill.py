@@ -21,6 +21,7 @@ def drills(person: Person, cloud: Cloud, *, past_s: float) -> tuple[int, dict[st
     return ended.code, ended.json(), ended.err
 
 
+@pytest.mark.slow
 def test_a_machine_that_ends_itself_makes_the_guard_drilled(person: Person, cloud: Cloud) -> None:
     path = own_code(person, "print('trained')\n", max_cost="1.00")
     assert "doctor --drill runpod makes one for cents" in person.types("plan", path).out

@@ -58,6 +58,7 @@ def leaves(process: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_what_was_left_is_attached_to_where_its_log_stood(person: Person, cloud: Cloud) -> None:
     job = own_code(person, COUNTS)
     with person.starts("submit", job, "--yes", "--json") as process:

@@ -93,6 +93,7 @@ def test_a_machine_whose_disk_is_full_gives_all_that_was_written(
     books_agree(receipt, person, cramped_cloud)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room_is_made", [True, False])
 def test_results_that_do_not_fit_at_home_wait_on_the_machine_and_are_named(
     new_person: Callable[[str], Person], cloud: Cloud, tmp_path: Path, room_is_made: bool

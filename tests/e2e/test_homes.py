@@ -114,6 +114,7 @@ def test_a_home_restored_from_before_the_end_rents_nothing_again(
     books_agree(receipt, person, cloud)
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_home_moves_nothing(new_person: Callable[[str], Person], cloud: Cloud) -> None:
     ada = new_person("ada")
     run = works(ada)
@@ -235,6 +236,7 @@ def test_with_its_key_revoked_the_work_comes_home_and_the_machine_ends_itself(
     books_agree(receipt, person, cloud, ended_by=["self"])
 
 
+@pytest.mark.slow
 def test_without_a_driver_for_good_the_machine_ends_itself_at_its_deadline(
     person: Person, cloud: Cloud
 ) -> None:

@@ -6,6 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
@@ -80,6 +82,7 @@ def test_own_code_with_its_requirements_is_run_and_its_result_comes_home(
     assert "has no machine" in person.types("ssh", "mine").err
 
 
+@pytest.mark.slow
 def test_code_that_fails_gives_its_own_exit_code_and_what_it_had_written(
     person: Person, cloud: Cloud
 ) -> None:

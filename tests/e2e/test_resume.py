@@ -88,6 +88,7 @@ def test_a_killed_program_goes_on_from_its_last_checkpoint_on_the_same_machine(
     books_agree(receipt, person, cloud)
 
 
+@pytest.mark.slow
 def test_a_lost_machine_is_replaced_by_one_that_goes_on_from_the_checkpoint_at_home(
     person: Person, cloud: Cloud
 ) -> None:

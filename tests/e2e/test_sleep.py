@@ -112,6 +112,7 @@ def test_a_night_asleep_while(asleep: Asleep, person: Person, cloud: Cloud) -> N
         counts_what_it_never_saw(receipt, person, cloud)
 
 
+@pytest.mark.slow
 def test_a_night_asleep_in_mid_training_keeps_what_was_home_and_names_what_was_lost(
     person: Person, cloud: Cloud
 ) -> None:

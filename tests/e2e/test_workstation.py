@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.jobs import WRITES_A_RESULT, own_code, training
 from tests.e2e.person import Person
 from tests.providers.ssh_host.workstation import Workstation
@@ -43,6 +45,7 @@ def test_a_job_runs_on_the_workstation_and_leaves_it_as_it_was(
     assert tower.listing() == before
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_saves_itself_and_leaves_nothing_behind(
     owner: Person, tower: Workstation
 ) -> None:
@@ -61,6 +64,7 @@ def test_a_cancelled_job_saves_itself_and_leaves_nothing_behind(
     assert tower.listing() == before
 
 
+@pytest.mark.slow
 def test_a_killed_driver_is_followed_by_one_that_finds_the_same_machine(
     owner: Person, tower: Workstation
 ) -> None:
@@ -79,6 +83,7 @@ def test_a_killed_driver_is_followed_by_one_that_finds_the_same_machine(
     assert json.loads(trained.read_text()) == {"steps": [1, 2, 3, 4], "lives": 1}
 
 
+@pytest.mark.slow
 def test_a_workstation_that_is_gone_for_a_while_is_waited_for(
     owner: Person, tower: Workstation
 ) -> None:
@@ -109,6 +114,7 @@ def test_a_gpu_in_use_is_no_offer(owner: Person, tower: Workstation) -> None:
     assert not (tower.home / "gpulease").exists()
 
 
+@pytest.mark.slow
 def test_a_gpu_that_one_job_holds_is_no_offer_for_another(
     owner: Person, tower: Workstation
 ) -> None:

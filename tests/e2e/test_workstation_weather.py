@@ -136,6 +136,7 @@ def test_every_event_is_drawn() -> None:
     assert {name for seed in range(_RUNS) for name in draw(seed)[2]} == set(EVENTS)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", _QUICK)
 def test_no_weather_leaves_anything_on_a_workstation(
