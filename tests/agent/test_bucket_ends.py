@@ -46,6 +46,7 @@ def test_a_machine_ends_itself_once_everything_is_there(
     assert work.wait_for("ending")["why"] == "uploaded"
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_fetched_from_after_all_stays(
     work: WorkFolder, bucket: LoopbackBucket
 ) -> None:

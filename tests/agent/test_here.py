@@ -40,6 +40,12 @@ def work(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def remembered(work: Path) -> dict[str, list[object]]:
+    file = work / protocol.HASHES_FILE
+    known: dict[str, list[object]] = json.loads(file.read_text()) if file.exists() else {}
+    return known
+
+
 def remove(work: Path, *paths: str) -> None:
     drop(work, io.BytesIO(json.dumps(paths).encode()))
 
@@ -60,10 +66,9 @@ def test_files_and_links_are_listed_and_links_are_not_followed(work: Path) -> No
 def test_what_was_hashed_is_remembered_until_the_file_changes(work: Path) -> None:
     path = work / "code/train.py"
     deadline_s = time.monotonic() + 10
-    while not (work / protocol.HASHES_FILE).exists():  # until the file is old enough
+    while path.name not in str(known := remembered(work)):  # until the file is old enough
         assert time.monotonic() < deadline_s
         rows(work)
-    known = json.loads((work / protocol.HASHES_FILE).read_text())
     known["code/train.py"][4] = "remembered"
     (work / protocol.HASHES_FILE).write_text(json.dumps(known))
 

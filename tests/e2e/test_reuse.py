@@ -107,6 +107,7 @@ def test_a_kept_machine_ends_itself_where_nobody_is_left_to_end_it(
     assert (view["outcome"], view["artifacts_missing"]) == ("succeeded", [])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_the_kept_machine_is_not_is_refused_with_the_reason(
     person: Person, cloud: Cloud

@@ -43,6 +43,7 @@ def read(headers: dict[str, str], body: bytes) -> dict[str, Any]:
     return message
 
 
+@pytest.mark.slow
 def test_the_start_and_the_end_of_a_run_are_told_and_signed(
     person: Person, cloud: Cloud, receiver: Receiver
 ) -> None:
