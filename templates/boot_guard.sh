@@ -12,18 +12,19 @@ cat /proc/self/environ >machine.env
 PATH=$PATH:/usr/sbin:/sbin
 echo >>boots
 cat >guard.sh <<'EOF'
+# A file that is not there leaves a name empty; what sh says of it goes nowhere.
 # A number from a file that others write; what is no number counts as $2. Answers in n.
 num() {
   n=${1%%.*}
-  case $n in '' | *[!0-9]*) n=$2 ;; esac
+  case $n in ''|*[!0-9]*) n=$2;; esac
 }
 clock() {
   o=
-  [ -f "$GPULEASE_CLOCK" ] && read -r o _ <"$GPULEASE_CLOCK"
+  read -r o _ <"$GPULEASE_CLOCK"
   num "$o" 0
   read -r up _ </proc/uptime
-  up=$((${up%.*} + n))
-  now=$(($(date +%s) + n))
+  up=$((${up%.*}+n))
+  now=$(($(date +%s)+n))
 }
 # http METHOD URL BODY: the status in r, empty when nobody answered. The key never enters argv.
 http() {
@@ -31,11 +32,11 @@ http() {
   c='Content-Type: application/json'
   r=$(printf 'header="%s"\n' "$h" "$c" |
     curl -sm20 -o/dev/null -w'%{http_code}' -Agpulease -X"$1" ${3:+-d "$3"} -K- "$2")
-  case $r in '' | 000) r=$(A=$auth python3 -c '
+  case $r in ''|000) r=$(A=$auth python3 -c '
 import os,sys,urllib.request as u
 q=u.Request(sys.argv[2],sys.argv[3].encode()or None,{"Authorization":os.environ["A"],"Content-Type":"application/json","User-Agent":"gpulease"},method=sys.argv[1])
 try:print(u.urlopen(q,timeout=20).status)
-except u.HTTPError as e:print(e.code)' "$1" "$2" "$3") ;; esac
+except u.HTTPError as e:print(e.code)' "$1" "$2" "$3");; esac
   [ "$r" ] || {
     printf 'header=%s\n' "$h" "$c" >wgetrc
     r=$(wget --config=wgetrc -SO/dev/null -T20 -t1 --method="$1" ${3:+--body-data="$3"} "$2" 2>&1 |
@@ -51,7 +52,7 @@ end() {
         r=
         way "$i"
         echo "guard: way $i: $r"
-        case $r in 2* | 404) sleep @PAUSE@ ;; *) sleep @TICK@ ;; esac
+        case $r in 2*|404) sleep @PAUSE@;; *) sleep @TICK@;; esac
       done
     done
   done
@@ -62,8 +63,8 @@ record() {
 }
 ok=false
 clock
-t=$up
-[ -f start ] && read -r s <start
+t=$up p=$up
+read -r s <start
 # Uptime below the first one: the host was booted again.
 [ "${s:-x}" -le "$up" ] || {
   s=$up
@@ -76,17 +77,20 @@ record
 while :; do
   clock
   d=@DEADLINE@ f=
-  [ -f deadline ] && read -r f _ <deadline
+  read -r f _ <deadline
   num "$f" $d
   [ "$n" -lt $d ] && d=$n
   [ -f end ] && end
-  [ $((up - s)) -ge @SECONDS@ ] && end
+  [ $((up-s)) -ge @SECONDS@ ] && end
   [ "$now" -gt @CREATED@ ] && [ "$now" -ge "$d" ] && end
-  # Nothing was shipped, or its processes died with an earlier boot.
-  [ $((up - t)) -ge 1200 ] && { [ "$b" -gt 1 ] || [ ! -f run.json ]; } && end
-  [ $ok = true ] || {
+  # What is being sent shows in younger files. It came after the last look, before this one.
+  [ -f run.json ] || { find ./* -newer guard.json | read -r _ && t=$p && touch guard.json; }
+  p=$up
+  # Nothing was shipped for 20 minutes, or the job's processes died with an earlier boot.
+  [ $((up-t)) -ge 1200 ] && { [ "$b" -gt 1 ] || [ ! -f run.json ]; } && end
+  $ok || {
     probe
-    case $r in [1-5]*) ok=true ;; esac
+    case $r in [1-5]*) ok=true;; esac
     record
   }
   sleep @TICK@

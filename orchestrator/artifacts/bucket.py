@@ -89,7 +89,7 @@ class BucketShell:
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         raise NotImplementedError
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+    def push(self, stream: Iterable[bytes]) -> None:
         raise NotImplementedError
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:

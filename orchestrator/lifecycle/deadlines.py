@@ -12,7 +12,7 @@ LONGEST_S: dict[State, float | None] = {
     State.RENTING: None,  # one call
     State.LOOKING: None,  # settle_s of the provider
     State.BOOTING: None,  # boot_deadline_s of the provider
-    State.SHIPPING: 3600.0,
+    State.SHIPPING: 3600.0,  # without a byte that moves
     State.SETTING_UP: 3600.0,
     State.RUNNING: None,  # stop_s of the lease
     State.COLLECTING: None,  # hold, deadline and cap

@@ -70,8 +70,8 @@ class FolderShell:
         except OSError as error:
             raise refusal(f"{shown(path)} cannot be written", str(error.strerror)) from error
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
-        unpack(self._start(["tar", "-x", "-f", "-"]), stream, timeout_s=timeout_s)
+    def push(self, stream: Iterable[bytes]) -> None:
+        unpack(self._start(["tar", "-x", "-f", "-"]), stream)
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         try:

@@ -178,8 +178,8 @@ class OpenSshShell:
         if reply.exit_code != 0:
             raise refusal(f"{shown(path)} cannot be written", last_words(reply))
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
-        self._bulk.push(stream, timeout_s=timeout_s)
+    def push(self, stream: Iterable[bytes]) -> None:
+        self._bulk.push(stream)
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         return self._bulk.pull(path, offset, size_bytes)

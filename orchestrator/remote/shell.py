@@ -38,8 +38,11 @@ class Shell(Protocol):
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         """Replace a small file atomically (temporary name, fsync, rename)."""
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
-        """Unpack one uncompressed tar stream into the work folder (one bulk connection)."""
+    def push(self, stream: Iterable[bytes]) -> None:
+        """Unpack one uncompressed tar stream into the work folder (one bulk connection).
+
+        It takes as long as bytes move: many gigabytes over a slow line are no fault.
+        """
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         """Bytes `offset` to `size_bytes` of one file, in order, over the bulk connection.

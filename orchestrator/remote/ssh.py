@@ -127,15 +127,15 @@ class SshShell:
         if reply.exit_code != 0:
             raise refusal(f"{shown(path)} cannot be written", last_words(reply))
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+    def push(self, stream: Iterable[bytes]) -> None:
         pieces, head = iter(stream), bytearray()
         for piece in pieces:
             head += piece
             if len(head) > _SMALL_BYTES:
-                self._bulk.push(itertools.chain([bytes(head)], pieces), timeout_s=timeout_s)
+                self._bulk.push(itertools.chain([bytes(head)], pieces))
                 return
         # A login of its own would take longer than so few bytes do.
-        limit_s = min(timeout_s, self._stall_s + len(head) / _SLOWEST_BYTES_PER_S)
+        limit_s = self._stall_s + len(head) / _SLOWEST_BYTES_PER_S
         reply = self.run("exec tar -x -f -", stdin=bytes(head), timeout_s=limit_s)
         if reply.exit_code != 0:
             raise refusal(

@@ -26,6 +26,7 @@ STALL_S = 60.0
 _LINE_LIMIT_BYTES = 64 * 1024
 _NOISE_LIMIT_BYTES = 1024 * 1024
 _LAST_WORDS_S = 5.0
+_LAST_BYTES_S = 600.0  # some megabytes lie in buffers when the last byte is written
 _FILE_NAME = str.maketrans("+/", "-_")
 _FULL_DISK = ("No space left", "Disk quota exceeded", "Wrote only")  # the last is GNU tar's
 _SSH_FAILED = 255  # OpenSSH's own exit code for everything that is not the command's
@@ -125,10 +126,10 @@ class Bulk:
         self._stall_s = stall_s
         self._sender: Child | None = None
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float) -> None:
+    def push(self, stream: Iterable[bytes]) -> None:
         """Unpack `stream` in the work folder. Raises: Unreachable, RemoteError."""
         child = self._start("exec tar -x -f -")
-        unpack(child, stream, timeout_s=timeout_s, stall_s=self._stall_s)
+        unpack(child, stream, stall_s=self._stall_s)
 
     def pull(self, path: str, offset: int, end: int) -> Iterator[bytes]:
         """Bytes from `offset` to `end`; a lost connection is opened again once."""
@@ -193,20 +194,15 @@ class Bulk:
         return Child([*self._login(), f"exec sh -c {shlex.quote(script)}"])
 
 
-def unpack(
-    child: Child, stream: Iterable[bytes], *, timeout_s: float, stall_s: float = STALL_S
-) -> None:
+def unpack(child: Child, stream: Iterable[bytes], *, stall_s: float = STALL_S) -> None:
     """Feed a tar stream to a `tar -x` that just started, and wait for its end.
 
     Raises: Unreachable, HostKeyMismatch, RemoteError; whatever `stream` raises.
     """
-    patience = Patience(timeout_s)
     try:
         for data in stream:
-            if patience.left_s() <= 0:
-                raise Stalled
-            child.send(data, stall_s=min(stall_s, patience.left_s()))
-        code = child.end(patience)
+            child.send(data, stall_s=stall_s)
+        code = child.end(Patience(_LAST_BYTES_S))
     except (Stalled, BrokenPipeError) as error:
         _give_up(child, error)
     except BaseException:

@@ -9,10 +9,10 @@ ways='1 2 3 4 5'
 probe() { http GET "$u"; }
 way() {
   case $1 in
-    1) http POST "$u/action" '{"action":"terminate"}' ;;
-    2) http DELETE "$u" ;;
-    3) http POST "${GPULEASE_RUNPOD_GRAPHQL_URL:-https://api.runpod.io/graphql}" '{"query":"mutation{podTerminate(input:{podId:\"'"$RUNPOD_POD_ID"'\"})}"}' ;;
-    4) runpodctl remove pod "$RUNPOD_POD_ID" && r=200 ;;
-    5) runpodctl stop pod "$RUNPOD_POD_ID" && r=200 ;;
+    1) http POST "$u/action" '{"action":"terminate"}';;
+    2) http DELETE "$u";;
+    3) http POST "${GPULEASE_RUNPOD_GRAPHQL_URL:-https://api.runpod.io/graphql}" '{"query":"mutation{podTerminate(input:{podId:\"'"$RUNPOD_POD_ID"'\"})}"}';;
+    4) runpodctl remove pod "$RUNPOD_POD_ID" && r=200;;
+    5) runpodctl stop pod "$RUNPOD_POD_ID" && r=200;;
   esac
 }

@@ -80,8 +80,8 @@ class Faulty:
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         self.inner.write(path, data, mode=mode)
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
-        self.inner.push(stream, timeout_s=timeout_s)
+    def push(self, stream: Iterable[bytes]) -> None:
+        self.inner.push(stream)
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         self.pulled.append((path, offset))

@@ -364,7 +364,7 @@ class Login:
         self._exchange()
         self.box.write(path, data)
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+    def push(self, stream: Iterable[bytes]) -> None:
         data = b"".join(stream)
         self._exchange()
         self.box.push(data)

@@ -129,8 +129,8 @@ class MortalShell:
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         self.life.around(f"write {path}", lambda: self.inner.write(path, data, mode=mode))
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
-        self.life.around("push", lambda: self.inner.push(stream, timeout_s=timeout_s))
+    def push(self, stream: Iterable[bytes]) -> None:
+        self.life.around("push", lambda: self.inner.push(stream))
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
         for data in self.inner.pull(path, offset, size_bytes):

@@ -8,26 +8,26 @@ echo >>boots
 cat >guard.sh <<'EOF'
 num() {
 n=${1%%.*}
-case $n in '' | *[!0-9]*) n=$2 ;; esac
+case $n in ''|*[!0-9]*) n=$2;; esac
 }
 clock() {
 o=
-[ -f "$GPULEASE_CLOCK" ] && read -r o _ <"$GPULEASE_CLOCK"
+read -r o _ <"$GPULEASE_CLOCK"
 num "$o" 0
 read -r up _ </proc/uptime
-up=$((${up%.*} + n))
-now=$(($(date +%s) + n))
+up=$((${up%.*}+n))
+now=$(($(date +%s)+n))
 }
 http() {
 h="Authorization: $auth"
 c='Content-Type: application/json'
 r=$(printf 'header="%s"\n' "$h" "$c" |
 curl -sm20 -o/dev/null -w'%{http_code}' -Agpulease -X"$1" ${3:+-d "$3"} -K- "$2")
-case $r in '' | 000) r=$(A=$auth python3 -c '
+case $r in ''|000) r=$(A=$auth python3 -c '
 import os,sys,urllib.request as u
 q=u.Request(sys.argv[2],sys.argv[3].encode()or None,{"Authorization":os.environ["A"],"Content-Type":"application/json","User-Agent":"gpulease"},method=sys.argv[1])
 try:print(u.urlopen(q,timeout=20).status)
-except u.HTTPError as e:print(e.code)' "$1" "$2" "$3") ;; esac
+except u.HTTPError as e:print(e.code)' "$1" "$2" "$3");; esac
 [ "$r" ] || {
 printf 'header=%s\n' "$h" "$c" >wgetrc
 r=$(wget --config=wgetrc -SO/dev/null -T20 -t1 --method="$1" ${3:+--body-data="$3"} "$2" 2>&1 |
@@ -43,11 +43,11 @@ ways='1 2 3 4 5'
 probe() { http GET "$u"; }
 way() {
 case $1 in
-1) http POST "$u/action" '{"action":"terminate"}' ;;
-2) http DELETE "$u" ;;
-3) http POST "${GPULEASE_RUNPOD_GRAPHQL_URL:-https://api.runpod.io/graphql}" '{"query":"mutation{podTerminate(input:{podId:\"'"$RUNPOD_POD_ID"'\"})}"}' ;;
-4) runpodctl remove pod "$RUNPOD_POD_ID" && r=200 ;;
-5) runpodctl stop pod "$RUNPOD_POD_ID" && r=200 ;;
+1) http POST "$u/action" '{"action":"terminate"}';;
+2) http DELETE "$u";;
+3) http POST "${GPULEASE_RUNPOD_GRAPHQL_URL:-https://api.runpod.io/graphql}" '{"query":"mutation{podTerminate(input:{podId:\"'"$RUNPOD_POD_ID"'\"})}"}';;
+4) runpodctl remove pod "$RUNPOD_POD_ID" && r=200;;
+5) runpodctl stop pod "$RUNPOD_POD_ID" && r=200;;
 esac
 }
 end() {
@@ -57,7 +57,7 @@ for _ in 1 2 3; do
 r=
 way "$i"
 echo "guard: way $i: $r"
-case $r in 2* | 404) sleep 60 ;; *) sleep 5 ;; esac
+case $r in 2*|404) sleep 60;; *) sleep 5;; esac
 done
 done
 done
@@ -68,8 +68,8 @@ mv guard.new guard.json
 }
 ok=false
 clock
-t=$up
-[ -f start ] && read -r s <start
+t=$up p=$up
+read -r s <start
 [ "${s:-x}" -le "$up" ] || {
 s=$up
 echo "$s" >start
@@ -80,16 +80,18 @@ record
 while :; do
 clock
 d=1800003600 f=
-[ -f deadline ] && read -r f _ <deadline
+read -r f _ <deadline
 num "$f" $d
 [ "$n" -lt $d ] && d=$n
 [ -f end ] && end
-[ $((up - s)) -ge 3600 ] && end
+[ $((up-s)) -ge 3600 ] && end
 [ "$now" -gt 1800000000 ] && [ "$now" -ge "$d" ] && end
-[ $((up - t)) -ge 1200 ] && { [ "$b" -gt 1 ] || [ ! -f run.json ]; } && end
-[ $ok = true ] || {
+[ -f run.json ] || { find ./* -newer guard.json | read -r _ && t=$p && touch guard.json; }
+p=$up
+[ $((up-t)) -ge 1200 ] && { [ "$b" -gt 1 ] || [ ! -f run.json ]; } && end
+$ok || {
 probe
-case $r in [1-5]*) ok=true ;; esac
+case $r in [1-5]*) ok=true;; esac
 record
 }
 sleep 5

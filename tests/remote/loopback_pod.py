@@ -20,7 +20,7 @@ KEY = "rpa_0123456789secret"
 POD = "7h9k2m4n6p"
 LIMIT_S = 20.0
 
-_TOOLS = ("cat", "date", "dash", "mkdir", "mv", "sed", "setsid", "wc")
+_TOOLS = ("cat", "date", "dash", "find", "mkdir", "mv", "sed", "setsid", "touch", "wc")
 
 
 @dataclass(frozen=True, slots=True)

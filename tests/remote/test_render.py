@@ -161,6 +161,38 @@ def test_a_machine_to_which_nothing_is_shipped_ends_after_twenty_minutes(
     assert str(api.next_ending()) == TERMINATE
 
 
+def test_a_machine_stays_while_its_files_are_still_coming(
+    make_pod: MakePod, api: RunpodApi
+) -> None:
+    pod = make_pod()
+    pod.guard()
+    data = pod.work / protocol.DATA_DIR / "train.jsonl"
+    data.parent.mkdir()
+
+    for passed_s in (1100, 2200, 3300):
+        with data.open("a") as file:
+            file.write("a row\n")
+        pod.until_it_looked_again()
+        pod.advance(passed_s)
+        pod.until_it_looked_again()
+    assert api.calls.qsize() == 1
+
+    pod.advance(3300 + 1201)
+    assert str(api.next_ending()) == TERMINATE
+
+
+def test_what_came_before_a_long_silence_is_no_sign_of_life(
+    make_pod: MakePod, api: RunpodApi
+) -> None:
+    pod = make_pod()
+    pod.guard()
+
+    (pod.work / protocol.AGENT).touch()
+    pod.advance(1201)
+
+    assert str(api.next_ending()) == TERMINATE
+
+
 def test_a_machine_with_a_job_stays(make_pod: MakePod, api: RunpodApi) -> None:
     pod = make_pod()
     pod.guard()

@@ -40,9 +40,9 @@ class Cut:
     def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0) -> Reply:
         return self.inner.run(command, stdin=stdin, timeout_s=timeout_s)
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+    def push(self, stream: Iterable[bytes]) -> None:
         self.pushed_bytes.append(0)
-        self.inner.push(self._until_cut(stream), timeout_s=timeout_s)
+        self.inner.push(self._until_cut(stream))
 
     def _until_cut(self, stream: Iterable[bytes]) -> Iterator[bytes]:
         for piece in stream:

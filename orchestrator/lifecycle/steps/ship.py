@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.agent.protocol import AGENT, CLEARED_FILE, EVENTS_FILE, GUARD_FILE
@@ -37,6 +39,7 @@ _GUARD_S = 60.0  # first login → its guard has reached the provider; one try m
 _GUARD_LOOK_S = 0.5
 _CLEAR_S = 120.0
 _LATE = "shipping took too long"
+_BUFFERED_PIECES = 16  # of an upload may be taken by a connection that is dead
 
 
 class _Unfit(Exception):
@@ -62,7 +65,7 @@ def ship(run: Run, world: World) -> Step:
             return _started(run, world, lease)
         if run.wish is not Wish.GO_ON:
             return cancelled(run, world)
-        if _is_late(run, lease, world):
+        if _is_late(lease, world):
             return abandon(run, world, lease, _LATE)
         if not is_clear:
             _clear(run, shell)
@@ -72,7 +75,7 @@ def ship(run: Run, world: World) -> Step:
         run = replace(run.with_lease(lease), device=device)
         if bucket := world.bucket(run, lease):  # first, because it may be refused
             send_slots(run, lease, shell, bucket, world.clock.now_s())
-        world.cargo.ship(run, lease, shell, world.keep_going(run))
+        world.cargo.ship(run, lease, shell, _while_it_moves(run, lease, world))
         reply = shell.run(f"python3 {AGENT} start", timeout_s=60.0)
     except _Unfit as error:
         give_back = abandon_unbooted if error.is_hosts else abandon
@@ -80,7 +83,7 @@ def ship(run: Run, world: World) -> Step:
     except _NotYet as error:
         return Wait(_GUARD_LOOK_S, str(error))
     except Interrupted:
-        return Wait(0.0, "the wish changed")
+        return Wait(0.0, "the wish changed, or its time is over")
     except SpecError as error:
         failure = Failure(error.code, error.problem, error.hint, error.exit_code)
         return finish(run, world, Outcome.REFUSED, failure, error.problem)
@@ -95,7 +98,7 @@ def ship(run: Run, world: World) -> Step:
             return cancelled(run, world)
         if has_vanished(world, lease):
             return _lose(run, world, lease, "the machine vanished before its job began")
-        if _is_late(run, lease, world):
+        if _is_late(lease, world):
             return _lose(run, world, lease, _LATE)
         waiting = f"the connection broke: {error.problem}"
         return Wait(SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease)))
@@ -121,10 +124,31 @@ def _clear(run: Run, shell: Shell) -> None:
         raise _Unfit(f"the kept machine cannot take another job: {words or reply.exit_code}")
 
 
-def _is_late(run: Run, lease: Lease, world: World) -> bool:
-    now_s = world.clock.now_s()
+def _is_late(lease: Lease, world: World) -> bool:
+    """Whether this process has moved nothing for too long, or the time for work is over."""
     longest_s = LONGEST_S[State.SHIPPING] or 0.0
-    return now_s - run.state_since_s > longest_s or now_s > lease.stop_s
+    still_s = world.awake_since_first_saw_s(_moved_key(lease))
+    return still_s > longest_s or world.clock.now_s() > lease.stop_s
+
+
+def _while_it_moves(run: Run, lease: Lease, world: World) -> Callable[[], None]:
+    """What an upload asks between two pieces of about 1 MiB: it may take hours, not for ever."""
+    wish_stays = world.keep_going(run)
+    pieces = itertools.count()
+
+    def go_on() -> None:
+        wish_stays()
+        if world.clock.now_s() > lease.stop_s:
+            raise Interrupted
+        if next(pieces) >= _BUFFERED_PIECES:
+            world.first_saw.pop(_moved_key(lease), None)
+            world.awake_since_first_saw_s(_moved_key(lease))
+
+    return go_on
+
+
+def _moved_key(lease: Lease) -> str:
+    return f"{lease.key} moved"
 
 
 def _lose(run: Run, world: World, lease: Lease, why: str) -> Moved:

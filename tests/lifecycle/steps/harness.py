@@ -166,7 +166,7 @@ class Box:
         self.written.append(path)
         self.files[path] = data
 
-    def push(self, stream: Iterable[bytes], *, timeout_s: float = 3600.0) -> None:
+    def push(self, stream: Iterable[bytes]) -> None:
         raise NotImplementedError
 
     def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
@@ -189,6 +189,8 @@ class Crate:
     shipped: list[str] = field(default_factory=list)
     fault: GpuleaseError | None = None  # of shipping
     refusal: GpuleaseError | None = None  # of making the request
+    slowly: Callable[[], None] = lambda: None  # what happens before each piece of an upload
+    pieces: int = 1
 
     def request(self, run: Run, lease: Lease) -> MachineRequest:
         if self.refusal is not None:
@@ -197,6 +199,9 @@ class Crate:
         return MachineRequest(lease.label, lease.offer, launch.image, launch.disk_gib, "key", "")
 
     def ship(self, run: Run, lease: Lease, shell: Shell, keep_going: Callable[[], None]) -> None:
+        for _ in range(self.pieces):
+            self.slowly()
+            keep_going()
         if self.fault is not None:
             raise self.fault
         self.shipped.append(lease.label)

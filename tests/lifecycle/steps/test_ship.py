@@ -11,7 +11,7 @@ from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, armed
-from tests.runs.samples import RUN_ID, launch, offer
+from tests.runs.samples import NOW_S, RUN_ID, launch, offer
 
 ONE_GPU = Reply(0, b"NVIDIA GeForce RTX 4090, 24564 MiB, 570.86\n", b"")
 NO_GPU = Reply(127, b"", b"nvidia-smi: not found\n")
@@ -19,11 +19,11 @@ ALLOW_CPU = replace(launch(), allow_cpu=True)
 START = "python3 agent.pyz start"
 
 
-def shipping(stage: Stage, **changes: object) -> None:
+def shipping(stage: Stage, lease: dict[str, object] | None = None, **changes: object) -> None:
     """A machine with a GPU and an armed guard, to which nothing was sent."""
     stage.box.files = armed()
     stage.box.replies = {"nvidia-smi": ONE_GPU}
-    stage.begin_held(State.SHIPPING, {}, **changes)
+    stage.begin_held(State.SHIPPING, dict(lease or {}), **changes)
 
 
 def assert_unfit(stage: Stage, why: str) -> None:
@@ -186,6 +186,30 @@ def test_shipping_has_an_end(stage: Stage) -> None:
 
     assert "shipping took too long" in stage.first.why_ended
     assert stage.first.state is LeaseState.RETURNING
+
+
+def test_an_upload_takes_as_long_as_it_moves(stage: Stage) -> None:
+    shipping(stage, {"stop_s": NOW_S + 8 * 3600, "deadline_s": NOW_S + 9 * 3600})
+    stage.crate.pieces, stage.crate.slowly = 200, lambda: stage.clock.advance(60)
+    stage.crate.fault = Unreachable("reset")
+    stage.drive()
+    assert stage.state() is State.SHIPPING
+
+    stage.crate.fault = None
+    stage.after(2)
+
+    assert stage.state() is State.SETTING_UP
+
+
+def test_an_upload_ends_when_the_time_for_work_does(stage: Stage) -> None:
+    shipping(stage)
+    stage.crate.pieces, stage.crate.slowly = 10_000, lambda: stage.clock.advance(60)
+
+    stage.drive(2)
+
+    assert "shipping took too long" in stage.first.why_ended
+    assert stage.first.stop_s < stage.clock.now_s() < stage.first.stop_s + 120
+    assert stage.crate.shipped == []
 
 
 def test_an_agent_that_was_started_before_a_long_sleep_is_found(stage: Stage) -> None:
