@@ -188,7 +188,7 @@ class Box:
         guard = "\n".join(self.machine.boot.argv)
         label = re.search(r'"label\\":\\"(gl1-[a-z0-9-]+)\\"', guard)
         deadline = re.search(r"\bd=(\d+) f=", guard)
-        seconds = re.search(r"up - s\)\) -ge (\d+) \] && end", guard)
+        seconds = re.search(r"up-s\)\) -ge (\d+) \] && end", guard)
         if label is None or deadline is None or seconds is None:
             return
         self.armed = True
