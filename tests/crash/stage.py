@@ -7,6 +7,7 @@ HTTP, the journal on a file, engine, world, accounts, reaper, cargo and home sto
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -80,28 +81,36 @@ class Stage:
     _useless_s: dict[str, float] = field(default_factory=dict)  # machine → since when it is
 
     def __post_init__(self) -> None:
-        self.store = f"sqlite:///{self.home / 'gpulease.sqlite'}"
+        store = self.home / "gpulease.sqlite"
+        self.store = f"sqlite:///{store}"
+        self._changes = sqlite3.connect(store, isolation_level=None)
+        self._known: tuple[int, list[Run]] = (-1, [])
         self.journal = Journal(self.store)  # of somebody who only looks, and of the person
 
     def close(self) -> None:
+        self._changes.close()
         self.journal.close()
         shutil.rmtree(self.home)
 
     @property
     def run(self) -> Run:
-        return self.journal.run(RUN_ID)
+        return self.runs()[0]
 
     def runs(self) -> list[Run]:
         """Every run that was recorded, the first one first."""
-        known = [one for one in (RUN_ID, NEXT_ID) if self.journal.find_ids(one)]
-        return [self.journal.run(one) for one in known]
+        # It is looked at after every step, and SQLite says whether anybody wrote since.
+        (version,) = self._changes.execute("PRAGMA data_version").fetchone()
+        if version != self._known[0]:
+            known = [one for one in (RUN_ID, NEXT_ID) if self.journal.find_ids(one)]
+            self._known = (version, [self.journal.run(one) for one in known])
+        return self._known[1]
 
     def leases(self) -> list[Lease]:
         """Every lease of every run, in order."""
         return [lease for run in self.runs() for lease in run.leases]
 
     def is_recorded(self) -> bool:
-        return bool(self.journal.find_ids(RUN_ID))
+        return bool(self.runs())
 
     def machines(self) -> list[Rented]:
         """Every machine ever rented under a label of ours, the oldest first."""
