@@ -33,7 +33,10 @@ def command(
         raise UsageError("only --seen-gone closes a run", hint="look at the provider's console")
     typed = i_saw
     if typed is None and session.interactive:
-        session.note(f"Nothing will look for the machine of {view['name']} any more.")
+        session.note(
+            f"The machine of {view['name']} is counted no more. Should it show up on the account"
+            " all the same, it is ended."
+        )
         typed = session.ask("Type the run's name if you saw that it is gone:")
     if typed != view["name"]:
         raise UsageError(
