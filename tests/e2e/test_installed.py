@@ -1,4 +1,4 @@
-"""A job from an installed wheel: far from any checkout, its programs, locks and guard come along."""
+"""A job from an installed wheel: no checkout is near, and programs, locks and guard come along."""
 
 from __future__ import annotations
 
