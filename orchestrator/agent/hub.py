@@ -26,6 +26,7 @@ _ATTEMPTS = 6
 _REDIRECTS = 5
 _FILES_AT_ONCE = 4  # one connection to a CDN does not fill a data centre's line
 _BLOCK_BYTES = 1 << 20
+_PART = ".part"
 _LISTING_LIMIT_BYTES = 64 << 20
 _FINAL = (400, 401, 403, 404, 410)
 
@@ -79,6 +80,7 @@ class Hub:
                 f"{model.id} needs {size_bytes} bytes and the disk has {free_bytes} left: "
                 "No space left on device"
             )
+        _drop_others(folder, files)
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             tasks = [pool.submit(self._fetch, model, file, folder) for file in files]
             return sum(task.result() for task in tasks)
@@ -100,7 +102,7 @@ class Hub:
     def _fetch(self, model: Model, file: HubFile, folder: Path) -> int:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
+        part = path.with_name(path.name + _PART)
         if file.size_bytes and _size_bytes(path) == file.size_bytes:
             path.replace(part)  # an earlier job of this machine had it: checked, not fetched again
         url = (
@@ -209,6 +211,15 @@ def needed_files(files: list[HubFile]) -> list[HubFile]:
     if any(file.path.endswith(weights) for file in needed):
         return needed
     return files  # a repository of one of the other formats
+
+
+def _drop_others(folder: Path, files: list[HubFile]) -> None:
+    """Remove what is not of the model: a program of an earlier job may have written beside it."""
+    wanted = {folder / file.path for file in files}
+    wanted |= {path.with_name(path.name + _PART) for path in wanted}
+    for path in folder.rglob("*"):
+        if path not in wanted and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -12,6 +12,7 @@ from typing import Mapping
 from . import protocol
 from .environment import installer_environment
 from .log import Log, last_words
+from .requirements import Ingredients, ingredients
 from .runfile import RunFile
 from .runner import Runner
 
@@ -19,7 +20,6 @@ UV_VERSION = "0.13.9"  # installed where the machine has no uv
 
 _TORCH_INDEX = "https://download.pytorch.org/whl"
 _LOCAL_VERSION = re.compile(r"==\s*[\w.!]+\+(cpu|cu\d+)\b")
-_LOCAL_FILE = re.compile(r"^\s*(-[rce]|--(requirement|constraint|editable)|[./])|\./|file:", re.M)
 _UV_FOLDER = ".uv"
 _UV_ERROR = re.compile(r"error: |\s*× ")
 _UV_MARK = re.compile(r"error: |\s*(×|╰─▶|├─▶|cause:)\s")
@@ -54,32 +54,28 @@ class Setup:
                 shutil.rmtree(str(mark.parent))
             self._name_python()
             return
-        requirements = self._work / protocol.CODE_DIR / self._run.requirements
+        code = self._work / protocol.CODE_DIR
+        requirements = code / self._run.requirements
         try:
             text = requirements.read_text(errors="replace")
+            made_from = ingredients(code, requirements)
+            made_of = self._made_of(made_from)
         except OSError as error:
             raise SetupFailed(f"code/{self._run.requirements} cannot be read: {error}") from error
-        made_of = self._made_of(text)
-        if _read_text(mark) == made_of:
+        if made_of == _read_text(mark) and not made_from.is_editable:
             self._log.note("the environment is as this job needs it")
             return
         uv = self._uv()
         self._make_venv(uv)
-        self._install(uv, text)
+        mark.touch()  # until it is whole, it is no job's
+        self._install(uv, text, ["--refresh"] if made_from.has_folders else [])
         mark.write_text(made_of)
 
-    def _made_of(self, requirements: str) -> str:
-        """What an environment follows from; the code too, where requirements are files of it."""
-        run, digest = self._run, hashlib.sha256()
+    def _made_of(self, made_from: Ingredients) -> str:
+        """What an environment follows from."""
+        run = self._run
         facts = [run.python, run.setup, isinstance(run.command, str), run.requirements]
-        digest.update(repr([*facts, requirements]).encode())
-        code = self._work / protocol.CODE_DIR
-        if _LOCAL_FILE.search(requirements):
-            for path in sorted(code.rglob("*")):
-                if path.is_file():
-                    digest.update(repr(str(path.relative_to(code))).encode())
-                    digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()
+        return hashlib.sha256(repr([*facts, made_from.digest()]).encode()).hexdigest()
 
     def _uv(self) -> str:
         installed = self._work / _UV_FOLDER / "bin" / "uv"
@@ -109,10 +105,11 @@ class Setup:
             self._log.note(f"no Python {version} here, downloads: {downloads}")
         raise SetupFailed(f"no Python {wanted} could be had: {last_words(self._log.tail())}")
 
-    def _install(self, uv: str, requirements: str) -> None:
+    def _install(self, uv: str, requirements: str, options: list[str]) -> None:
         assert self._run.requirements is not None
         python = self._work / protocol.VENV_DIR / "bin" / "python"
         argv = [uv, "pip", "install", "--python", str(python), "-r", self._run.requirements]
+        argv += options
         if self._run.try_for:
             argv += ["--dry-run", "--python-platform", self._run.try_for]
         for extra in install_attempts(requirements):

@@ -70,9 +70,10 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
         guard=lease.guard,
     )
     first = (
-        f"machine: {lease.machine_id} of {keeper.name}, kept until {to_iso(keeper.kept_until_s)}; "
-        f"it ends itself by {to_iso(taken.deadline_s)} at the latest"
+        f"machine: {lease.machine_id} of {keeper.name}, kept until {to_iso(keeper.kept_until_s)}"
     )
+    if lease.bills:
+        first += f"; it ends itself by {to_iso(taken.deadline_s)} at the latest"
     left = (
         f"cap: ${cap_usd:.2f}, of the ${keeper.cap_usd:.2f} under which {keeper.name} rented it"
         if lease.bills
@@ -171,8 +172,9 @@ def _check_fits(material: Material, keeper: Run, lease: Lease) -> None:
     launch, job = material.launch, material.job
     allowed = job.providers
     kind = lease.provider.partition(":")[0]
-    problem = ""
+    problem, hint = "", _ANOTHER
     if allowed and lease.provider not in allowed and kind not in allowed:
+        hint = f"--on {lease.provider} allows it; {_ANOTHER}"
         problem = f"it is on {lease.provider}, and the job's providers are {', '.join(allowed)}"
     elif lease.bills and launch.image != keeper.launch.image:
         problem = f"its image is {keeper.launch.image}, and the job needs {launch.image}"
@@ -184,7 +186,7 @@ def _check_fits(material: Material, keeper: Run, lease: Lease) -> None:
     elif chosen := select(material.need, [lease.offer], _no_cost).refused:
         problem = chosen[0][1]
     if problem:
-        raise NoOffer(f"the kept machine does not fit: {problem}", hint=_ANOTHER)
+        raise NoOffer(f"the kept machine does not fit: {problem}", hint=hint)
 
 
 def _cap_usd(job: Job, keeper: Run, now_s: float) -> Decimal:

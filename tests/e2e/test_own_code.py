@@ -24,18 +24,18 @@ pathlib.Path(os.environ["GPULEASE_METRICS"]).write_text(json.dumps({"length": le
 """
 
 
-def write_wheel(folder: Path) -> str:
+def write_wheel(folder: Path, greeting: str = "Hello") -> str:
     """A wheel of one module, made by hand; its file name."""
     name = "greeting-1.0-py3-none-any.whl"
     info = "greeting-1.0.dist-info"
     members = {
-        "greeting.py": 'def hello(whom):\n    return f"Hello, {whom}!"\n',
+        "greeting.py": f'def hello(whom):\n    return f"{greeting}, {{whom}}!"\n',
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\n"
         "Tag: py3-none-any\n",
     }
     record = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"])
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / name, "w") as wheel:
         for member, text in {**members, f"{info}/RECORD": record}.items():
             wheel.writestr(member, text)
