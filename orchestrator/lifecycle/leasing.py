@@ -74,17 +74,18 @@ def nothing_rented(lease: Lease, why: str, *, watch_until_s: float = 0.0) -> Lea
     return lease.move(LeaseState.TOMBSTONE, why_ended=why, watch_until_s=watch_until_s)
 
 
-def lost_label(lease: Lease, now_s: float) -> Lease:
+def lost_label(lease: Lease, now_s: float, unseen_s: float) -> Lease:
     """The lease of a create whose reply was lost and whose machine never showed up.
 
-    Looked for so late that a machine may have ended itself meanwhile, it counts as if one had.
+    It counts as if a machine had lived for as long as one can unseen.
+
+    Args:
+        unseen_s: the longest stretch since the create in which no list would have shown it.
     """
     why = "the reply to create was lost, and no machine appeared"
     lost = nothing_rented(lease, why, watch_until_s=now_s + TOMBSTONE_WATCH_S)
     sent_s = lease.sent_s or now_s
-    if now_s - sent_s < UNSHIPPED_S:
-        return lost
-    ended_s = min(now_s, sent_s + SLOW_BOOT_S + UNSHIPPED_S)
+    ended_s = min(now_s, sent_s + min(unseen_s, SLOW_BOOT_S + UNSHIPPED_S))
     return replace(lost, bound_usd=replace(lease, gone_s=ended_s).upper_usd(now_s))
 
 

@@ -96,6 +96,7 @@ class World:
     answers: Callable[[Lease], bool] = lambda lease: True  # whether sshd says its name there
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
+    listed: dict[str, tuple[float, float]] = field(default_factory=dict)  # last, longest without
     shells: dict[str, Shell] = field(default_factory=dict)
     stores: dict[str, HomeStore] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -118,6 +119,19 @@ class World:
         """For how long this process has known an intent, without the time asleep."""
         now_s = self.clock.awake_s()
         return now_s - self.first_saw.setdefault(key, now_s)
+
+    def longest_unlisted_s(self, lease: Lease, listed_s: float) -> float:
+        """The longest stretch without a list of its account, since a create was sent.
+
+        Args:
+            listed_s: `elapsed_s` when the newest list was begun.
+        """
+        sent_s = self.clock.now_s() if lease.sent_s is None else lease.sent_s
+        began_s = self.clock.elapsed_s() - (self.clock.now_s() - sent_s)
+        last_s, longest_s = self.listed.get(lease.key, (began_s, 0.0))
+        known = max(last_s, listed_s), max(longest_s, listed_s - last_s)
+        self.listed[lease.key] = known
+        return known[1]
 
     def shell(self, run: Run, lease: Lease) -> Shell:
         """The open connection to a machine, opened when there is none. Raises RemoteError."""

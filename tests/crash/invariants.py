@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from decimal import Decimal
 
+from infra.simcloud.rented import Rented
 from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.price import CENT
 from orchestrator.lifecycle.views import to_run_view
@@ -101,24 +102,42 @@ def _money(stage: Stage) -> Iterator[str]:
     tick_usd = max(CENT, rate * 2 / 3600)
     if billed > run.cap_usd:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
-    # A machine that was lost before anybody had seen it is known only from the bill.
-    unseen_usd = Decimal(0)
-    if len(stage.machines()) > len({one.machine_id for one in stage.leases() if one.has_machine}):
-        unseen_usd = tick_usd
-    if upper < billed - unseen_usd:
-        yield f"the upper figure ${upper} is below the bill of ${billed}"
+    seen = {lease.machine_id for lease in stage.leases()}
+    unseen = [machine for machine in stage.machines() if machine.id not in seen]
+    yield from _uncounted(stage, now_s)
     if upper > run.cap_usd:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
-    unseen = any(
-        lease.state is LeaseState.TOMBSTONE and lease.bound_usd for lease in stage.leases()
-    )
+    known_usd = billed - sum((one.bill_usd(now_s) for one in unseen), Decimal(0))
     above_usd = tick_usd + _unknown_usd(stage)
-    if not billed - tick_usd <= cost <= billed + above_usd and not unseen:
-        yield f"the cost ${cost} is not the bill of ${billed}"
+    if not known_usd - tick_usd <= cost <= known_usd + above_usd:
+        yield f"the cost ${cost} is not the bill of ${known_usd} for what was seen"
     if accrued_usd(entries) != upper:
         yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"
     if committed_usd(entries) != 0:
         yield f"${committed_usd(entries)} are still committed"
+
+
+def _uncounted(stage: Stage, now_s: float) -> Iterator[str]:
+    """Each machine by itself: what was counted too high for one hides nothing of another."""
+    seen = {lease.machine_id for lease in stage.leases()}
+    for label in {machine.label for machine in stage.machines()}:
+        machines = [one for one in stage.machines() if one.label == label]
+        leases = [one for one in stage.leases() if one.label == label]
+        billed_usd = sum((one.bill_usd(now_s) for one in machines), Decimal(0))
+        upper_usd = sum((one.upper_usd(now_s) for one in leases), Decimal(0))
+        # Lost before anybody saw it: nobody can know that its price was not the one of its offer.
+        unseen = [one for one in machines if one.id not in seen]
+        unknown_usd = sum((_overprice_usd(stage, one, now_s) for one in unseen), Decimal(0))
+        if upper_usd < billed_usd - unknown_usd:
+            yield f"under {label} ${billed_usd} were billed, and at most ${upper_usd} counted"
+
+
+def _overprice_usd(stage: Stage, machine: Rented, now_s: float) -> Decimal:
+    """What a machine was billed above the price of the offer under which it was rented."""
+    offers = [one.offer for one in stage.leases() if one.label == machine.label]
+    sold = offers[0].price.usd_per_hour if offers else Decimal(0)
+    above = max(Decimal(0), machine.usd_per_hour - sold) / machine.usd_per_hour
+    return machine.bill_usd(now_s) * above
 
 
 def _unknown_usd(stage: Stage) -> Decimal:

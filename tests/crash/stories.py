@@ -109,6 +109,13 @@ def _lose_reply_and_lag(stage: Stage) -> None:
     stage.cloud.fault("list_lag_s", seconds=8.0)
 
 
+def _lose_reply_and_host(stage: Stage) -> None:
+    """It lives and is billed between two lists: nobody ever sees it."""
+    stage.cloud.fault("reply_lost", operation="create")
+    stage.cloud.fault("list_lag_s", seconds=2.5)
+    stage.cloud.fault("vanishes")
+
+
 def _crowd(stage: Stage) -> None:
     """Pages of one row, of which the second is refused now and then, and a lost reply."""
     stage.cloud.switch(page_size=1)
@@ -175,6 +182,7 @@ STORIES = {
         Story("plain", _WELL),
         Story("reply lost", _WELL, _fault("reply_lost", "create")),
         Story("reply lost, list lags", _WELL, _lose_reply_and_lag),
+        Story("reply lost, then the host", _WELL, _lose_reply_and_host),
         Story("5xx after create", _WELL, _fault("5xx_after", "create")),
         Story("no capacity", _WELL, _fault("no_capacity")),
         Story(

@@ -111,6 +111,18 @@ def test_a_connection_that_does_not_open_is_not_kept() -> None:
     assert isinstance(world.shell(run(), lease()), IdleShell)
 
 
+def test_the_longest_stretch_without_a_list_is_remembered_from_the_create_on() -> None:
+    clock = FakeClock(NOW_S + 3)
+    sent, stretches = lease(sent_s=NOW_S), []
+    world = quiet_world(clock=clock)
+
+    for wait_s in (0, 4, 60, 2):  # the second list is one that another run had asked for before
+        clock.advance(wait_s)
+        stretches.append(world.longest_unlisted_s(sent, clock.elapsed_s() - (wait_s == 4)))
+
+    assert stretches == [3, 3, 61, 61]
+
+
 def test_a_long_transfer_is_interrupted_by_a_new_wish() -> None:
     clock, wishes = FakeClock(NOW_S), [Wish.GO_ON]
     world = quiet_world(clock=clock, wish_of=lambda _: wishes[-1])

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from orchestrator.budget.caps import RETURN_S
-from orchestrator.budget.price import Price
+from orchestrator.budget.price import CENT, Price
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
@@ -106,6 +106,7 @@ def look(run: Run, world: World) -> Step:
     provider, _ = world.accounts.renter(lease.account, lease.provider)
     capabilities = provider.capabilities
     snapshot = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s / 2)
+    unlisted_s = world.longest_unlisted_s(lease, snapshot.began_s)
     found = snapshot.under(lease.label)
     if found:
         for extra in found[1:]:
@@ -119,8 +120,8 @@ def look(run: Run, world: World) -> Step:
     left_s = capabilities.settle_s - known_s
     if left_s > 0:
         return Wait(min(left_s, capabilities.poll_s), "a machine just rented may not be listed yet")
-    lost = lost_label(lease, world.clock.now_s())
-    if lost.bound_usd:
+    lost = lost_label(lease, world.clock.now_s(), unlisted_s + capabilities.list_lag_s)
+    if lost.bound_usd and lost.bound_usd >= CENT:
         run = run.note(
             f"a machine may have lived as {lease.label} while nobody watched: it is counted "
             f"with ${lost.bound_usd:.2f}"
