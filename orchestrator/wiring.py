@@ -22,7 +22,8 @@ from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.handover import store_without_driver
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
-from orchestrator.lifecycle.plan import Material
+from orchestrator.lifecycle.memory import recall
+from orchestrator.lifecycle.plan import Known, Material
 from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.rehearsal import Stage, measure_room
 from orchestrator.lifecycle.stores import Stores
@@ -89,6 +90,7 @@ class Parts:
             bucket=self.stores.bucket,
             purse=self.purses.of,
             answers=self._answers,
+            recall=self.recall,
         )
 
     @cached_property
@@ -115,6 +117,10 @@ class Parts:
     @cached_property
     def reaper(self) -> Reaper:
         return Reaper(self.accounts, self.journal, self.clock, self.home.id)
+
+    def recall(self, names: Iterable[str]) -> Known:
+        """What this home and its accounts tell beside the offers. Raises: ProviderError."""
+        return recall(self.accounts, self.journal, names, self.clock.now_s())
 
     def usable(self, wanted: Sequence[str] = ()) -> list[str]:
         """Accounts of the wanted providers; else every one that has a key, and one's own hosts.

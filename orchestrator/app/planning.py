@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,18 +21,15 @@ from orchestrator.errors import (
     StaleRun,
     UsageError,
 )
-from orchestrator.lifecycle.balance import balances
-from orchestrator.lifecycle.boots import boots_of
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.drill import (
     drill_cap_usd,
     drill_job,
     drill_material,
-    drilled_accounts,
     with_cap,
 )
 from orchestrator.lifecycle.finding import free_name, open_run
-from orchestrator.lifecycle.plan import Known, Plan, make_plan, to_wait
+from orchestrator.lifecycle.plan import Plan, make_plan, to_wait
 from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.snapshot import keep_code
@@ -117,7 +114,7 @@ class Planning(Verbs):
         folder.mkdir(mode=0o700, exist_ok=True)
         material = drill_material(drill_job(provider, folder), provider, capabilities)
         offers = self._parts.accounts.provider(provider).list_offers(material.need)
-        known = self._known([provider])
+        known = self._parts.recall([provider])
         now_s = self._clock.now_s()
         kinds = {provider: capabilities}
         plan = make_plan(material, offers, kinds, now_s=now_s, failures=[], known=known)
@@ -169,7 +166,7 @@ class Planning(Verbs):
             capabilities,
             now_s=self._clock.now_s(),
             failures=[f"{name}: {error.problem}" for name, error in failures.items()],
-            known=self._known(capabilities),
+            known=self._parts.recall(capabilities),
             may_wait=wait_s > 0,
         )
         if wait_s > 0:
@@ -182,17 +179,6 @@ class Planning(Verbs):
     def _planned(self, job: Job, plan: Plan) -> PlanView:
         self._plans[job.name] = plan
         return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))
-
-    def _known(self, names: Iterable[str]) -> Known:
-        """What this home and its accounts tell beside the offers."""
-        accounts, journal = self._parts.accounts, self._parts.journal
-        names = list(names)
-        now_s = self._clock.now_s()
-        return Known(
-            balances=balances(accounts, names),
-            boots=boots_of(journal.leases(), now_s),
-            drilled=drilled_accounts(journal, accounts.identity, names, now_s),
-        )
 
     def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
         """Record run, lease and commitment, make sure a driver lives.

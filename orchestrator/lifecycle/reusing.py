@@ -31,13 +31,17 @@ def kept_lease(keeper: Run, now_s: float) -> Lease:
     """The lease of a run's kept machine. Raises: UsageError when it has none to give."""
     lease = keeper.lease
     if keeper.state is not State.KEPT or lease is None or lease.state is not LeaseState.HELD:
+        hint = f"{_ANOTHER}; --keep 20m keeps one after its job"
         if lease is not None and lease.handed_to:
             problem = f"the machine of {keeper.name} went on with run {lease.handed_to}"
         elif keeper.state in (State.RETURNING, State.ENDED):
             problem = f"{keeper.name} has no kept machine: it went back"
         else:
             problem = f"{keeper.name} has no kept machine: it is {keeper.state}"
-        raise UsageError(problem, hint=f"{_ANOTHER}; --keep 20m keeps one after its job")
+            if keeper.launch.keep_s:
+                problem += ", and its machine is kept once that is over"
+                hint = f"gpulease attach {keeper.id} ends then; submit again"
+        raise UsageError(problem, hint=hint)
     if keeper.wish is not Wish.GO_ON or now_s >= keeper.kept_until_s:
         raise UsageError(f"the kept machine of {keeper.name} is on its way back", hint=_ANOTHER)
     if keeper.returning:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from orchestrator.artifacts.log import LogFile
 from orchestrator.clock import Clock
 from orchestrator.errors import RemoteError
 from orchestrator.lifecycle.accounts import Accounts, Purse
+from orchestrator.lifecycle.plan import Known
 from orchestrator.providers.base import MachineRequest
 from orchestrator.remote.shell import Shell
 from orchestrator.runs.lease import Lease
@@ -94,6 +95,7 @@ class World:
     bucket: Callable[[Run, Lease], Bucket | None] = lambda run, lease: None  # where results go
     purse: Callable[[Lease], Purse | None] = lambda lease: None  # what its account holds
     answers: Callable[[Lease], bool] = lambda lease: True  # whether sshd says its name there
+    recall: Callable[[Iterable[str]], Known] = lambda names: Known()  # beside the offers
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
     listed: dict[str, tuple[float, float]] = field(default_factory=dict)  # last, longest without

@@ -14,7 +14,7 @@ from orchestrator.runs.states import Wish
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = "0002"
+SCHEMA = "0003"  # raised for new states and fields too: see its test
 
 T = TypeVar("T")
 

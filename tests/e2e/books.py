@@ -36,3 +36,17 @@ def books_agree(
     assert Decimal(month["committed_usd"]) == 0
     assert Decimal(month["spent_usd"]) == Decimal(receipt["spent_upper_usd"])
     return machines
+
+
+def books_of_both(first: dict[str, Any], second: dict[str, Any], cloud: Cloud, home: str) -> None:
+    """One machine, one bill, two receipts that share it."""
+    (machine,) = cloud.machines(home)
+    assert machine["ended_by"] == "api"
+    assert [one["id"] for one in (*first["machines"], *second["machines"])] == [machine["id"]] * 2
+    assert first["machines"][0]["handed_to"] == second["run"]
+    assert second["returned"]["proven"] is True
+    billed_usd = cloud.billed_usd(home)
+    cost_usd = Decimal(first["cost_usd"]) + Decimal(second["cost_usd"])
+    upper_usd = Decimal(first["spent_upper_usd"]) + Decimal(second["spent_upper_usd"])
+    assert abs(cost_usd - billed_usd) <= CENT
+    assert billed_usd <= upper_usd <= Decimal(first["cap_usd"])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.e2e.books import books_of_both
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import Person
@@ -22,20 +22,6 @@ pathlib.Path(os.environ["GPULEASE_OUTPUT"], "said.txt").write_text("{words}")
 
 def job_of(person: Person, words: str) -> str:
     return own_code(person, SAYS.format(words=words), requirements="needs.txt")
-
-
-def books_of_both(first: dict[str, Any], second: dict[str, Any], cloud: Cloud, home: str) -> None:
-    """One machine, one bill, two receipts that share it."""
-    (machine,) = cloud.machines(home)
-    assert machine["ended_by"] == "api"
-    assert [one["id"] for one in (*first["machines"], *second["machines"])] == [machine["id"]] * 2
-    assert first["machines"][0]["handed_to"] == second["run"]
-    assert second["returned"]["proven"] is True
-    billed_usd = cloud.billed_usd(home)
-    cost_usd = Decimal(first["cost_usd"]) + Decimal(second["cost_usd"])
-    upper_usd = Decimal(first["spent_upper_usd"]) + Decimal(second["spent_upper_usd"])
-    assert abs(cost_usd - billed_usd) <= Decimal("0.01")
-    assert billed_usd <= upper_usd <= Decimal(first["cap_usd"])
 
 
 @pytest.mark.timeout(300)

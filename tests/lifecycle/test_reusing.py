@@ -84,6 +84,15 @@ def test_both_runs_share_one_machine_one_label_and_no_moment_of_it(tmp_path: Pat
     ]
 
 
+def test_of_a_run_that_goes_on_it_is_said_when_its_machine_is_kept() -> None:
+    goes_on = kept(state=State.RUNNING, launch=replace(launch(), keep_s=600.0))
+
+    with pytest.raises(UsageError, match="kept once that is over") as caught:
+        kept_lease(goes_on, NOW_S)
+
+    assert caught.value.hint == f"gpulease attach {goes_on.id} ends then; submit again"
+
+
 def test_a_third_run_may_follow(tmp_path: Path) -> None:
     _, second, _ = take_over(kept(), plan(tmp_path), NEXT, NOW_S)
     again = replace(second, state=State.KEPT, outcome=Outcome.FAILED, kept_until_s=NOW_S + 900)

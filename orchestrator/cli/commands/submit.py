@@ -61,7 +61,10 @@ def command(
     sets = to_sets(set_, provider, max_cost, max_duration)
     wait_s, keep_s = to_wait_s(wait), to_seconds("--keep", keep)
     if wait_s and reuse:
-        raise UsageError("--wait is for something to rent, and --reuse rents nothing")
+        raise UsageError(
+            "--wait is for something to rent, and --reuse rents nothing",
+            hint=f"gpulease attach {reuse} ends once its machine is kept; then submit again",
+        )
     written, plan = agree(session, job, sets, yes=yes, wait_s=wait_s, keep_s=keep_s, reuse=reuse)
     options = SubmitOptions(again, detach, ephemeral_keys, wait_s, keep_s, reuse)
     session.run_id, is_new = session.app.submit(written, plan, options)

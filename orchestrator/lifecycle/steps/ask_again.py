@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.errors import GpuleaseError
-from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.leasing import asking_until, cancelled, finish, next_offer, too_late
-from orchestrator.lifecycle.plan import Known, Material, make_plan
+from orchestrator.lifecycle.plan import Material, make_plan
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.runs.run import Candidate, Order, Run
 from orchestrator.runs.states import Wish
@@ -71,7 +70,7 @@ def _candidates(
     capped = job.model_copy(update={"budget": budget})
     material = Material(capped, run.launch, order.need, order.footprint)
     try:
-        known = Known(balances(world.accounts, capabilities))
+        known = world.recall(capabilities)
         plan = make_plan(material, in_stock, capabilities, now_s=now_s, failures=said, known=known)
     except GpuleaseError as error:
         return (), error.problem

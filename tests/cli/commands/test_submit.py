@@ -219,3 +219,24 @@ def test_a_kept_machine_is_told_with_what_it_burns_and_the_code_is_the_job_s(
     assert "kept until" in ended.out and "$0.69/h" in ended.out
     assert "submit --reuse runid123" in ended.out
     assert "NOT PROVEN" not in ended.out + ended.err
+
+
+def test_waiting_for_something_to_rent_does_not_go_with_a_kept_machine(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    ended = gpulease("submit", job_file, "--yes", "--wait", "1h", "--reuse", "last")
+
+    assert ended.code == 2
+    assert "--reuse rents nothing" in ended.err and "gpulease attach last" in ended.err
+    assert app.called("submit") == []
+
+
+def test_a_machine_that_is_waited_for_can_be_kept(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    cap = ("--max-cost", "2")
+    ended = gpulease("submit", job_file, "--yes", *cap, "--wait", "1h", "--keep", "20m")
+
+    assert ended.code == 0
+    options = app.called("submit")[0][2]
+    assert (options.wait_s, options.keep_s) == (3600.0, 1200.0)

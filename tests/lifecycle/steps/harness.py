@@ -15,6 +15,7 @@ from orchestrator.clock import FakeClock
 from orchestrator.errors import GpuleaseError, HostKeyMismatch, MachineNotFound, OutcomeUnknown
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.memory import recall
 from orchestrator.lifecycle.world import Opened, World
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import (
@@ -235,6 +236,9 @@ class Stage:
             cargo=self.crate,
             wish_of=lambda run_id: self.journal.run(run_id).wish,
             answers=lambda _lease: self.box.answers,
+            recall=lambda names: recall(
+                self.world.accounts, self.journal, names, self.clock.now_s()
+            ),
         )
         self.engine = Engine(self.journal, self.world, limits=self.limits)
 

@@ -16,7 +16,7 @@ from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.resources import Need
 from tests.lifecycle.jobs import own_code
 from tests.lifecycle.steps.harness import Stage
-from tests.runs.samples import NOW_S, RUN_ID, launch, offer, run
+from tests.runs.samples import NOW_S, RUN_ID, launch, lease, offer, run
 
 WAIT_S = 3600.0
 ORDER = Order(("runpod",), Need(allow_cpu=True), None)
@@ -226,3 +226,43 @@ def test_hours_of_refusals_leave_a_short_record_and_no_label_twice(stage: Stage)
     assert stage.run.dropped == len(labels) - len(stage.run.leases)
     newest = parse_label(stage.run.leases[-1].label)
     assert newest is not None and newest.n == len(labels) - 1
+
+
+def test_a_machine_that_did_not_boot_of_late_makes_its_offer_dearer_here_too(
+    stage: Stage,
+) -> None:
+    failed = lease(key="other-0", run_id="other", offer=offer("cheap"), failed_boot_s=NOW_S - 60)
+    failed = replace(failed, state=LeaseState.CLOSED, provider="runpod")
+    other = run("other", state=State.ENDED, leases=(failed,))
+    stage.journal.add(other, [], lambda _: None, 0.0)
+    stage.cloud.shelf = [offer("cheap"), offer("sure", usd_per_hour="0.62")]
+
+    stage.after(31)
+
+    assert stage.first.offer.id == "sure"
+
+
+def test_a_drilled_account_is_known_as_such_to_a_run_that_waited(stage: Stage) -> None:
+    drill = lease(key="drill-0", run_id="drill", state=LeaseState.CLOSED, machine_id="m9")
+    drill = replace(drill, gone_s=NOW_S, returned_by="machine", account=stage.cloud.account)
+    made = run("drill", name="drill-runpod", state=State.ENDED, leases=(drill,))
+    made = replace(made, outcome=Outcome.SUCCEEDED, launch=replace(launch(), drill=True))
+    stage.journal.add(made, [], lambda _: None, 0.0)
+    stage.cloud.shelf = [offer()]
+
+    stage.after(31)
+
+    assert [one.guard for one in stage.run.candidates] == ["drilled"]
+
+
+def test_a_machine_that_is_to_be_kept_has_the_time_for_it_in_its_deadline(stage: Stage) -> None:
+    keeps = replace(stage.run.launch, keep_s=1200.0)
+    made = replace(stage.run, id="keeps", name="keeps", launch=keeps)
+    stage.journal.add(made, [], lambda _: None, 0.0)
+    stage.cloud.shelf = [offer()]
+
+    stage.after(31)
+    stage.engine.drive("keeps")
+
+    plain, kept = stage.first, stage.journal.run("keeps").leases[0]
+    assert kept.deadline_s - kept.stop_s == plain.deadline_s - plain.stop_s + 1200.0

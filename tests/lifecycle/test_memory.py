@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.clock import FakeClock
+from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.memory import recall
+from orchestrator.runs.states import LeaseState, Outcome, State
+from orchestrator.store.journal import Journal
+from tests.lifecycle.clouds import SmallCloud
+from tests.runs.samples import NOW_S, launch, lease, run
+
+
+class Bank(SmallCloud):
+    """A cloud that says who asks, and what the account holds."""
+
+    def identity(self) -> str:
+        return "user:u1"
+
+    def balance_usd(self) -> Decimal | None:
+        return Decimal(7)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    opened = Journal(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    yield opened
+    opened.close()
+
+
+def test_balances_boots_and_drills_are_remembered(journal: Journal) -> None:
+    failed = lease(state=LeaseState.CLOSED, failed_boot_s=NOW_S - 60, key="label-1")
+    drill = lease(state=LeaseState.CLOSED, machine_id="m1", gone_s=NOW_S, returned_by="machine")
+    ended = run(state=State.ENDED, outcome=Outcome.SUCCEEDED, leases=(failed, drill))
+    named = replace(ended, name="drill-runpod", launch=replace(launch(), drill=True))
+    journal.add(named, [], lambda _: None, 0.0)
+
+    known = recall(Accounts(lambda _: Bank(), FakeClock()), journal, ["runpod"], NOW_S)
+
+    assert known.balances == {"runpod": Decimal(7)}
+    assert [(boot.failed, boot.at_s) for boot in known.boots] == [(True, NOW_S - 60)]
+    assert known.drilled == {"runpod"}
