@@ -30,6 +30,7 @@ _LEFT = (
     protocol.RESERVE_FILE,
     protocol.TAILS_DIR,
     protocol.PID_FILE,
+    protocol.CONCLUDED_FILE,
 )
 _SECRETS = (protocol.SECRETS_FILE, protocol.SLOTS_FILE)
 _CLEARING_FILE = f"{protocol.CLEARED_FILE}.new"

@@ -43,7 +43,9 @@ _LAST_LOOK_S = 20.0  # everything is in the bucket; whoever watches returns the 
 class Daemon:
     """Runs one job, and sees to the end of the machine."""
 
-    def __init__(self, work: Path, run: RunFile, machine: Mapping[str, str]) -> None:
+    def __init__(
+        self, work: Path, run: RunFile, machine: Mapping[str, str], *, concludes: bool = False
+    ) -> None:
         base = {**base_environment(machine), "GPULEASE_LABEL": run.label}
         # Downloads obey the machine's proxies and certificates; nothing else is inherited.
         os.environ.clear()
@@ -72,6 +74,7 @@ class Daemon:
             self._checkpoints,
         )
         self._job = Job(work, run, base, tools)
+        self._perform = self._job.conclude if concludes else self._job.perform
         self._bucket: BucketCopy | None = None
         if run.upload is not None:
             self._bucket = BucketCopy(work, run, self._clock, self._events, self._job.over)
@@ -86,7 +89,7 @@ class Daemon:
         signal.signal(signal.SIGHUP, _ignore)
         signal.signal(signal.SIGTERM, self._on_terminate)
         signal.signal(signal.SIGINT, _ignore)
-        job = threading.Thread(target=self._job.perform, daemon=True)
+        job = threading.Thread(target=self._perform, daemon=True)
         job.start()
         threading.Thread(target=self._sample, daemon=True).start()
         if self._bucket is not None:

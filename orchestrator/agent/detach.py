@@ -18,8 +18,12 @@ class AlreadyStarted(Exception):
         self.pid = pid
 
 
-def take_lock(work: Path) -> int:
-    """The open lock. It is held for as long as the agent lives; the folder never gets another."""
+def take_lock(work: Path, *, after_another: bool = False) -> int:
+    """The open lock. It is held for as long as the agent lives.
+
+    The folder never gets another agent, unless it is to follow one that died.
+    Raises: AlreadyStarted.
+    """
     descriptor = os.open(
         str(work / protocol.PID_FILE), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
     )
@@ -30,7 +34,7 @@ def take_lock(work: Path) -> int:
         pid = _read_pid(descriptor)
         os.close(descriptor)
         raise AlreadyStarted(pid) from error
-    if pid:
+    if bool(pid) is not after_another:
         os.close(descriptor)
         raise AlreadyStarted(pid)
     return descriptor
@@ -73,6 +77,7 @@ def detach(work: Path, lock: int) -> int | None:
     _redirect(work)
     _close_others({lock, writer})
     pid = str(os.getpid()).encode()
+    os.ftruncate(lock, 0)
     os.pwrite(lock, pid, 0)
     os.fsync(lock)
     os.write(writer, pid)

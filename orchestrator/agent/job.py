@@ -9,7 +9,7 @@ import threading
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Callable, Iterator, Mapping
 
 from . import protocol
 from .checkpoints import CheckpointWatch
@@ -21,7 +21,7 @@ from .hub import DownloadFailed, Hub
 from .log import Log, last_words
 from .manifest import list_files
 from .processes import Children
-from .records import Events, Record, Reserve, is_disk_full
+from .records import Events, Record, Reserve, is_disk_full, read_record
 from .restart import Restarts
 from .runfile import Model, RunFile
 from .runner import Ended, Runner
@@ -79,8 +79,15 @@ class Job:
 
     def perform(self) -> None:
         """Run the job to its end; raises nothing."""
+        self._reach_an_end(self._attempt)
+
+    def conclude(self) -> None:
+        """After an agent of this job that died: give back what is there; raises nothing."""
+        self._reach_an_end(self._abandoned)
+
+    def _reach_an_end(self, attempt: Callable[[], Ending]) -> None:
         try:
-            self._finish(self._attempt())
+            self._finish(attempt())
         except BaseException:
             traceback.print_exc()
         finally:
@@ -107,6 +114,13 @@ class Job:
             if self._started_s is not None:
                 why, phase = protocol.WHY_FINISHED, "program"
             return Ending(why, phase, f"the agent failed: {type(error).__name__}: {error}")
+
+    def _abandoned(self) -> Ending:
+        """What the other agent left running gets its grace, and then nothing of it runs on."""
+        grace_s = self._run.grace_s
+        label = f"GPULEASE_LABEL={self._run.label}"  # all that an agent starts has it
+        self._tools.children.end_strays(label.encode(), grace_s)
+        return Ending(protocol.WHY_FINISHED, "program", "the agent died in mid-job")
 
     def _prepare(self) -> None:
         """Environment and model side by side; the first failure ends the other half."""
@@ -243,7 +257,8 @@ class Job:
             tools.checkpoints.look()
             if tools.log.is_cut:
                 tools.events.add("message", text="log.txt reached its limit; the rest is dropped")
-            record = self._exit_record(ending)
+            # A second agent finds how the program ended, where the first one still wrote it.
+            record = read_record(self._work / protocol.EXIT_FILE) or self._exit_record(ending)
             tools.log.close()
             tools.reserve.write(self._work / protocol.EXIT_FILE, record)
             tools.events.add("exited", **record)

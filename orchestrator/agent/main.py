@@ -42,6 +42,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def start(work: Path, _: Sequence[str]) -> int:
     """Detach the daemon and say so."""
+    return _launch(work, concludes=False)
+
+
+def conclude(work: Path, _: Sequence[str]) -> int:
+    """The same for one that only gives back what an agent that died has left."""
+    return _launch(work, concludes=True)
+
+
+def _launch(work: Path, *, concludes: bool) -> int:
     from .daemon import Daemon  # most of the agent: `send` shall not wait for it
 
     try:
@@ -49,23 +58,35 @@ def start(work: Path, _: Sequence[str]) -> int:
     except (OSError, BadRunFile) as error:
         return _refuse(_BAD_RUN_FILE, f"{protocol.RUN_FILE}: {error}")
     try:
-        lock = take_lock(work)
+        lock = take_lock(work, after_another=concludes)
+        if concludes:
+            _once(work, lock)
     except AlreadyStarted as error:
         if agent_process(work)[1]:  # the answer to the first start was lost
             _answer({"started": True, "pid": error.pid, "again": True})
             return 0
         return _refuse(_REFUSED, str(error), pid=error.pid)
-    join_tails(work)
+    if not concludes:
+        join_tails(work)
     pid = detach(work, lock)
     if pid is not None:
         _answer({"started": pid > 0, "pid": pid})
         return 0 if pid else 1
     try:
-        Daemon(work, run, machine_environment(work, os.environ)).live()
+        Daemon(work, run, machine_environment(work, os.environ), concludes=concludes).live()
     except BaseException:
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
+
+
+def _once(work: Path, lock: int) -> None:
+    """Raises AlreadyStarted when an agent has followed one that died before: it died too."""
+    try:
+        (work / protocol.CONCLUDED_FILE).touch(mode=0o600, exist_ok=False)
+    except FileExistsError as error:
+        os.close(lock)
+        raise AlreadyStarted(agent_process(work)[0]) from error
 
 
 def stop(work: Path, arguments: Sequence[str]) -> int:
@@ -177,6 +198,7 @@ def _answer(record: Record) -> None:
 
 _COMMANDS: dict[str, Callable[[Path, Sequence[str]], int]] = {
     "start": start,
+    "conclude": conclude,
     "stop": stop,
     "kill": kill,
     "send": send,

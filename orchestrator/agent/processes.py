@@ -92,6 +92,37 @@ class Children:
                 return
             time.sleep(_KILL_PAUSE_S)
 
+    def end_strays(self, mark: bytes, grace_s: float) -> None:
+        """End the processes with `mark` in their environment, whoever started them.
+
+        SIGTERM, and SIGKILL to those that are left after `grace_s`.
+        """
+        waited_s = 0.0
+        number = signal.SIGTERM
+        asked: set[int] = set()
+        while strays := [pid for pid in _marked(mark) if pid != os.getpid()]:
+            if waited_s >= grace_s:
+                number, asked = signal.SIGKILL, set()
+            if waited_s >= grace_s + _KILL_ROUNDS * _KILL_PAUSE_S:
+                return  # not even that ends it
+            for pid in strays:
+                if pid not in asked:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, number)
+            asked.update(strays)
+            time.sleep(_KILL_PAUSE_S)
+            waited_s += _KILL_PAUSE_S
+
+
+def _marked(mark: bytes) -> list[int]:
+    """Pids of this user's processes that still run with `mark` in their environment."""
+    found = []
+    for entry in _PROC.glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in entry.read_bytes().split(b"\0"):
+                found.append(int(entry.parent.name))
+    return found
+
 
 def read_all(stream: IO[bytes]) -> Iterator[bytes]:
     """What comes out of a pipe as it comes, in pieces of at most 64 KiB."""

@@ -11,6 +11,9 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                                      too, and exit code 3 when the folder's agent is gone, 2 when
                                      run.json is not valid
                      `stop [GRACE_S [REASON]]`  writes `stop`
+                     `conclude`      where the agent died: starts another, which ends what it left
+                                     running and gives back what is there; answers as `start`, and
+                                     with exit code 3 the second time, or where none had died
                      `kill`          ends agent, program and all they started, at once
                      `send`          see below
                      `here FOLDER…`  lists files of these folders: HERE
@@ -52,6 +55,7 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     end              its presence makes the boot guard end the machine now
     guard.sh         the boot guard's loop; the agent starts it again if it dies
     agent.pid        the agent's pid, locked (flock) while it lives. A folder has one agent, once
+    concluded        written by `conclude`
     agent.stderr     what the agent itself had to say, normally nothing
     reserve          1 MiB, given up so that the last records fit on a full disk
 
@@ -95,6 +99,7 @@ SENT_FILE = "sent"
 END_FILE = "end"
 GUARD_SCRIPT = "guard.sh"
 PID_FILE = "agent.pid"
+CONCLUDED_FILE = "concluded"
 STDERR_FILE = "agent.stderr"
 RESERVE_FILE = "reserve"
 VENV_DIR = "venv"

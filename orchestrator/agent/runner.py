@@ -18,6 +18,7 @@ from .stopping import StopWish
 _POLL_S = 0.1
 _LAST_OUTPUT_S = 5.0
 _HELD_OUTPUT_S = 0.5
+_DEATH_S = 30.0  # SIGKILL → given up: what hangs in a GPU's driver cannot die
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Ended:
 
     exit_code: int | None
     signal: int | None
-    killed: bool = False  # by us
+    killed: bool = False  # by us; without an exit code or a signal it did not even end by that
 
     @property
     def ok(self) -> bool:
@@ -37,7 +38,10 @@ class Ended:
 class Runner:
     """Runs commands one after another. `abort` ends them at once."""
 
-    def __init__(self, children: Children, log: Log, wish: StopWish) -> None:
+    def __init__(
+        self, children: Children, log: Log, wish: StopWish, death_s: float = _DEATH_S
+    ) -> None:
+        self._death_s = death_s
         self._children = children
         self._log = log
         self._wish = wish
@@ -66,6 +70,9 @@ class Runner:
             # What set-up left running may be what the program needs.
             pump.join(_HELD_OUTPUT_S)
         code = process.returncode
+        if code is None:
+            self._log.note(f"process {process.pid} does not end, not even by SIGKILL")
+            return Ended(None, None, killed)
         return Ended(code, None, killed) if code >= 0 else Ended(None, -code, killed)
 
     def capture(
@@ -86,13 +93,15 @@ class Runner:
             return None
         finally:
             self._children.signal_group(process, signal.SIGKILL)
-            process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=self._death_s)
             if process.stdout:
                 process.stdout.close()
 
     def _wait(self, process: subprocess.Popen[bytes], graceful: bool) -> bool:
         asked = killed = False
-        while True:
+        left_s = self._death_s
+        while left_s > 0:
             if _has_ended(process):
                 # A shell dies of SIGTERM at once; the training that it runs still has its grace.
                 if not asked or not self._children.group_lives(process):
@@ -105,6 +114,8 @@ class Runner:
             if overdue or self.abort.is_set():
                 killed = True
                 self._children.signal_group(process, signal.SIGKILL)
+                left_s -= _POLL_S
+        return killed
 
     def _pump(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

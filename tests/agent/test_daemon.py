@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent import protocol
+from orchestrator.agent.detach import agent_process
 from tests.agent.work_folder import WorkFolder, runs
 
 CHECKPOINTS_ON_SIGTERM = """
@@ -263,3 +265,58 @@ def test_every_file_of_the_agent_is_for_its_owner_only(work: WorkFolder) -> None
     modes = {name: (work.path / name).stat().st_mode & 0o777 for name in written}
 
     assert set(modes.values()) == {0o600}
+
+
+DIES_IN_MID_JOB = """\
+import os, pathlib, signal, subprocess, sys, time
+def save(number, _):
+    pathlib.Path(os.environ["GPULEASE_OUTPUT"], "saved.txt").write_text("in time")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+pathlib.Path(os.environ["GPULEASE_OUTPUT"], "half.txt").write_text("half")
+left = subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 600"], start_new_session=True)
+print("left", left.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_an_agent_that_died_left_is_ended_and_given_back_by_another(work: WorkFolder) -> None:
+    label = f"gl1-dies-{os.getpid()}"
+    work.write_program(DIES_IN_MID_JOB, label=label, grace_s=1)
+    work.start()
+    work.wait_for_log("left")
+    left = int(re.findall(r"left (\d+)", work.log())[0])
+    os.kill(work.agent_pid(), signal.SIGKILL)
+    work.until(lambda: not agent_process(work.path)[1], "the agent's death")
+
+    answer = work.call("conclude")
+    work.wait_for("ready")
+
+    assert answer.returncode == 0, answer.stderr
+    assert work.manifest().keys() >= {"output/half.txt", "output/saved.txt", "log.txt", "exit.json"}
+    assert "died" in str(work.record(protocol.EXIT_FILE)["message"])
+    work.until(lambda: not runs(left), "the end of what it left")
+
+    os.kill(work.agent_pid(), signal.SIGKILL)
+    work.until(lambda: not agent_process(work.path)[1], "the second agent's death")
+    assert work.call("conclude").returncode == 3
+
+
+def test_how_a_program_ended_stays_known_where_its_agent_died_behind_it(work: WorkFolder) -> None:
+    work.write_run("echo done; exit 3", label=f"gl1-ended-{os.getpid()}")
+    work.run()
+    (work.path / protocol.MANIFEST_FILE).unlink()
+    os.kill(work.agent_pid(), signal.SIGKILL)
+    work.until(lambda: not agent_process(work.path)[1], "the agent's death")
+
+    work.call("conclude")
+    work.until((work.path / protocol.MANIFEST_FILE).exists, "the list")
+
+    assert work.record(protocol.EXIT_FILE)["exit_code"] == 3
+    assert work.call("conclude").returncode == 0  # its answer may be lost
+
+
+def test_nobody_follows_an_agent_that_never_was(work: WorkFolder) -> None:
+    work.write_run("true")
+
+    assert work.call("conclude").returncode == 3

@@ -30,6 +30,19 @@ def test_a_folder_has_one_agent_once(tmp_path: Path) -> None:
         take_lock(tmp_path)
 
 
+def test_an_agent_may_follow_one_that_died_and_only_then(tmp_path: Path) -> None:
+    with pytest.raises(AlreadyStarted):
+        take_lock(tmp_path, after_another=True)
+    lock = take_lock(tmp_path)
+    os.pwrite(lock, b"4711", 0)
+    with pytest.raises(AlreadyStarted):
+        take_lock(tmp_path, after_another=True)
+
+    os.close(lock)
+
+    os.close(take_lock(tmp_path, after_another=True))
+
+
 def test_a_start_that_died_before_the_daemon_lived_may_be_repeated(tmp_path: Path) -> None:
     os.close(take_lock(tmp_path))
 

@@ -117,4 +117,4 @@ def test_an_unknown_command_says_which_there_are(work: WorkFolder) -> None:
     refused = work.call("halt")
 
     assert refused.returncode == 64
-    assert b"start, stop, kill, send, clear, here, drop, guard-status" in refused.stderr
+    assert b"start, conclude, stop, kill, send, clear, here, drop, guard-status" in refused.stderr

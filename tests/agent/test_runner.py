@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,3 +72,26 @@ def test_a_short_question_has_an_answer_or_none(runner: Runner, tmp_path: Path) 
     assert ask("sh", "-c", "echo yes; exit 4") == (4, "yes\n")
     assert ask("no-such-program") is None
     assert ask("sleep", "600", timeout_s=0.2) is None
+
+
+class Undying(QuietChildren):
+    """Signals reach nobody: so a process behaves that hangs in the driver of a broken GPU."""
+
+    def signal_group(self, process: subprocess.Popen[bytes], number: int) -> None:
+        self.undying = process
+
+    def kill_all(self) -> None:
+        """Nothing dies."""
+
+
+def test_a_process_that_not_even_sigkill_ends_is_given_up(log: Log, tmp_path: Path) -> None:
+    children = Undying()
+    runner = Runner(children, log, StopWish(Clock()), death_s=0.3)
+    runner.abort.set()
+
+    ended = runner.run(["sleep", "600"], cwd=tmp_path, env=ENV, graceful=True)
+
+    assert ended == Ended(None, None, killed=True)
+    assert "does not end, not even by SIGKILL" in log.tail()
+    children.undying.kill()
+    children.undying.wait()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchestrator.agent.protocol import (
+    AGENT,
     EVENTS_FILE,
     FETCHED_FILE,
     MANIFEST_FILE,
@@ -131,8 +132,8 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
 def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     """Wait as long as an agent is there that lists what the program gave back.
 
-    Hundreds of GiB take long to read, and only the cap hurries. A computer that was restarted has
-    no agent any more: nobody will ever list anything.
+    Hundreds of GiB take long to read, and only the cap hurries. An agent that died is followed by
+    another, once; where that is not possible, nobody will ever list anything.
     """
     wait = Wait(_POLL_S, "the machine lists its artifacts", run)
     if world.awake_since_first_saw_s(f"{lease.key} lists") < _LOOK_S:
@@ -145,6 +146,9 @@ def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         return wait
     if lives is False and world.awake_since_first_saw_s(f"{lease.key} alone") < _LOOK_S:
         return wait  # it may have ended just behind its list
+    if lives is False and shell.run(f"python3 {AGENT} conclude", timeout_s=60.0).exit_code == 0:
+        died = "the agent died; another gives back what is on the machine"
+        return Wait(_POLL_S, died, run.note(died))
     return _give_up(run, world, "the machine never listed its artifacts")
 
 

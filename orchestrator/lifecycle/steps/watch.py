@@ -42,6 +42,7 @@ from orchestrator.runs.states import Outcome, State, Wish
 
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
+_STUBBORN_S = 600.0  # beyond its grace
 _STRANGER_S = 60.0
 _UNLISTED_S = 60.0  # of the RETURN_S that are kept
 _LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
@@ -74,6 +75,8 @@ def watch(run: Run, world: World) -> Step:
         after, warned = heed(after, lease, world.purse(lease), _now(world), elapsed_s)
         said += warned
         after = _ask_to_stop(after, world, lease, shell)
+        if _is_stubborn(after, world, lease):
+            return _give_up_waiting(after, world)
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
             after = _ask_the_agent(after, world, shell)
         after = renew_slots(_pull_checkpoint(after, world, shell), world, lease, shell)
@@ -266,6 +269,20 @@ def _ask_to_stop(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
         return run
     shell.write(STOP_FILE, encode({"reason": run.stop_reason, "grace_s": run.launch.grace_s}))
     return replace(run, stop_asked_s=_now(world))
+
+
+def _is_stubborn(run: Run, world: World, lease: Lease) -> bool:
+    """Whether an agent that was asked to stop has had far more time than it needs."""
+    if run.exit or not run.stop_reason:
+        return False
+    return world.awake_since_first_saw_s(f"{lease.key} stops") > run.launch.grace_s + _STUBBORN_S
+
+
+def _give_up_waiting(run: Run, world: World) -> Moved:
+    why = "its agent does not stop the program"
+    missing = f"everything after the last {_last(run)}: {why}"
+    run = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
+    return finish(run, world, *verdict(run), why)
 
 
 def _why_stop(run: Run, world: World, lease: Lease) -> str:

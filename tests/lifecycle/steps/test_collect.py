@@ -196,12 +196,32 @@ def test_a_machine_is_kept_for_its_list_only_while_an_agent_makes_one(
     stage: Stage, alive: str, waits: bool
 ) -> None:
     collecting(stage)
-    stage.box.replies = {"guard-status": Reply(0, f'{{"agent_alive": {alive}}}'.encode(), b"")}
+    stage.box.replies = {
+        "guard-status": Reply(0, f'{{"agent_alive": {alive}}}'.encode(), b""),
+        "conclude": Reply(3, b"", b"this job was started before"),
+    }
 
     for _ in range(4):
         stage.after(11)
 
     assert (stage.state() is State.COLLECTING) is waits
+
+
+def test_what_an_agent_that_died_leaves_is_listed_by_another(stage: Stage) -> None:
+    collecting(stage)
+    stage.box.replies = {"guard-status": Reply(0, b'{"agent_alive": false}', b"")}
+    for _ in range(4):
+        stage.after(11)
+    assert stage.box.commands.count("python3 agent.pyz conclude") == 1
+    assert "the agent died" in stage.run.waiting
+
+    stage.box.replies = {"guard-status": Reply(0, b'{"agent_alive": true}', b"")}
+    list_results(stage)
+    stage.drive(3)
+
+    assert is_returning(stage)
+    assert stage.run.artifacts_missing == ()
+    assert stage.run.artifacts
 
 
 def test_a_broken_connection_is_opened_again(stage: Stage) -> None:

@@ -180,6 +180,22 @@ def test_cancel_asks_the_program_to_stop_once(stage: Stage) -> None:
     assert stage.state() is State.RUNNING
 
 
+def test_an_agent_that_lives_and_never_stops_costs_minutes_and_not_the_cap(stage: Stage) -> None:
+    running(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+    for _ in range(40):
+        stage.after(15)
+    assert stage.state() is State.RUNNING
+
+    for _ in range(10):
+        stage.after(15)
+
+    assert (stage.run.outcome, stage.first.returned_by) == (Outcome.CANCELLED, "provider")
+    assert stage.run.artifacts_missing == (
+        "everything after the last pull: its agent does not stop the program",
+    )
+
+
 def test_a_driver_that_dies_as_it_asks_leaves_the_reason_behind(stage: Stage) -> None:
     running(stage)
     stage.journal.wish(RUN_ID, Wish.CANCEL)
