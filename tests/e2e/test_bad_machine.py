@@ -333,3 +333,37 @@ def test_a_line_without_end_costs_nobody_memory(
                 assert peak_bytes(process.pid) < 200 << 20
     assert line == f"{end}\n"
     assert number > 2000
+
+
+SAVES_AT_SIGTERM = """\
+import os, pathlib, signal, sys, time
+out = pathlib.Path(os.environ["GPULEASE_OUTPUT"])
+(out / "half.txt").write_text("half")
+def save(*_):
+    (out / "saved.txt").write_text("in time")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+print("works", flush=True)
+time.sleep(900)
+"""
+
+
+@pytest.mark.slow
+def test_when_the_agent_dies_what_its_program_made_comes_home(person: Person, cloud: Cloud) -> None:
+    person.submits(own_code(person, SAVES_AT_SIGTERM))
+    person.waits(lambda view: "works" in Path(view["log"]).read_text() if view["log"] else False)
+    label = cloud.living(person.home_id)[0]["label"]
+    killed = person.types("ssh", "last", "--", f"kill -9 $(cat gpulease/{label}/agent.pid)")
+    assert killed.code == 0, killed.err
+
+    with cloud.hurrying():
+        followed = person.types("attach", "last", "--json")
+
+    receipt = person.view()
+    assert (receipt["outcome"], followed.code) == ("failed", 1)
+    assert receipt["artifacts_missing"] == []
+    home = Path(receipt["artifacts_dir"])
+    assert (home / "half.txt").read_text() == "half"
+    assert (home / "saved.txt").read_text() == "in time"
+    assert "another gives back what is on the machine" in " ".join(receipt["notes"])
+    books_agree(receipt, person, cloud)
