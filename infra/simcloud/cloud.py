@@ -113,13 +113,18 @@ class SimCloud:
         operation: str = "",
         **options: Option,
     ) -> None:
-        """Script a fault (see `faults.py`), or revoke and restore keys. Raises: UnknownFault."""
+        """Script a fault (see `faults.py`), revoke and restore keys, or empty the account.
+
+        Raises: UnknownFault.
+        """
         if fault == "key_revoked":
             keys = self.runpod.keys
             name = str(options.get("key", "main"))
             self.runpod.keys.revoke({"main": keys.main, "other": keys.other}[name])
         elif fault == "key_restored":
             self.runpod.keys.restore()
+        elif fault == "balance_gone":
+            self.switch(balance_usd=options.get("usd", 0))
         else:
             self.world.faults.add(provider, operation, fault, **options)
 

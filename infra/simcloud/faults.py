@@ -46,11 +46,15 @@ BELONGS_TO = {
     "list_page_fail": "list",  # any page but the first
     "delete_lies": "delete",  # 204, and the machine goes on
     "delete_5xx_done": "delete",
+    "terminate_lies": "action",  # the same of the action that terminates
+    "graphql_lies": "graphql",  # the same of a mutation
     "boot_stuck": "machine",
     "starting_stuck": "machine",
+    "never_starts": "machine",  # runs by its status; neither address nor runtime, and no guard
+    "image_error": "machine",  # never comes up; its host's log says `text`, again and again
     "ssh_late": "machine",  # refuses connections for `seconds` after it runs
     "ssh_no_banner": "machine",
-    "no_direct_ssh": "machine",
+    "no_direct_ssh": "machine",  # shows no address, for ever or for `seconds` after it runs
     "price_above": "machine",  # rents for `factor` (2) times the price
     "error_status": "machine",  # fails after `seconds` (0) of running
     "exited": "machine",  # stops after `seconds` (0) of running
@@ -65,9 +69,17 @@ BELONGS_TO = {
     "start_zero_gpu": "start",  # a stopped machine comes back without GPUs
     "start_stale_address": "start",  # the old port is shown for `seconds` (30) more
     "billing_absent": "billing",  # no records, until cleared
+    "billing_lag_s": "billing",  # standing: records arrive `seconds` (3600) after what they say
     "graphql_errors": "graphql",  # 200 with `errors`
 }
-STANDING = {"list_lag_s", "gone", "billing_absent"}
+LAGS = {"list_lag_s", "billing_lag_s"}  # they happen to no call, but to what it shows
+STANDING = {*LAGS, "gone", "billing_absent"}
+# Of these faults only some calls: `page` next, `kind` mutation, `action` terminate.
+_ONLY = {
+    "list_page_fail": ("page", "next"),
+    "terminate_lies": ("action", "terminate"),
+    "graphql_lies": ("kind", "mutation"),
+}
 
 Option = float | int | str | bool | None
 
@@ -131,8 +143,8 @@ class FaultScript:
             },
             options=options,
         )
-        if fault == "list_page_fail":
-            made.match.setdefault("page", "next")
+        if fault in _ONLY:
+            made.match.setdefault(*_ONLY[fault])
         with self._lock:
             self._faults.append(made)
         return made
@@ -143,7 +155,7 @@ class FaultScript:
         """The fault that happens to this call now, counted."""
         with self._lock:
             for fault in self._faults:
-                if fault.name != "list_lag_s" and _matches(fault, provider, operation, facts or {}):
+                if fault.name not in LAGS and _matches(fault, provider, operation, facts or {}):
                     if fault.skip > 0:
                         fault.skip -= 1
                         continue

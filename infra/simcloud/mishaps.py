@@ -18,6 +18,8 @@ _MOMENTS = {
     "restarts_elsewhere": "moves_at_s",
 }
 _OUTBID = "Outbid"
+_PULL_ERROR = "toomanyrequests: You have reached your unauthenticated pull rate limit."
+_PULLS_AGAIN_S = 10.0
 
 Delay = Callable[[float], float]
 
@@ -34,8 +36,12 @@ def spoil_boot(machine: Rented, faults: Mapping[str, Fault], delay_s: Delay) -> 
     """What will happen to it instead of, or behind, its boot."""
     if "boot_stuck" in faults:
         machine.starting_at_s = machine.running_at_s = math.inf
-    if "starting_stuck" in faults:
+    if fault := faults.get("image_error"):
+        machine.starting_at_s = machine.running_at_s = math.inf
+        machine.pull_error = str(fault.options.get("text") or _PULL_ERROR)
+    if "starting_stuck" in faults or "never_starts" in faults:
         machine.running_at_s = math.inf
+    machine.never_starts = "never_starts" in faults
     if fault := faults.get("ssh_late"):
         machine.ssh_open_at_s += delay_s(fault.seconds(30.0))
     for name, moment in _MOMENTS.items():
@@ -45,10 +51,18 @@ def spoil_boot(machine: Rented, faults: Mapping[str, Fault], delay_s: Delay) -> 
         machine.stop_reason = _OUTBID
     if fault := faults.get("restart_loop"):
         machine.returns_after_s = delay_s(fault.seconds(0.0))
-    if "no_direct_ssh" in faults:
-        machine.has_address = False
+    if fault := faults.get("no_direct_ssh"):
+        shown_s = delay_s(fault.seconds(math.inf))
+        machine.address_from_s = machine.running_at_s + shown_s
     if machine.ssh:
         machine.ssh.silent = "ssh_no_banner" in faults
+
+
+def tell_pull_error(machine: Rented, now_s: float, delay_s: Delay) -> None:
+    """Its host tries once more to get its image, and says what came of it."""
+    if machine.pull_error and now_s >= machine.pull_error_at_s:
+        machine.pull_error_at_s = now_s + delay_s(_PULLS_AGAIN_S)
+        machine.log.write(now_s, "system", f"error pulling image: {machine.pull_error}")
 
 
 def spoil_start(
@@ -66,4 +80,6 @@ def forget_moments(machine: Rented) -> None:
     for moment in _MOMENTS.values():
         setattr(machine, moment, math.inf)
     machine.restart_at_s = math.inf
-    machine.stop_reason = ""
+    machine.stop_reason = machine.pull_error = ""
+    machine.never_starts = False
+    machine.address_from_s = -math.inf

@@ -126,6 +126,10 @@ class Rented:
     started_s: float | None = None
     ssh_open_at_s: float = math.inf
     has_address: bool = True
+    address_from_s: float = -math.inf
+    never_starts: bool = False  # its provider calls it running, and there is nothing in it
+    pull_error: str = ""  # what its host says again and again instead of starting it
+    pull_error_at_s: float = -math.inf
     fails_at_s: float = math.inf
     stops_at_s: float = math.inf
     vanishes_at_s: float = math.inf
@@ -165,6 +169,10 @@ class Rented:
     def shown_port(self, now_s: float) -> int | None:
         """The port at which its provider says that it is reached."""
         return self.old_port if now_s < self.old_port_until_s else self.ssh_port
+
+    def shows_address(self, now_s: float) -> bool:
+        """Whether its provider says where it is reached."""
+        return self.has_address and now_s >= self.address_from_s
 
     def bill_usd(self, now_s: float) -> Decimal:
         """What it cost so far, per second."""

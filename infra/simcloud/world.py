@@ -176,8 +176,7 @@ class World:
                 raise NotNow
             if machine.stock.free < machine.gpu_count:
                 raise SoldOut
-            faults = self.faults.take_each(machine.provider, "start", {"id": machine.id})
-            self._boot_again(machine, {fault.name: fault for fault in faults})
+            self._boot_again(machine, self._draw_start_faults(machine))
             machine.meter(self.clock.now_s(), machine.usd_per_hour, machine.disk_usd_per_hour)
             self._tell(machine, "started again")
 
@@ -191,7 +190,7 @@ class World:
                 raise NotNow
             self._power_off(machine, Phase.STOPPED)
             self._wipe(machine)
-            self._boot_again(machine, {})
+            self._boot_again(machine, self._draw_start_faults(machine))
             self._tell(machine, "started anew by its host")
 
     def restart(self, machine: Rented) -> None:
@@ -293,6 +292,11 @@ class World:
         drawn = self.faults.take_each(order.provider, "machine", facts)
         return {fault.name: fault for fault in drawn}
 
+    def _draw_start_faults(self, machine: Rented) -> dict[str, Fault]:
+        """What goes wrong with a machine that starts once more."""
+        drawn = self.faults.take_each(machine.provider, "start", {"id": machine.id})
+        return {fault.name: fault for fault in drawn}
+
     def _schedule_boot(self, machine: Rented, now_s: float) -> None:
         machine.phase = Phase.PLACED
         machine.starting_at_s = now_s + self.delay_s(self._boot_s * _STARTING_SHARE)
@@ -302,6 +306,7 @@ class World:
         machine.log.write(now_s, "system", "create container: pulling image")
 
     def _settle(self, machine: Rented, now_s: float) -> None:
+        mishaps.tell_pull_error(machine, now_s, self.delay_s)
         if machine.phase is Phase.PLACED and now_s >= machine.starting_at_s:
             machine.phase = Phase.STARTING
             machine.log.write(now_s, "system", "start container")

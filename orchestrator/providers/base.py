@@ -59,6 +59,7 @@ class Capabilities:
     one_miss_is_noise: bool = False  # gone needs two full proofs
     rate_limit_is_proof: bool = False  # a 429 to create proves that nothing was rented
     boot_deadline_s: float = 480.0
+    address_s: float = 0.0  # runs on a host of others → shows its address; 0: no such limit
     poll_s: float = 5.0  # how often one account is listed in a long wait
     min_create_interval_s: float = 0.0
     calls_per_minute: int = 0  # of one account; 0: no limit known
@@ -184,6 +185,14 @@ class BootLog(Protocol):
 
         A provider whose log is a stream reads on for some seconds, unless `enough` holds of it.
         """
+
+
+@runtime_checkable
+class BootTrouble(Protocol):
+    """What keeps a machine from coming up, where no status says so."""
+
+    def boot_trouble(self, machine_id: str) -> str:
+        """Why it will not come up, in its host's words; empty while it may."""
 
 
 @runtime_checkable

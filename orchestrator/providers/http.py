@@ -80,7 +80,7 @@ class Answer:
         errors = problem.get("errors")
         words = [problem.get("detail") or problem.get("title") or problem.get("message")]
         words += errors if isinstance(errors, list) else []
-        return _one_line("; ".join(word for word in words if isinstance(word, str)))
+        return one_line("; ".join(word for word in words if isinstance(word, str)))
 
 
 class Http:
@@ -193,7 +193,7 @@ class Http:
                     method,
                     path,
                     response.status_code,
-                    _one_line(response.headers.get("x-request-id", "")),
+                    one_line(response.headers.get("x-request-id", "")),
                 )
                 headers_in = {name.lower(): value for name, value in response.headers.items()}
                 answer = Answer(response.status_code, headers_in, b"")
@@ -293,7 +293,8 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
     return min(_LONGEST_WAIT_S, max(waits, default=5.0))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """A stranger's words as one short printable line."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:_DETAIL_CHARACTERS]
 

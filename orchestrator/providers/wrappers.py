@@ -16,6 +16,7 @@ from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import (
     Account,
     BootLog,
+    BootTrouble,
     Capabilities,
     Charges,
     Machine,
@@ -34,6 +35,7 @@ _OVERSLEPT_S = 10.0
 _OPTIONAL: dict[type, tuple[str, ...]] = {
     Account: ("identity", "balance_usd"),
     BootLog: ("boot_log",),
+    BootTrouble: ("boot_trouble",),
     Charges: ("charges",),
     Witness: ("second_list",),
     OwnLogin: ("open_shell", "login_command"),

@@ -17,7 +17,7 @@ class RunPodBench:
     """Machines without processes, and a clock that moves when told."""
 
     need = Need(gpu_memory_gib=24)
-    faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"])
+    faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages", "cluster_member"])
 
     def __init__(self, state: Path) -> None:
         self._clock = FakeClock()
@@ -55,6 +55,8 @@ class RunPodBench:
     def break_next(self, fault: str, **options: float | int | str) -> None:
         if fault == "small_pages":
             self._cloud.switch(page_size=1)
+        elif fault == "cluster_member":
+            self._cloud.switch(clusters=[options["label"]])
         else:
             self._cloud.fault(fault, **options)  # type: ignore[arg-type]  # `operation` is text
 

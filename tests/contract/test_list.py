@@ -23,6 +23,14 @@ def test_every_page_is_read(cloud: Bench) -> None:
     assert listed(cloud.provider) == sorted(LABELS[:4])
 
 
+def test_a_member_of_a_cluster_is_listed_because_it_bills(cloud: Bench) -> None:
+    needs(cloud, "cluster_member")
+    cloud.break_next("cluster_member", label=A)
+    rent(cloud, A)
+
+    assert listed(cloud.provider) == [A]
+
+
 def test_a_page_that_fails_makes_the_whole_list_an_error(cloud: Bench) -> None:
     needs(cloud, "small_pages", "list_page_fail")
     cloud.break_next("small_pages")

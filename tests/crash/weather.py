@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.simcloud.faults import ANY_CALL, BELONGS_TO
+from infra.simcloud.faults import ANY_CALL, BELONGS_TO, LAGS, STANDING
 from orchestrator.runs.states import Outcome, State, Wish
 from tests.crash.machine import Program
 from tests.crash.stage import RUN_ID, Stage
@@ -17,6 +17,7 @@ from tests.crash.stories import Story
 
 CLEARS_S = 3 * 3600.0
 _CALLS = ("create", "get", "list", "delete", "action", "logs", "billing", "graphql", "catalog")
+_STORMS = 0.15  # of all draws: a dozen knobs more
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
 Option = float | int | str | bool | None
@@ -148,6 +149,8 @@ def draw(seed: int) -> Weather:
     """The weather of that number; the same each time."""
     chance = random.Random(f"weather {seed}")
     knobs = chance.sample(_OFTEN, chance.randint(0, 3)) + chance.sample(KNOBS, chance.randint(1, 3))
+    if chance.random() < _STORMS:
+        knobs += chance.sample(KNOBS, 12)
     acts = chance.sample(sorted(ACTS), chance.choice((0, 0, 1, 1, 2)))
     return Weather(
         seed=seed,
@@ -158,6 +161,8 @@ def draw(seed: int) -> Weather:
             "graphql_gone": chance.random() < 0.3,
             "later_fields": chance.random() < 0.5,
             "billing_lag_s": chance.choice((0.0, 300.0, 3600.0)),
+            "calls_per_minute": chance.choice((0, 0, 30, 60)),
+            "says_pages": chance.random() < 0.5,
         },
         acts=tuple((act, chance.choice(_STATES)) for act in acts),
         kills=tuple(chance.randrange(150) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
@@ -175,12 +180,16 @@ def _options(knob: Knob, chance: random.Random) -> dict[str, Option]:
     options: dict[str, Option] = {"times": chance.choice((1, 1, 2, 4))}
     if call != "machine":
         options["after"] = chance.choice((0, 0, 0, 1, 3))
-    if fault in ("gone", "list_lag_s", "billing_absent"):
-        options["times"] = None if fault == "list_lag_s" else chance.choice((1, 3, 20))
+    if fault in STANDING:
+        options["times"] = None if fault in LAGS else chance.choice((1, 3, 20))
     if fault == "timeout_after":
         options["seconds"] = _HANGS_S
     elif fault == "list_lag_s":
         options["seconds"] = chance.choice((2.0, 9.0))
+    elif fault == "billing_lag_s":
+        options["seconds"] = chance.choice((60.0, 7200.0))
+    elif fault == "no_direct_ssh":
+        options["seconds"] = chance.choice((None, 30.0, 100.0))
     elif fault == "rate_limit":
         options["seconds"] = chance.choice((1, 12, 40))
     elif call in ("machine", "start"):

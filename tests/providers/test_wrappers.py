@@ -24,6 +24,7 @@ from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import (
     Account,
     BootLog,
+    BootTrouble,
     Capabilities,
     Charge,
     Charges,
@@ -74,7 +75,7 @@ class Cloud(Provider):
         return answer
 
 
-class FullCloud(Cloud, Account, BootLog, Charges):
+class FullCloud(Cloud, Account, BootLog, BootTrouble, Charges):
     def identity(self) -> str:
         return self._answer("identity", "user:u")
 
@@ -83,6 +84,9 @@ class FullCloud(Cloud, Account, BootLog, Charges):
 
     def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
         return self._answer("boot_log", f"log of {machine_id}")
+
+    def boot_trouble(self, machine_id: str) -> str:
+        return self._answer("boot_trouble", f"{machine_id} has no image")
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
         return self._answer("charges", [Charge("m1", since_s, until_s, Decimal(1))])
@@ -95,6 +99,9 @@ READS: dict[str, Callable[[Provider], object]] = {
     "identity": lambda cloud: cloud.identity() if isinstance(cloud, Account) else "none",
     "balance_usd": lambda cloud: cloud.balance_usd() if isinstance(cloud, Account) else "none",
     "boot_log": lambda cloud: cloud.boot_log("m1") if isinstance(cloud, BootLog) else "none",
+    "boot_trouble": lambda cloud: (
+        cloud.boot_trouble("m1") if isinstance(cloud, BootTrouble) else "none"
+    ),
     "charges": lambda cloud: cloud.charges(1, 2) if isinstance(cloud, Charges) else "none",
 }
 WRITES: dict[str, Callable[[Provider], object]] = {
@@ -115,7 +122,7 @@ def test_every_call_goes_through_to_the_provider_and_back(call: str) -> None:
 def test_a_wrapper_offers_what_its_provider_offers_and_no_more() -> None:
     full, bare = stacked(FullCloud(), FakeClock()), stacked(Cloud(), FakeClock())
 
-    for protocol in (Account, BootLog, Charges):
+    for protocol in (Account, BootLog, BootTrouble, Charges):
         assert isinstance(full, protocol)
         assert not isinstance(bare, protocol)
     assert (bare.name, bare.capabilities) == ("cloud", Cloud().capabilities)

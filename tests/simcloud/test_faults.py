@@ -125,7 +125,11 @@ def test_a_page_behind_the_first_fails(cloud: SimCloud, api: Api) -> None:
     [
         ("boot_stuck", {}, ("PROVISIONING", False)),
         ("starting_stuck", {}, ("STARTING", False)),
+        ("never_starts", {}, ("RUNNING", False)),
+        ("image_error", {}, ("PROVISIONING", False)),
         ("no_direct_ssh", {}, ("RUNNING", False)),
+        ("no_direct_ssh", {"seconds": 500}, ("RUNNING", False)),
+        ("no_direct_ssh", {"seconds": 200}, ("RUNNING", True)),
         ("error_status", {}, ("ERROR", False)),
         ("exited", {}, ("EXITED", False)),
         ("exited", {"seconds": 500}, ("RUNNING", True)),

@@ -17,11 +17,12 @@ from infra.simcloud.runpod.graphql import GraphQl, graphql_failure
 from infra.simcloud.runpod.keys import Key, Keys, Right
 from infra.simcloud.runpod.pods import PROVIDER, Pods
 from infra.simcloud.runpod.problems import NO_CAPACITY, NO_FREE_GPUS, Problem, html_502, invalid
+from infra.simcloud.runpod.quotas import Quotas
 from infra.simcloud.runpod.switches import Switches
+from infra.simcloud.runpod.v1 import OldPods
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
 
-_WINDOWS = (("minute", 60, 60), ("hour", 3000, 3600), ("day", 50000, 86400))
 _LARGEST_PAGE = 1000
 _HOLD_S = 120.0
 _DONE_FIRST = ("5xx_after", "delete_5xx_done", "reply_lost", "timeout_after", "unreadable")
@@ -38,19 +39,24 @@ class RunPodApi:
         self.keys = Keys(world)
         self._pods = Pods(world, self.keys)
         self._graphql = GraphQl(world, self._pods, self.switches)
+        self._v1 = OldPods(world)
+        self._quotas = Quotas(world.clock)
         self._lock = threading.Lock()
         self._answered = 0
 
     def __call__(self, request: Request) -> Reply:
         self.world.settle()
+        headers = {"x-request-id": self._number()}
         try:
+            if request.parts[:1] == ("v2",):  # the others say nothing of rates
+                headers |= self._rates(request)
             reply = self._route(request)
         except Problem as problem:
             reply = problem.reply()
         self.world.record(
             PROVIDER, request.method, request.path, None if reply.cut else reply.status
         )
-        return replace(reply, headers=self._common_headers() | dict(reply.headers))
+        return replace(reply, headers=headers | dict(reply.headers))
 
     def _route(self, request: Request) -> Reply:
         if self.switches.refuses_urllib and "Python-urllib" in request.headers.get(
@@ -61,7 +67,9 @@ class RunPodApi:
             case ("graphql",):
                 return self._graphql_call(request)
             case ("v1", *_):
-                raise Problem(410 if self.switches.v1_gone else 501, "REST v1 was switched off")
+                if self.switches.v1_gone:
+                    raise Problem(410, "REST v1 was switched off")
+                return self._v1.answer(request, self.keys.find(_authorization(request)))
             case ("v2", "pods", *rest):
                 return self._pods_call(request, tuple(rest))
             case ("v2", "catalog", *rest):
@@ -116,7 +124,9 @@ class RunPodApi:
 
     def _billing_call(self, request: Request) -> Reply:
         key = self._key(request, "billing")
-        lag_s = self.world.delay_s(self.switches.billing_lag_s)
+        fault = self.world.faults.standing(PROVIDER, "billing_lag_s")
+        lag_s = fault.seconds(3600.0) if fault else self.switches.billing_lag_s
+        lag_s = self.world.delay_s(lag_s)
 
         def answer() -> Reply:
             rows = billing.list_records(self.world, key.account, request.query, lag_s=lag_s)
@@ -141,20 +151,19 @@ class RunPodApi:
     def _graphql_call(self, request: Request) -> Reply:
         if self.switches.graphql_gone:
             raise Problem(410, "GraphQL was switched off")
-        authorization = request.headers.get("authorization", "")
-        key = self.keys.find(authorization)
-        if authorization and key is None:
+        key = self.keys.find(_authorization(request))
+        if _authorization(request) and key is None:
             raise Problem(401, "invalid api key")
-        return self._do("graphql", {}, lambda: self._graphql.answer(request.body, key))
+        facts = {"kind": "mutation" if b"mutation" in request.body else "query"}
+        return self._do("graphql", facts, lambda: self._graphql.answer(request.body, key))
 
     def _key(
         self, request: Request, operation: str, *, writes: bool = False, pod_id: str = ""
     ) -> Key:
         """The key of a request that it may make. Raises: Problem."""
-        authorization = request.headers.get("authorization", "")
-        if not authorization:
+        if not _authorization(request):
             raise Problem(401, "missing bearer token")
-        key = self.keys.find(authorization)
+        key = self.keys.find(_authorization(request))
         if key is None:
             raise Problem(401, "invalid api key")
         if key.right is Right.POD and not self._pod_key_may(key, operation, pod_id):
@@ -187,14 +196,16 @@ class RunPodApi:
             raise invalid(f"limit: must be an integer from 1 to {_LARGEST_PAGE}")
         size = min(int(limit), self.switches.page_size)
         machines = self.world.listed(PROVIDER, key.account)
+        if request.query.get("includeClusterPods") != "true":
+            machines = [one for one in machines if one.label not in self.switches.clusters]
         if cursor := request.query.get("cursor"):
             machines = self._behind(machines, cursor)
         page, more = machines[:size], len(machines) > size
         following = base64.urlsafe_b64encode(page[-1].id.encode()).decode() if more else None
         pods: list[Json] = [self._pods.to_json(machine, lagging=True) for machine in page]
-        return json_reply(
-            {"pods": pods, "pagination": {"nextCursor": following, "hasNextPage": more}}
-        )
+        page_of: dict[str, Json] = {"nextCursor": following, "hasNextPage": more}
+        says = more or self.switches.says_pages
+        return json_reply({"pods": pods, **({"pagination": page_of} if says else {})})
 
     def _behind(self, machines: list[Rented], cursor: str) -> list[Rented]:
         """The machines that are older than the last one of a page. Raises: Problem."""
@@ -210,7 +221,10 @@ class RunPodApi:
 
     def _end(self, pod_id: str, key: Key) -> Reply:
         by = EndedBy.SELF if key.right is Right.POD else EndedBy.API
-        self.world.end(self._pod(pod_id, key), by)
+        machine = self._pod(pod_id, key)
+        if machine.label in self.switches.clusters:
+            raise Problem(409, "the pod is a member of a cluster")
+        self.world.end(machine, by)
         return Reply(204)
 
     def _action(self, pod_id: str, action: str, key: Key) -> Reply:
@@ -279,8 +293,8 @@ class RunPodApi:
             case "html_502":
                 return html_502()
             case "rate_limit":
-                return self._rate_limited(int(fault.seconds(1.0)))
-            case "delete_lies":
+                return self._rate_limited(int(fault.seconds(1.0)), fault.operation)
+            case "delete_lies" | "terminate_lies":
                 pod_id = facts.get("id", "")
                 return Reply(204) if pod_id in self.world.machines else act()
             case "list_page_fail":
@@ -289,25 +303,33 @@ class RunPodApi:
                 return json_reply(billing.no_records())
             case "graphql_errors":
                 return graphql_failure()
+            case "graphql_lies":
+                return json_reply({"data": {"podTerminate": None}})
         return act()
 
-    def _rate_limited(self, seconds: int) -> Reply:
+    def _rate_limited(self, seconds: int, operation: str) -> Reply:
         detail = "rate limit exceeded for the minute window"
+        if operation == "graphql":  # it does not say for how long
+            return Problem(429, detail).reply()
         spent = f'"minute";r=0;t={seconds}, "hour";r=2800;t=1812, "day";r=49500;t=45012'
         headers = {"Retry-After": str(seconds), "RateLimit": spent}
         return Problem(429, detail, headers=headers).reply()
 
-    def _common_headers(self) -> dict[str, str]:
+    def _number(self) -> str:
+        """Of a request, on every answer."""
         with self._lock:
             self._answered += 1
-            number = self._answered
-        left = ", ".join(f'"{name}";r={quota - 1};t={window}' for name, quota, window in _WINDOWS)
-        policy = ", ".join(f'"{name}";q={quota};w={window}' for name, quota, window in _WINDOWS)
-        return {
-            "x-request-id": f"sim-{number:08d}",
-            "RateLimit": left,
-            "RateLimit-Policy": policy,
-        }
+            return f"sim-{self._answered:08d}"
+
+    def _rates(self, request: Request) -> Mapping[str, str]:
+        """Raises: Problem where the account has called too often."""
+        key = self.keys.find(_authorization(request))
+        who = key.account if key else ""
+        return self._quotas.count(who, self.switches.calls_per_minute)
+
+
+def _authorization(request: Request) -> str:
+    return request.headers.get("authorization", "")
 
 
 def _not_allowed(methods: str) -> Problem:

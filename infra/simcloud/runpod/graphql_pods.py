@@ -61,13 +61,13 @@ def pod_row(machine: Rented, pod: Mapping[str, Json]) -> Row:
         "name": machine.label,
         "containerDiskInGb": facts.asked.disk_gb,
         "costPerHr": pod["cost"],
-        "desiredStatus": _DESIRED.get(machine.phase, "RUNNING"),
+        "desiredStatus": desired_status(machine),
         "dockerArgs": facts.asked.args,
         "dockerId": None,
         "env": [f"{name}={value}" for name, value in facts.asked.env.items()],
         "gpuCount": 0 if machine.without_gpus else machine.gpu_count,
         "imageName": facts.asked.image,
-        "lastStatusChange": f"{machine.last_change}: {_javascript_date(machine.changed_s)}",
+        "lastStatusChange": last_status_change(machine),
         "machineId": f"host-{machine.id}",
         "machine": {"gpuDisplayName": card.name, "podHostId": facts.proxy_user},
         "memoryInGb": card.ram_gb * machine.gpu_count,
@@ -78,8 +78,18 @@ def pod_row(machine: Rented, pod: Mapping[str, Json]) -> Row:
         "vcpuCount": card.vcpus * machine.gpu_count,
         "volumeInGb": facts.asked.volume_gb,
         "volumeMountPath": "/workspace",
-        "runtime": _runtime(runtime),
+        "runtime": _runtime(runtime, 0 if machine.without_gpus else machine.gpu_count),
     }
+
+
+def desired_status(machine: Rented) -> str:
+    """What is wanted of a pod: it runs from its first second, also where nothing is in it."""
+    return _DESIRED.get(machine.phase, "RUNNING")
+
+
+def last_status_change(machine: Rented) -> str:
+    """Why it is as it is, and since when."""
+    return f"{machine.last_change}: {_javascript_date(machine.changed_s)}"
 
 
 def gpu_row(shelves: list[Stock]) -> Row:
@@ -125,7 +135,7 @@ def _lowest_price(shelves: list[Stock], field: Field) -> Json:
     }
 
 
-def _runtime(runtime: Json) -> Json:
+def _runtime(runtime: Json, gpu_count: int) -> Json:
     if not isinstance(runtime, dict):
         return None
     ports: list[Json] = []
@@ -141,7 +151,14 @@ def _runtime(runtime: Json) -> Json:
                 "type": port["type"],
             }
         )
-    return {"uptimeInSeconds": runtime["uptime"], "ports": ports}
+    idle: dict[str, Json] = {"gpuUtilPercent": 0, "memoryUtilPercent": 0}
+    gpus: list[Json] = [{"id": f"GPU-{n}", **idle} for n in range(gpu_count)]
+    return {
+        "uptimeInSeconds": runtime["uptime"],
+        "ports": ports,
+        "gpus": gpus,
+        "container": {"cpuPercent": 1, "memoryPercent": 1},
+    }
 
 
 def _environment(pairs: Json) -> dict[str, str]:

@@ -109,6 +109,7 @@ class Pods:
         """A pod on the wire; `lagging`: as a list that lags shows one that has ended."""
         facts = pod_facts(machine)
         phase = machine.shown_phase if lagging and not machine.alive else machine.phase
+        never_starts = machine.never_starts and phase is Phase.STARTING
         now_s = self._world.clock.now_s()
         runs = phase is Phase.RUNNING
         shows_runtime = runs or (phase is Phase.STOPPED and machine.shows_stale_runtime)
@@ -119,8 +120,8 @@ class Pods:
         return {
             "id": machine.id,
             "name": machine.label,
-            "status": _STATUS[phase],
-            "actions": _ACTIONS[phase],
+            "status": _STATUS[Phase.RUNNING if never_starts else phase],
+            "actions": _ACTIONS[Phase.RUNNING if never_starts else phase],
             "image": facts.asked.image,
             "args": facts.asked.args,
             "disk": facts.asked.disk_gb,
@@ -220,7 +221,7 @@ class Pods:
 
     def _direct(self, machine: Rented, now_s: float) -> Json:
         port = machine.shown_port(now_s)
-        if not machine.has_address or port is None:
+        if not machine.shows_address(now_s) or port is None:
             return None
         user = self._world.backend.user
         command = f"ssh {user}@{LOOPBACK} -p {port}"
@@ -228,7 +229,7 @@ class Pods:
 
     def _runtime(self, machine: Rented, now_s: float) -> Json:
         ports: list[Json] = []
-        if machine.has_address:
+        if machine.shows_address(now_s):
             port = machine.shown_port(now_s)
             ports.append({"private": 22, "public": port, "type": "tcp", "ip": LOOPBACK})
         return {

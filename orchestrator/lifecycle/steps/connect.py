@@ -10,7 +10,14 @@ from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
 from orchestrator.lifecycle.steps.drill import await_end
 from orchestrator.lifecycle.steps.rent import not_as_offered, with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
-from orchestrator.providers.base import BootLog, MachineStatus, OwnLogin, Provider
+from orchestrator.providers.base import (
+    BootLog,
+    BootTrouble,
+    Machine,
+    MachineStatus,
+    OwnLogin,
+    Provider,
+)
 from orchestrator.remote.keys import shown_host_key
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -18,6 +25,7 @@ from orchestrator.runs.states import State, Wish
 
 _BOOT_LOG_S = 15.0  # sshd answers → its host key is in the boot log
 _TRIED_S = 30.0  # by this process, awake: whoever slept or begins anew knows nothing yet
+_TROUBLE_S = 60.0  # a host is asked so often what keeps a machine from coming up
 _SHORTEST_S = 0.3
 _LOOK_SHARE = 0.2  # a wait of 2 s is looked at every 0.4 s, one of a minute every poll_s
 _KNOCK_SHARE = 0.05
@@ -61,9 +69,31 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         # The answer to create need not have told.
         return abandon(run, world, lease, problem)
     if machine.address is None:
+        if trouble := _trouble(world, lease, machine, provider, waited_s):
+            return abandon_unbooted(_keep_boot_log(run, world, lease), world, lease, trouble)
         return Wait(min(look_s / 2, 1.0), "the machine boots")
     knock_s = _pace_s(waited_s, _KNOCK_SHARE, SHELL_RETRY_S)
     return _log_in(run, world, lease, knock_s)
+
+
+def _trouble(
+    world: World, lease: Lease, machine: Machine, provider: Provider, waited_s: float
+) -> str:
+    """Why a machine without an address will not come up; empty while it may."""
+    limit_s = provider.capabilities.address_s
+    runs = machine.status is MachineStatus.RUNNING and lease.offer.trust != "secure"
+    ran_s = world.awake_since_first_saw_s(f"{lease.key} has no address") if runs else 0.0
+    if limit_s and ran_s >= limit_s:
+        return f"it runs, and for {limit_s / 60:.0f} min it has had no address"
+    asked = f"{lease.key} trouble {waited_s // _TROUBLE_S:.0f}"
+    if waited_s < _TROUBLE_S or asked in world.first_saw or not isinstance(provider, BootTrouble):
+        return ""
+    world.awake_since_first_saw_s(asked)
+    try:
+        trouble = provider.boot_trouble(machine.id)
+    except ProviderError:
+        return ""
+    return trouble and f"its host cannot start it: {trouble}"
 
 
 def _pace_s(waited_s: float, share: float, longest_s: float) -> float:

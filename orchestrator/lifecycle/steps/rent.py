@@ -10,6 +10,7 @@ from orchestrator.budget.price import CENT, Price
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
+    InvalidRequest,
     ProviderError,
     RateLimited,
     Recovery,
@@ -202,9 +203,10 @@ def not_as_offered(run: Run, lease: Lease, machine: Machine, now_s: float) -> st
 
 def _refused(run: Run, world: World, lease: Lease, error: ProviderError) -> Step:
     if error.recovery is Recovery.NEXT_OFFER:
-        return next_offer(
-            run.with_lease(nothing_rented(lease, error.problem)), world, error.problem
-        )
+        run = run.with_lease(nothing_rented(lease, error.problem))
+        if isinstance(error, InvalidRequest) and _all_said(run, error.problem):
+            return finish(run, world, Outcome.REFUSED, to_failure(error), error.problem)
+        return next_offer(run, world, error.problem)
     if error.recovery is Recovery.STOP:
         if isinstance(error, BadCredentials):
             world.accounts.forget(lease.provider)
@@ -213,6 +215,12 @@ def _refused(run: Run, world: World, lease: Lease, error: ProviderError) -> Step
             return next_offer(replace(run, next_candidate=others), world, error.problem)
         return finish(run, world, Outcome.REFUSED, to_failure(error), error.problem)
     return _look(run, world, error.problem)
+
+
+def _all_said(run: Run, problem: str) -> bool:
+    """Whether every offer was refused in the same words: then the request itself is wrong."""
+    tried_all = run.next_candidate >= len(run.candidates)
+    return tried_all and {lease.why_ended for lease in run.leases} == {problem}
 
 
 def _other_provider(run: Run, provider: str) -> int:

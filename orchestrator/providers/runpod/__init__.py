@@ -19,6 +19,7 @@ from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import (
     Account,
     BootLog,
+    BootTrouble,
     Capabilities,
     Charge,
     Charges,
@@ -65,7 +66,7 @@ def build(settings: ProviderSettings) -> Provider:
     )
 
 
-class RunPod(Provider, Account, BootLog, Charges, Witness):
+class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
     """One account of RunPod, as one key sees it."""
 
     name = "runpod"
@@ -78,6 +79,7 @@ class RunPod(Provider, Account, BootLog, Charges, Witness):
         one_miss_is_noise=True,
         rate_limit_is_proof=True,
         boot_deadline_s=480.0,
+        address_s=180.0,
         poll_s=5.0,
         calls_per_minute=60,
         has_boot_log=True,
@@ -183,18 +185,15 @@ class RunPod(Provider, Account, BootLog, Charges, Witness):
 
     def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
         """Reads until the log is silent (3 s) or `enough`: the stream never ends."""
-        answer = self._rest.tail(
-            _path(machine_id) + "/logs",
-            query={"tail": str(_LOG_LINES)},
-            quiet_s=self._log_quiet_s,
-            total_s=_LOG_TOTAL_S,
-            enough=lambda body: enough is not None and enough(mapping.to_log_text(body)),
+        query = {"tail": str(_LOG_LINES)}
+        return self._log(machine_id, query, lambda text: enough is not None and enough(text))
+
+    def boot_trouble(self, machine_id: str) -> str:
+        """As the log of its host says, which is all that tells of a failed image pull."""
+        query = {"tail": str(_LOG_LINES), "source": "system"}
+        return mapping.to_trouble(
+            self._log(machine_id, query, lambda text: bool(mapping.to_trouble(text)))
         )
-        if says_not_found(answer):
-            raise MachineNotFound(f"RunPod has no pod {machine_id} for this account")
-        if answer.status != 200:
-            raise to_error(self.name, answer)
-        return mapping.to_log_text(answer.body)
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
         query = {
@@ -209,6 +208,20 @@ class RunPod(Provider, Account, BootLog, Charges, Witness):
         """Close idle connections; safe to repeat."""
         self._rest.close()
         self._graphql.close()
+
+    def _log(self, machine_id: str, query: dict[str, str], enough: Callable[[str], bool]) -> str:
+        answer = self._rest.tail(
+            _path(machine_id) + "/logs",
+            query=query,
+            quiet_s=self._log_quiet_s,
+            total_s=_LOG_TOTAL_S,
+            enough=lambda body: enough(mapping.to_log_text(body)),
+        )
+        if says_not_found(answer):
+            raise MachineNotFound(f"RunPod has no pod {machine_id} for this account")
+        if answer.status != 200:
+            raise to_error(self.name, answer)
+        return mapping.to_log_text(answer.body)
 
     def _read(self, path: str, query: dict[str, str]) -> Answer:
         answer = self._rest.send("GET", path, query=query)

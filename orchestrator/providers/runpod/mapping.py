@@ -34,7 +34,7 @@ from orchestrator.providers.base import (
     MachineStatus,
     SshAddress,
 )
-from orchestrator.providers.http import Answer, to_error
+from orchestrator.providers.http import Answer, one_line, to_error
 from orchestrator.spec.resources import Need
 
 # Container disk, dollars per GB and month (docs, 2026-11); the month is taken short, so that the
@@ -45,6 +45,12 @@ DISK_USD_PER_GB_HOUR = Decimal("0.10") / (28 * 24)
 _CAPACITY = re.compile(
     r"no longer any instances|no instances (currently )?available|not have the resources"
     r"|try a different machine|not enough (free )?(gpus|disk)|insufficient resources",
+    re.IGNORECASE,
+)
+# What keeps a pod from ever starting, and no field shows (facts of 2026-08 to 2026-11).
+_TROUBLE = re.compile(
+    r"toomanyrequests|manifest unknown|manifest for \S+ not found|pull access denied"
+    r"|no space left on device|OCI runtime create failed|nvidia-container-cli:",
     re.IGNORECASE,
 )
 _FUNDS = re.compile(r"balance|credit|funds", re.IGNORECASE)
@@ -248,6 +254,16 @@ def to_log_text(events: bytes) -> str:
         if isinstance(line, str):
             lines.append(line)
     return "\n".join(lines)
+
+
+def to_trouble(system_log: str) -> str:
+    """Why a pod will not start: what its host has met twice, for it tries again for ever.
+
+    >>> to_trouble("error: toomanyrequests\nerror: toomanyrequests: slow down")
+    'error: toomanyrequests: slow down'
+    """
+    met = [line for line in system_log.splitlines() if _TROUBLE.search(line)]
+    return one_line(met[-1]) if len(met) > 1 else ""
 
 
 def fingerprint(key: str) -> str:

@@ -54,6 +54,7 @@ class Cloud:
     usd_per_hour: Decimal = Decimal("0.60")
     address: SshAddress | None = ADDRESS
     console: str = ""
+    trouble: str = ""  # what keeps its machines from coming up
     loses_reply: bool = False
     ignores_delete: bool = False
     lingers_s: float = 0.0  # in the list, longer than `list_lag_s` promises
@@ -123,6 +124,10 @@ class Cloud:
     def boot_log(self, machine_id: str, enough: Callable[[str], bool] | None = None) -> str:
         self._call("boot_log", machine_id)
         return self.console
+
+    def boot_trouble(self, machine_id: str) -> str:
+        self._call("boot_trouble", machine_id)
+        return self.trouble
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
         return self.bill

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.errors import HostKeyMismatch, Unreachable
+from orchestrator.errors import HostKeyMismatch, ProviderDown, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S
 from orchestrator.providers.base import MachineStatus
 from orchestrator.remote.keys import fingerprint
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import ADDRESS, CAPABILITIES, HOST_KEY, Stage
-from tests.runs.samples import RUN_ID
+from tests.runs.samples import NOW_S, RUN_ID, lease
 
 PINNED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "B" * 43
 FINGERPRINTS = f"SSH host keys:\n256 {fingerprint(PINNED)} root@box (ED25519)\n"
@@ -145,6 +145,47 @@ def test_a_machine_that_never_boots_is_given_up_with_its_boot_log(stage: Stage) 
 
     assert is_given_up(stage, "nobody could log in within 8 min")
     assert (stage.home / "boot-m1.log").read_text() == "kernel panic\n"
+
+
+def test_a_machine_whose_host_cannot_start_it_is_not_waited_for(stage: Stage) -> None:
+    stage.cloud.address = None
+    stage.cloud.trouble = "error pulling image: toomanyrequests"
+    booting(stage)
+    stage.after(59)
+    assert stage.cloud.said("boot_trouble") == []
+
+    stage.after(1)
+
+    assert is_given_up(stage, "its host cannot start it: error pulling image: toomanyrequests")
+    assert stage.first.failed_boot_s == NOW_S + 60
+
+
+def test_a_host_is_asked_once_a_minute_what_keeps_a_machine_from_coming_up(stage: Stage) -> None:
+    stage.cloud.address = None
+    stage.cloud.errors["boot_trouble"] = [ProviderDown("the log cannot be read now")]
+    booting(stage)
+    for _ in range(150):
+        stage.after(1)
+
+    assert stage.state() is State.BOOTING
+    assert stage.cloud.said("boot_trouble") == ["m1", "m1"]
+
+
+@pytest.mark.parametrize(("trust", "kept"), [("verified", False), ("secure", True)])
+def test_a_machine_of_others_that_runs_without_an_address_is_given_up_after_minutes(
+    stage: Stage, trust: str, kept: bool
+) -> None:
+    stage.cloud.address = None
+    stage.cloud.capabilities = replace(CAPABILITIES, address_s=180.0)
+    booting(stage, offer=replace(lease().offer, trust=trust))
+    stage.drive()
+    stage.after(179)
+    assert stage.state() is State.BOOTING
+
+    stage.after(1)
+
+    assert (stage.state() is State.BOOTING) is kept
+    assert kept or is_given_up(stage, "for 3 min it has had no address")
 
 
 def test_a_machine_with_an_address_gets_some_time_more(stage: Stage) -> None:

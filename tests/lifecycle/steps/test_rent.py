@@ -8,9 +8,11 @@ from orchestrator.budget.ledger import Limits, accrued_usd
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
+    InvalidRequest,
     NoCapacity,
     OutcomeUnknown,
     ProviderDown,
+    ProviderError,
     RateLimited,
     RentedAnyway,
 )
@@ -248,6 +250,26 @@ def test_a_sold_out_offer_leads_to_the_next(stage: Stage) -> None:
     old, new = stage.run.leases
     assert old.state is LeaseState.TOMBSTONE
     assert stage.cloud.said("create") == [old.label, new.label]
+
+
+@pytest.mark.parametrize(
+    ("second", "outcome", "code"),
+    [
+        (InvalidRequest("disk: minimum 20"), Outcome.REFUSED, "invalid_request"),
+        (InvalidRequest("another rule"), Outcome.NO_CAPACITY, "no_capacity"),
+        (NoCapacity("disk: minimum 20"), Outcome.NO_CAPACITY, "no_capacity"),
+    ],
+)
+def test_what_every_offer_refuses_in_the_same_words_is_wrong_itself(
+    stage: Stage, second: ProviderError, outcome: Outcome, code: str
+) -> None:
+    stage.cloud.errors["create"] = [InvalidRequest("disk: minimum 20"), second]
+    stage.begin()
+
+    ended = stage.until(lambda run: not run.is_open)
+
+    assert (ended.outcome, ended.failure and ended.failure.code) == (outcome, code)
+    assert len(stage.cloud.said("create")) == 2
 
 
 def test_a_refused_key_ends_the_run_with_nothing_rented(stage: Stage) -> None:

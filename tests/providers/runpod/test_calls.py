@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from threading import Event
@@ -275,6 +276,30 @@ def test_a_boot_log_is_not_read_on_once_it_says_enough(start: Start) -> None:
     text = runpod.boot_log("7h9k2m4n6p", lambda text: "3" in text)
     assert "3" in text
     assert "19" not in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "trouble"),
+    [
+        (["create container", "start container"], ""),
+        (["error pulling image: toomanyrequests: slow down"], ""),
+        (["toomanyrequests: 1", "pulling", "toomanyrequests: \x1b[1m2"], "toomanyrequests: [1m2"),
+        (
+            ["OCI runtime create failed: x", "nvidia-container-cli: cuda>=12.9"],
+            "nvidia-container-cli: cuda>=12.9",
+        ),
+        (["manifest for a/b:1 not found"] * 2, "manifest for a/b:1 not found"),
+        (["no space left on device"] * 2, "no space left on device"),
+    ],
+)
+def test_what_a_host_meets_again_and_again_keeps_a_pod_from_coming_up(
+    start: Start, lines: list[str], trouble: str
+) -> None:
+    events = [b"data: " + json.dumps({"line": line}).encode() + b"\n\n" for line in lines]
+    runpod, api = start(lambda _: Reply(rest=iter(events)))
+
+    assert runpod.boot_trouble("7h9k2m4n6p") == trouble
+    assert api.seen[0].query == {"tail": "1000", "source": "system"}
 
 
 def test_a_log_without_lines_yet_is_empty(start: Start) -> None:
