@@ -259,7 +259,7 @@ def to_log_text(events: bytes) -> str:
 def to_trouble(system_log: str) -> str:
     """Why a pod will not start: what its host has met twice, for it tries again for ever.
 
-    >>> to_trouble("error: toomanyrequests\nerror: toomanyrequests: slow down")
+    >>> to_trouble("error: toomanyrequests\\nerror: toomanyrequests: slow down")
     'error: toomanyrequests: slow down'
     """
     met = [line for line in system_log.splitlines() if _TROUBLE.search(line)]
