@@ -221,7 +221,7 @@ class _Rehearsal:
             "ends_machine": False,
             "device": "cpu",
             "setup": None,
-            "requirements": None if self._has_environment else launch.requirements.get("cpu"),
+            "requirements": launch.requirements.get("cpu"),  # the agent knows what it made
             "try_for": _PLATFORM if self._job.code else None,
             "python": launch.python,
             "model": model,
