@@ -82,6 +82,26 @@ def must_stop(
     return price.usd_per_hour > 0 and upper_usd + rest_usd >= cap_usd
 
 
+def unpaid(
+    price: Price, worst_usd: Decimal, balance_usd: Decimal, *, least_hours: float = 0.0
+) -> str:
+    """Why a balance does not carry a machine; empty when it does.
+
+    Args:
+        least_hours: of its price, that the provider wants to see on the account before it rents.
+
+    >>> unpaid(Price(Decimal("0.60")), Decimal("0.20"), Decimal("0.50"), least_hours=1)
+    'holds $0.50, and must hold $0.60 for this machine to be rented'
+    """
+    if worst_usd > balance_usd:
+        return f"holds ${balance_usd:.2f}, and the worst case here is ${worst_usd:.2f}"
+    least_usd = price.for_seconds(least_hours * 3600)
+    if least_usd > balance_usd:
+        must = f"must hold ${least_usd:.2f} for this machine to be rented"
+        return f"holds ${balance_usd:.2f}, and {must}"
+    return ""
+
+
 def balance_ends(
     left_usd: Decimal, usd_per_hour: Decimal, *, collect_s: float, look_s: float
 ) -> bool:

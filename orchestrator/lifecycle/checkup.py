@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.clock import Clock
 from orchestrator.errors import GpuleaseError, SpecError
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
+from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.driver import driver_lives
 from orchestrator.lifecycle.plan import Material
 from orchestrator.lifecycle.sending import in_words, parts_of, too_large
@@ -94,10 +95,18 @@ def check_computer(
             findings.append((name, False, error.problem, error.hint))
             continue
         burn = sum(machine.usd_per_hour for machine in snapshot.machines)
-        words = f"{len(snapshot.machines)} machines, ${burn:.2f}/h"
+        words = f"{len(snapshot.machines)} machines, ${burn:.2f}/h{_left(accounts, name)}"
         findings.append((name, True, words, "gpulease machines" if snapshot.machines else ""))
         findings += _by_witness(name, accounts, snapshot)
     return findings
+
+
+def _left(accounts: Accounts, name: str) -> str:
+    """What the account holds, where a provider says so as a rule."""
+    if not accounts.provider(name).capabilities.tells_balance:
+        return ""
+    known = balances(accounts, [name])
+    return f", ${known[name]:.2f} left" if known else ", its balance cannot be read now"
 
 
 def _by_witness(name: str, accounts: Accounts, snapshot: Snapshot) -> list[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Decimal
 
-from orchestrator.budget.caps import terms
+from orchestrator.budget.caps import terms, unpaid
 from orchestrator.budget.price import CENT
 from orchestrator.errors import BudgetRefused, NoOffer
 from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told
@@ -132,6 +132,7 @@ def make_plan(
             *material.warnings,
             *_too_long(material.job, first),
             *_boot_risks(candidates, capabilities, known, now_s),
+            *_unread(candidates, capabilities, known),
             *failures,
         ),
     )
@@ -261,7 +262,7 @@ def _fit(
     for offer in chosen.candidates:
         try:
             made = _candidate(material, offer, capabilities, cap_usd, known.drilled)
-            _check_balance(offer, made[1], known.balances.get(offer.provider))
+            _check_balance(offer, capabilities[offer.provider], made[1], known)
         except BudgetRefused as error:
             errors.append(error)
             fitted.refused.append((offer, error.problem))
@@ -316,12 +317,23 @@ def _candidate(
     return candidate, fitted.worst_usd, fitted.reserve_usd
 
 
-def _check_balance(offer: Offer, worst_usd: Decimal, balance_usd: Decimal | None) -> None:
-    if balance_usd is not None and worst_usd > balance_usd:
-        raise _Unpaid(
-            f"the {offer.provider} account holds ${balance_usd:.2f}, and the worst case here is "
-            f"${worst_usd:.2f}"
-        )
+def _check_balance(offer: Offer, facts: Capabilities, worst_usd: Decimal, known: Known) -> None:
+    balance_usd = known.balances.get(offer.provider)
+    if balance_usd is not None and (
+        why := unpaid(offer.price, worst_usd, balance_usd, least_hours=facts.balance_hours)
+    ):
+        raise _Unpaid(f"the {offer.provider} account {why}")
+
+
+def _unread(
+    candidates: tuple[Candidate, ...], capabilities: dict[str, Capabilities], known: Known
+) -> list[str]:
+    names = {one.offer.provider for one in candidates if one.offer.provider not in known.balances}
+    return [
+        f"the balance of the {name} account cannot be read now: nobody will notice that it ends"
+        for name in sorted(names)
+        if capabilities[name].tells_balance
+    ]
 
 
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:

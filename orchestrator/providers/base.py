@@ -64,6 +64,8 @@ class Capabilities:
     min_create_interval_s: float = 0.0
     calls_per_minute: int = 0  # of one account; 0: no limit known
     has_boot_log: bool = False
+    tells_balance: bool = False  # what is left on the account can be read, as a rule
+    balance_hours: float = 0.0  # of a machine's price, that the account must hold to rent it
     can_stop: bool = False
     spot: bool = False
     can_relabel: bool = False

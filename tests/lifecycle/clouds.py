@@ -72,6 +72,23 @@ class SmallCloud(Described):
             raise self.fault
 
 
+class Bank(SmallCloud):
+    """A cloud whose account can be read; two machines burn on it."""
+
+    def __init__(self, usd: str | None) -> None:
+        super().__init__([machine("m1"), machine("m2")])
+        self.usd = None if usd is None else Decimal(usd)
+        self.asked = 0
+
+    def identity(self) -> str:
+        return "user:u1"
+
+    def balance_usd(self) -> Decimal | None:
+        self.asked += 1
+        self._fail()
+        return self.usd
+
+
 def world_of(cloud: SmallCloud, clock: FakeClock) -> World:
     """A quiet world in which `cloud` is every provider."""
     return replace(quiet_world(clock=clock), accounts=Accounts(lambda _: cloud, clock))

@@ -13,25 +13,8 @@ from orchestrator.lifecycle.balance import LOOK_S, Purses, balances, heed, runs_
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.states import LeaseState
 from orchestrator.store.journal import Journal
-from tests.lifecycle.clouds import SmallCloud, machine
+from tests.lifecycle.clouds import Bank, SmallCloud, machine
 from tests.runs.samples import NOW_S, lease, run
-
-
-class Bank(SmallCloud):
-    """A cloud whose account can be read; two machines burn on it."""
-
-    def __init__(self, usd: str | None) -> None:
-        super().__init__([machine("m1"), machine("m2")])
-        self.usd = None if usd is None else Decimal(usd)
-        self.asked = 0
-
-    def identity(self) -> str:
-        return "user:u1"
-
-    def balance_usd(self) -> Decimal | None:
-        self.asked += 1
-        self._fail()
-        return self.usd
 
 
 @pytest.fixture

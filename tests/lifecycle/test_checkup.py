@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from orchestrator.lifecycle.plan import Material
 from orchestrator.notify.webhook import new_secret
 from orchestrator.spec.job import Job
 from orchestrator.store.home import open_home
-from tests.lifecycle.clouds import SmallCloud, machine
+from tests.lifecycle.clouds import Bank, SmallCloud, machine
 from tests.lifecycle.jobs import material, own_code, tickets, tickets_with_two_slips
 
 
@@ -91,6 +92,20 @@ def test_accounts_show_what_burns_and_a_refused_key_is_one_finding(tmp_path: Pat
 
     assert of(findings, "burning") == [(True, "2 machines, $1.20/h")]
     assert of(findings, "refused") == [(False, "the key is refused")]
+
+
+@pytest.mark.parametrize(
+    ("usd", "words"), [("7.5", ", $7.50 left"), (None, ", its balance cannot be read now")]
+)
+def test_what_an_account_holds_is_told_where_that_can_be_had(
+    tmp_path: Path, usd: str | None, words: str
+) -> None:
+    bank = Bank(usd)
+    bank.capabilities = replace(bank.capabilities, tells_balance=True)
+
+    findings = computer(tmp_path / "home", {"bank": bank})
+
+    assert of(findings, "bank") == [(True, f"2 machines, $1.20/h{words}")]
 
 
 def test_a_living_driver_is_seen(tmp_path: Path) -> None:

@@ -64,6 +64,37 @@ def test_an_offer_that_its_account_cannot_pay_is_refused(job: Job) -> None:
     assert "the runpod account holds $2.00, and the worst case here is $" in made.refused[0][1]
 
 
+def test_an_account_that_must_hold_an_hour_of_a_machine_is_not_asked_for_it(job: Job) -> None:
+    facts = {"runpod": replace(CAPABILITIES["runpod"], balance_hours=1.0)}
+
+    made = make_plan(
+        material(with_cap(job, "0.40")),
+        [offer("dear", usd_per_hour="0.60"), offer("cheap", usd_per_hour="0.45")],
+        facts,
+        now_s=NOW_S,
+        failures=[],
+        known=Known(balances={"runpod": Decimal("0.50")}),
+    )
+
+    assert ids(made) == ["cheap"]
+    assert "holds $0.50, and must hold $0.60 for this machine" in made.refused[0][1]
+
+
+@pytest.mark.parametrize(("usd", "said"), [("2.00", 0), (None, 1)])
+def test_a_balance_that_cannot_be_read_where_it_is_told_as_a_rule_is_said(
+    job: Job, usd: str | None, said: int
+) -> None:
+    known = Known(balances={"runpod": Decimal(usd)} if usd else {})
+    facts = {"runpod": replace(CAPABILITIES["runpod"], tells_balance=True)}
+
+    made = make_plan(
+        material(with_cap(job, "1")), [offer()], facts, now_s=NOW_S, failures=[], known=known
+    )
+
+    told = [one for one in made.warnings if "balance of the runpod account cannot be read" in one]
+    assert len(told) == said
+
+
 def test_an_account_that_can_pay_no_offer_refuses_the_plan(job: Job) -> None:
     with pytest.raises(BudgetRefused, match="no account can carry this plan") as caught:
         make_plan(

@@ -83,6 +83,8 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
         poll_s=5.0,
         calls_per_minute=60,
         has_boot_log=True,
+        tells_balance=True,
+        balance_hours=1.0,
     )
 
     def __init__(
