@@ -1,7 +1,7 @@
-# The boot guard: POSIX sh, the machine's start command. It never returns.
+# The boot guard: POSIX sh, the machine's start command.
 #
-# Rendered by orchestrator/remote/render.py, which fills in the words between @ signs and drops
-# comment lines and indentation: the result must stay under 3,000 bytes. What is between the two
+# Rendered by orchestrator/remote/render.py, which fills in the words between @ signs (two of them,
+# WAYS and START, from the provider's file in guard_ways/) and drops comment lines and indentation: the result must stay under 3,000 bytes. What is between the two
 # EOF marks becomes guard.sh, the loop that ends the machine; the agent starts it again if it dies.
 umask 077
 w=${HOME:-/root}/gpulease/@LABEL@
@@ -99,13 +99,4 @@ EOF
 $(command -v setsid) sh guard.sh </dev/null 2>/dev/null &
 cd /
 umask 022
-if [ -x /start.sh ]; then
-  /start.sh &
-else
-  mkdir -p /run/sshd ~/.ssh
-  echo "$PUBLIC_KEY" >>~/.ssh/authorized_keys
-  ssh-keygen -A
-  cat /etc/ssh/*.pub | ssh-keygen -lf -
-  k=$(command -v sshd) && $k
-fi
-while :; do sleep 60; done
+@START@

@@ -15,12 +15,25 @@ class Price:
     """Every part of what one machine costs.
 
     `usd_per_hour` is the whole hourly rate of the machine (all its GPUs and its disk while it
-    runs). Traffic is charged beside it, per GiB.
+    runs). Traffic is charged beside it, per GiB: uploads leave the machine, downloads reach it.
     """
 
     usd_per_hour: Decimal
     upload_usd_per_gib: Decimal = Decimal(0)
     download_usd_per_gib: Decimal = Decimal(0)
+    disk_usd_per_hour: Decimal = Decimal(0)  # the part of the rate that is charged before it runs
+
+    def for_traffic(self, download_bytes: float, upload_bytes: float) -> Decimal:
+        """Dollars for bytes that reach the machine and that leave it, rounded up.
+
+        >>> Price(Decimal(1), Decimal("0.02"), Decimal("0.01")).for_traffic(2**30, 2**29)
+        Decimal('0.020000')
+        """
+        down_gib, up_gib = (
+            Decimal(math.ceil(max(0.0, size))) / 2**30 for size in (download_bytes, upload_bytes)
+        )
+        usd = self.download_usd_per_gib * down_gib + self.upload_usd_per_gib * up_gib
+        return usd.quantize(_MICRO, ROUND_UP)
 
     def for_seconds(self, seconds: float, *, increment_s: int = 1) -> Decimal:
         """Dollars for `seconds`, rounded up to the billing increment.

@@ -26,4 +26,9 @@ class Offer:
     cuda: str = ""  # newest CUDA of the host's driver, "" = unknown
     architecture: str = "x86_64"  # of the host: x86_64 | arm64
     compute_capability: float | None = None  # as the host itself says; None: as the card's table
+    disk_gib: float | None = None  # the most that may be had there; None: as much as is asked for
+    reliability: float | None = None  # share of time that the host was up, 0 to 1
+    download_mbit_s: float | None = None  # of the host's line, as its provider measured it
+    available_s: float | None = None  # for so long the host lets it; None: for ever
+    spot: bool = False  # it may be taken away for a higher bid; never rented by accident
     details: dict[str, str] = field(default_factory=dict)  # only this offer's provider reads it

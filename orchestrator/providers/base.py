@@ -46,6 +46,13 @@ class GuardWay(StrEnum):
     NONE = "none"  # no guard if this computer is off
 
 
+class BillingStart(StrEnum):
+    """From when a machine costs its whole rate."""
+
+    CREATED = "created"
+    RUNNING = "running"  # before that its disk alone is charged
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What differs between providers; nobody compares a provider's name."""
@@ -54,6 +61,7 @@ class Capabilities:
     list_lag_s: float = 0.0  # a new or deleted machine may be missing from, or linger in, a list
     settle_s: float = 0.0  # how long to look before a lost create counts as absent
     billing_increment_s: int = 1
+    billing_starts: BillingStart = BillingStart.CREATED
     bills: bool = True  # false: this machine costs nothing
     billing_lag_s: float = 0.0
     one_miss_is_noise: bool = False  # gone needs two full proofs
@@ -63,6 +71,7 @@ class Capabilities:
     poll_s: float = 5.0  # how often one account is listed in a long wait
     min_create_interval_s: float = 0.0
     calls_per_minute: int = 0  # of one account; 0: no limit known
+    intervals_s: Mapping[str, float] = field(default_factory=dict)  # least between two of one call
     has_boot_log: bool = False
     tells_balance: bool = False  # what is left on the account can be read, as a rule
     balance_hours: float = 0.0  # of a machine's price, that the account must hold to rent it
@@ -97,6 +106,7 @@ class MachineStatus(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"  # no compute, may still bill its disk
     FAILED = "failed"  # will not come up by itself, may still bill
+    OUT_OF_TOUCH = "out of touch"  # its host does not answer the provider; it may come back
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,10 @@ class Machine:
     created_at_s: float  # epoch
     address: Address | None = None  # None: not known yet
     region: str = ""
+    other_addresses: tuple[SshAddress, ...] = ()  # where else it may answer
+    up_s: float | None = None  # for so long it has run; None: not told
+    disk_gib: float | None = None  # None: not told
+    spot: bool = False  # it may be taken away for a higher bid
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,7 @@ class MachineRequest:
     start_command: str  # POSIX sh: the boot guard; must never return
     environment: dict[str, str] = field(default_factory=dict)  # never a secret
     ports: tuple[int, ...] = (22,)
+    bid_usd_per_hour: Decimal | None = None  # only with an offer that says `spot`
 
 
 class Provider(Protocol):

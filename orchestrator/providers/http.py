@@ -105,6 +105,11 @@ class Http:
         self._lock = Lock()
         self._opened: httpx.Client | None = None
 
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether the API is on this computer."""
+        return self._on_loopback
+
     def send(
         self,
         method: str,
@@ -235,6 +240,38 @@ class Http:
                     },
                 )
             return self._opened
+
+
+def fetch_public(url: str, from_loopback: bool) -> str | None:
+    """Text of a file that an API points to, asked for without a key; None while it is not there.
+
+    Args:
+        from_loopback: whether the API itself is on this computer: only then may the file be.
+
+    Raises: ProviderDown for an address that is none, or an answer that is none.
+    """
+    import httpx
+
+    parts = urlsplit(url)
+    is_local = parts.hostname in _LOOPBACK
+    if (parts.scheme, is_local) != ("https", False) and not (from_loopback and is_local):
+        raise ProviderDown("the API points to a file at an address that is not to be trusted")
+    chunks: list[bytes] = []
+    try:
+        with httpx.stream(
+            "GET", url, timeout=READ_TIMEOUT_S, verify=_trusted(), trust_env=not is_local
+        ) as answer:
+            if answer.status_code in (403, 404):
+                return None
+            if answer.status_code != 200:
+                raise ProviderDown(f"a file of the API answered HTTP {answer.status_code}")
+            for chunk in answer.iter_bytes():
+                chunks.append(chunk)
+                if sum(map(len, chunks)) > _LIMIT_BYTES:
+                    break
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ProviderDown(f"a file of the API did not come ({type(error).__name__})") from error
+    return b"".join(chunks).decode("utf-8", "replace")
 
 
 @cache

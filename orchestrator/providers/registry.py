@@ -10,11 +10,12 @@ from orchestrator.providers.base import Provider, ProviderSettings
 
 _FACTORIES = {
     "runpod": "orchestrator.providers.runpod:build",
+    "vast": "orchestrator.providers.vast:build",
     "local": "orchestrator.providers.local:build",
     "ssh_host": "orchestrator.providers.ssh_host:build",
 }
 OWN_HOSTS = "ssh_host"  # each host of the config file is an account: ssh_host:NAME
-_SURFACES = {"runpod": ("", "graphql")}
+_SURFACES = {"runpod": ("", "graphql"), "vast": ("",)}
 
 
 def provider_names() -> tuple[str, ...]:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 _READ_TRIES = 3
 _LONGEST_WAIT_S = 15.0
 _OVERSLEPT_S = 10.0
+_CREATE = "create_machine"
 _OPTIONAL: dict[type, tuple[str, ...]] = {
     Account: ("identity", "balance_usd"),
     BootLog: ("boot_log",),
@@ -61,31 +62,31 @@ class Wrapper(Provider):
         for protocol, methods in _OPTIONAL.items():
             if isinstance(inner, protocol):
                 for method in methods:
-                    setattr(self, method, self._reading(getattr(inner, method)))
+                    setattr(self, method, self._reading(method, getattr(inner, method)))
 
     def list_offers(self, need: Need) -> list[Offer]:
-        return self._read(lambda: self._inner.list_offers(need))
+        return self._read("list_offers", lambda: self._inner.list_offers(need))
 
     def create_machine(self, request: MachineRequest) -> Machine:
-        return self._write(lambda: self._inner.create_machine(request), creates=True)
+        return self._write("create_machine", lambda: self._inner.create_machine(request))
 
     def get_machine(self, machine_id: str) -> Machine:
-        return self._read(lambda: self._inner.get_machine(machine_id))
+        return self._read("get_machine", lambda: self._inner.get_machine(machine_id))
 
     def list_machines(self) -> list[Machine]:
-        return self._read(self._inner.list_machines)
+        return self._read("list_machines", self._inner.list_machines)
 
     def delete_machine(self, machine_id: str) -> None:
-        self._write(lambda: self._inner.delete_machine(machine_id), creates=False)
+        self._write("delete_machine", lambda: self._inner.delete_machine(machine_id))
 
-    def _read(self, call: Callable[[], T]) -> T:
+    def _read(self, name: str, call: Callable[[], T]) -> T:
         return call()
 
-    def _write(self, call: Callable[[], T], *, creates: bool) -> T:
+    def _write(self, name: str, call: Callable[[], T]) -> T:
         return call()
 
-    def _reading(self, method: Callable[..., T]) -> Callable[..., T]:
-        return lambda *arguments: self._read(lambda: method(*arguments))
+    def _reading(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
+        return lambda *arguments: self._read(name, lambda: method(*arguments))
 
 
 class RetryReads(Wrapper):
@@ -98,7 +99,7 @@ class RetryReads(Wrapper):
         super().__init__(inner)
         self._clock = clock
 
-    def _read(self, call: Callable[[], T]) -> T:
+    def _read(self, name: str, call: Callable[[], T]) -> T:
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
         retrying = Retrying(
@@ -117,7 +118,7 @@ class Paced(Wrapper):
     """Keeps an account's calls within what its provider allows, waiting where it must.
 
     One object is one budget, for all threads: a minute's calls may go at once, then they go at
-    the rate at which they come back.
+    the rate at which they come back. A call with an interval of its own keeps that, too.
     """
 
     def __init__(self, inner: Provider, clock: Clock) -> None:
@@ -125,22 +126,26 @@ class Paced(Wrapper):
         self._clock = clock
         self._lock = Lock()
         self._free_s = clock.awake_s()  # when the budget was, or will be, wholly unspent
-        self._next_create_s = clock.awake_s()
+        self._next_s: dict[str, float] = {}  # when each call may go again
+        self._intervals_s = {
+            **self.capabilities.intervals_s,
+            _CREATE: self.capabilities.min_create_interval_s,
+        }
 
-    def _read(self, call: Callable[[], T]) -> T:
-        _sleep(self._clock, self._book(creates=False))
+    def _read(self, name: str, call: Callable[[], T]) -> T:
+        _sleep(self._clock, self._book(name))
         return call()
 
-    def _write(self, call: Callable[[], T], *, creates: bool) -> T:
-        wait_s = self._book(creates=creates)
+    def _write(self, name: str, call: Callable[[], T]) -> T:
+        wait_s = self._book(name)
         asked_s = self._clock.elapsed_s()
         _sleep(self._clock, wait_s)
-        if creates and self._clock.elapsed_s() - asked_s > wait_s + _OVERSLEPT_S:
+        if name == _CREATE and self._clock.elapsed_s() - asked_s > wait_s + _OVERSLEPT_S:
             # This computer was asleep meanwhile: whoever wanted the machine may not any more.
             raise RateLimited("the computer slept before the create was sent", retry_after_s=1.0)
         return call()
 
-    def _book(self, *, creates: bool) -> float:
+    def _book(self, name: str) -> float:
         """Seconds until this call may go."""
         with self._lock:
             now_s = self._clock.awake_s()
@@ -148,11 +153,9 @@ class Paced(Wrapper):
             if self.capabilities.calls_per_minute:
                 self._free_s = max(self._free_s, now_s) + 60.0 / self.capabilities.calls_per_minute
                 wait_s = self._free_s - now_s - 60.0
-            if creates:
-                wait_s = max(wait_s, self._next_create_s - now_s)
-                interval_s = self.capabilities.min_create_interval_s
-                self._next_create_s = now_s + max(wait_s, 0.0) + interval_s
-            return max(wait_s, 0.0)
+            wait_s = max(wait_s, self._next_s.get(name, now_s) - now_s, 0.0)
+            self._next_s[name] = now_s + wait_s + self._intervals_s.get(name, 0.0)
+            return wait_s
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -27,13 +27,14 @@ def boot_guard(
     *,
     tick_s: float = 5,
 ) -> str:
-    """The start command of a machine that ends itself: POSIX sh, never returns.
+    """The start command of a machine that ends itself: POSIX sh.
 
     Args:
         created_s: the label's creation; wall time before it is a clock that was not set.
         deadline_s: the label's deadline; a deadline file may only say an earlier one.
         seconds: how long the machine may live on its uptime clock, whatever the wall clock says.
-        ways: which file of `templates/guard_ways` says how this provider's machine ends itself.
+        ways: which file of `templates/guard_ways` says how this provider's machine ends itself,
+            and how a login becomes possible there.
         tick_s: seconds between two looks, and between two tries to end.
 
     Raises ValueError for a label or ways that no shell text should hold, or a guard that grew
@@ -45,8 +46,10 @@ def boot_guard(
     if not re.fullmatch(r"[a-z0-9-]+", label) or not re.fullmatch(r"[a-z0-9_]+", ways):
         raise ValueError(f"not a label and ways: {label!r}, {ways!r}")
     text, texts = guard_texts()
+    of_provider, _, start = texts[ways].partition("@START@\n")
     words = {
-        "WAYS": texts[ways].rstrip("\n"),
+        "WAYS": of_provider.rstrip("\n"),
+        "START": start.rstrip("\n"),
         "LABEL": label,
         "CREATED": str(int(created_s)),
         "DEADLINE": str(int(deadline_s)),

@@ -21,4 +21,5 @@ class Need:
     regions_allow: tuple[str, ...] = ()
     regions_deny: tuple[str, ...] = ()
     trust: str = "verified"  # any | verified | datacenter | secure
+    duration_s: float = 0.0  # how long the machine may be needed at most
     has_secrets: bool = False  # that is why `trust` is no lower

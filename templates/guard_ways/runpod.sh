@@ -16,3 +16,15 @@ way() {
     5) runpodctl stop pod "$RUNPOD_POD_ID" && r=200;;
   esac
 }
+@START@
+# The start command is all that runs in a pod: it starts sshd, and never returns.
+if [ -x /start.sh ]; then
+  /start.sh &
+else
+  mkdir -p /run/sshd ~/.ssh
+  echo "$PUBLIC_KEY" >>~/.ssh/authorized_keys
+  ssh-keygen -A
+  cat /etc/ssh/*.pub | ssh-keygen -lf -
+  k=$(command -v sshd) && $k
+fi
+while :; do sleep 60; done

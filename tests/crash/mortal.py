@@ -49,8 +49,7 @@ class MortalProvider(Wrapper):
         finally:
             self._created(request)
 
-    def _reading(self, method: Callable[..., T]) -> Callable[..., T]:
-        name = method.__name__
+    def _reading(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
         return lambda *arguments: self._life.around(name, lambda: method(*arguments))
 
 

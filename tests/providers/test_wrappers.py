@@ -222,6 +222,22 @@ def test_creates_keep_their_distance_and_reads_do_not() -> None:
     assert clock.now_s() == start_s + 24
 
 
+def test_a_call_with_an_interval_of_its_own_keeps_it_and_hinders_no_other() -> None:
+    clock = FakeClock()
+    capabilities = replace(PLAIN, intervals_s={"list_machines": 3.0})
+    provider = Paced(Cloud(capabilities=capabilities), clock)
+    began_s = clock.awake_s()
+
+    provider.list_machines()
+    provider.get_machine("m1")
+    assert clock.awake_s() == began_s
+    provider.list_machines()
+    assert clock.awake_s() == began_s + 3
+    clock.advance(10)
+    provider.list_machines()
+    assert clock.awake_s() == began_s + 13
+
+
 def test_without_limits_nothing_waits() -> None:
     clock = FakeClock()
     provider = paced(clock)

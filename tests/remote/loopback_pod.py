@@ -1,4 +1,4 @@
-"""A pod on this computer: its start command under dash, and RunPod's API over loopback."""
+"""A container on this computer: its start command under dash, and its cloud's API over loopback."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 KEY = "rpa_0123456789secret"
 POD = "7h9k2m4n6p"
+INSTANCE = "12345678"
 LIMIT_S = 20.0
 
 _TOOLS = ("cat", "date", "dash", "find", "mkdir", "mv", "sed", "setsid", "touch", "wc")
@@ -37,11 +38,11 @@ class Call:
         return f"{self.method} {self.path}"
 
 
-class RunpodApi:
-    """Answers with `statuses` by "METHOD path", 500 where there is none."""
+class MachineApi:
+    """A cloud as its machine sees it: answers with `statuses` by "METHOD path", else 500."""
 
     def __init__(self, statuses: dict[str, int]) -> None:
-        self.statuses = {f"GET /v2/pods/{POD}": 403, **statuses}
+        self.statuses = statuses
         self.calls: queue.Queue[Call] = queue.Queue()
         api = self
 
@@ -61,8 +62,7 @@ class RunpodApi:
                 self.end_headers()
                 api.calls.put(call)
 
-            do_POST = do_GET  # noqa: N815
-            do_DELETE = do_GET  # noqa: N815
+            do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
@@ -83,10 +83,32 @@ class RunpodApi:
         self._server.server_close()
 
 
+def of_runpod(api: MachineApi) -> dict[str, str]:
+    """What the platform puts into a pod's environment."""
+    return {
+        "RUNPOD_POD_ID": POD,
+        "RUNPOD_API_KEY": KEY,
+        "GPULEASE_RUNPOD_URL": f"{api.url}/v2",
+        "GPULEASE_RUNPOD_GRAPHQL_URL": f"{api.url}/graphql",
+    }
+
+
+def of_vast(api: MachineApi) -> dict[str, str]:
+    """What the platform puts into an instance's environment."""
+    return {
+        "CONTAINER_ID": INSTANCE,
+        "CONTAINER_API_KEY": KEY,
+        "VAST_CONTAINERLABEL": f"C.{INSTANCE}",
+        "GPULEASE_VAST_URL": api.url,
+    }
+
+
 class Pod:
     """A container: a home, the platform's environment, and what its image has on PATH."""
 
-    def __init__(self, folder: Path, label: str, api: RunpodApi, clients: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, label: str, platform: dict[str, str], clients: tuple[str, ...]
+    ) -> None:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.work = self.home / "gpulease" / label
@@ -106,12 +128,9 @@ class Pod:
         self.environment = {
             "HOME": str(self.home),
             "PATH": str(self._bin),
-            "RUNPOD_POD_ID": POD,
-            "RUNPOD_API_KEY": KEY,
             "PUBLIC_KEY": "ssh-ed25519 AAAA run",
-            "GPULEASE_RUNPOD_URL": f"{api.url}/v2",
-            "GPULEASE_RUNPOD_GRAPHQL_URL": f"{api.url}/graphql",
             "GPULEASE_CLOCK": str(self.clock),
+            **platform,
         }
         self._booted: list[subprocess.Popen[bytes]] = []
 

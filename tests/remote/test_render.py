@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,9 +19,11 @@ import pytest
 from orchestrator.agent import protocol
 from orchestrator.remote.render import GUARD_LIMIT_BYTES, agent_zipapp, boot_guard
 from orchestrator.runs.label import Label
-from tests.remote.loopback_pod import KEY, POD, Pod, RunpodApi
+from tests.conventions.source import PROJECT
+from tests.remote.loopback_pod import KEY, POD, MachineApi, Pod, of_runpod
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "boot_guard_runpod.sh"
+GOLDEN = Path(__file__).parent.parent / "golden"
+WAYS = sorted(path.stem for path in (PROJECT / "templates" / "guard_ways").glob("*.sh"))
 TERMINATE = f"POST /v2/pods/{POD}/action"
 DELETE = f"DELETE /v2/pods/{POD}"
 HOUR_S = 3600
@@ -29,15 +32,15 @@ MakePod = Callable[..., Pod]
 
 
 @pytest.fixture
-def api() -> Iterator[RunpodApi]:
+def api() -> Iterator[MachineApi]:
     """RunPod, where a pod may terminate itself."""
-    api = RunpodApi({TERMINATE: 204})
+    api = MachineApi({f"GET /v2/pods/{POD}": 403, TERMINATE: 204})
     yield api
     api.close()
 
 
 @pytest.fixture
-def make_pod(tmp_path: Path, api: RunpodApi) -> Iterator[MakePod]:
+def make_pod(tmp_path: Path, api: MachineApi) -> Iterator[MakePod]:
     """Makes pods, each with its guard armed; none outlives the test."""
     pods: list[Pod] = []
     now_s = int(time.time())
@@ -49,7 +52,7 @@ def make_pod(tmp_path: Path, api: RunpodApi) -> Iterator[MakePod]:
         deadline_s: int = now_s + HOUR_S,
         seconds: int = 2 * HOUR_S,
     ) -> Pod:
-        pod = Pod(tmp_path / f"pod-{len(pods)}", label, api, clients or ("curl",))
+        pod = Pod(tmp_path / f"pod-{len(pods)}", label, of_runpod(api), clients or ("curl",))
         pods.append(pod)
         pod.boot(boot_guard(label, created_s, deadline_s, seconds, tick_s=0.1))
         return pod
@@ -93,7 +96,7 @@ def test_an_image_without_a_start_script_gets_sshd_with_the_runs_key(make_pod: M
     assert (pod.home / ".ssh" / "authorized_keys").read_text() == "ssh-ed25519 AAAA run\n"
 
 
-def test_a_machine_ends_itself_at_its_deadline(make_pod: MakePod, api: RunpodApi) -> None:
+def test_a_machine_ends_itself_at_its_deadline(make_pod: MakePod, api: MachineApi) -> None:
     pod = make_pod()
     pod.guard()
 
@@ -108,7 +111,7 @@ def test_a_machine_ends_itself_at_its_deadline(make_pod: MakePod, api: RunpodApi
 
 
 def test_a_wall_clock_that_was_never_set_leaves_the_uptime_clock(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod(created_s=int(time.time()) + 90 * HOUR_S, deadline_s=0, seconds=600)
     pod.guard()
@@ -119,7 +122,7 @@ def test_a_wall_clock_that_was_never_set_leaves_the_uptime_clock(
     assert str(api.next_ending()) == TERMINATE
 
 
-def test_the_deadline_file_moves_the_deadline_earlier(make_pod: MakePod, api: RunpodApi) -> None:
+def test_the_deadline_file_moves_the_deadline_earlier(make_pod: MakePod, api: MachineApi) -> None:
     pod = make_pod()
     pod.guard()
 
@@ -130,7 +133,7 @@ def test_the_deadline_file_moves_the_deadline_earlier(make_pod: MakePod, api: Ru
 
 @pytest.mark.parametrize("later", ["99999999999", "99999999999999999999", "soon", "-1", ""])
 def test_the_deadline_file_never_moves_it_later(
-    make_pod: MakePod, api: RunpodApi, later: str
+    make_pod: MakePod, api: MachineApi, later: str
 ) -> None:
     pod = make_pod()
     pod.guard()
@@ -141,7 +144,7 @@ def test_the_deadline_file_never_moves_it_later(
     assert str(api.next_ending()) == TERMINATE
 
 
-def test_the_agent_ends_the_machine_by_a_file(make_pod: MakePod, api: RunpodApi) -> None:
+def test_the_agent_ends_the_machine_by_a_file(make_pod: MakePod, api: MachineApi) -> None:
     pod = make_pod()
     pod.guard()
 
@@ -151,7 +154,7 @@ def test_the_agent_ends_the_machine_by_a_file(make_pod: MakePod, api: RunpodApi)
 
 
 def test_a_machine_to_which_nothing_is_shipped_ends_after_twenty_minutes(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod()
     pod.guard()
@@ -162,7 +165,7 @@ def test_a_machine_to_which_nothing_is_shipped_ends_after_twenty_minutes(
 
 
 def test_a_machine_stays_while_its_files_are_still_coming(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod()
     pod.guard()
@@ -182,7 +185,7 @@ def test_a_machine_stays_while_its_files_are_still_coming(
 
 
 def test_what_came_before_a_long_silence_is_no_sign_of_life(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod()
     pod.guard()
@@ -193,7 +196,7 @@ def test_what_came_before_a_long_silence_is_no_sign_of_life(
     assert str(api.next_ending()) == TERMINATE
 
 
-def test_a_machine_with_a_job_stays(make_pod: MakePod, api: RunpodApi) -> None:
+def test_a_machine_with_a_job_stays(make_pod: MakePod, api: MachineApi) -> None:
     pod = make_pod()
     pod.guard()
     (pod.work / protocol.RUN_FILE).write_text("{}")
@@ -205,7 +208,7 @@ def test_a_machine_with_a_job_stays(make_pod: MakePod, api: RunpodApi) -> None:
 
 
 def test_a_start_command_that_runs_again_without_a_job_ends_the_machine(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod()
     record = pod.guard()
@@ -218,7 +221,7 @@ def test_a_start_command_that_runs_again_without_a_job_ends_the_machine(
 
 
 def test_after_another_boot_what_a_job_left_can_be_fetched_for_twenty_minutes(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod()
     os.kill(int(str(pod.guard()["pid"])), signal.SIGKILL)
@@ -233,7 +236,7 @@ def test_after_another_boot_what_a_job_left_can_be_fetched_for_twenty_minutes(
 
 
 def test_a_refused_way_is_followed_by_the_next_until_one_is_left(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     api.statuses = {f"GET /v2/pods/{POD}": 200, TERMINATE: 403, DELETE: 401, "POST /graphql": 410}
     pod = make_pod()
@@ -254,7 +257,7 @@ def test_a_refused_way_is_followed_by_the_next_until_one_is_left(
 
 @pytest.mark.parametrize("client", ["curl", "python3", "wget"])
 def test_every_client_ends_the_machine_and_none_shows_the_key(
-    make_pod: MakePod, api: RunpodApi, client: str
+    make_pod: MakePod, api: MachineApi, client: str
 ) -> None:
     if client != "python3" and not shutil.which(client):
         pytest.skip(f"no {client} here")
@@ -287,7 +290,7 @@ def test_a_machine_without_the_platforms_key_says_so(make_pod: MakePod) -> None:
 
 
 def test_agent_and_guard_end_the_machine_when_nobody_fetches(
-    make_pod: MakePod, api: RunpodApi
+    make_pod: MakePod, api: MachineApi
 ) -> None:
     pod = make_pod()
     loop = int(str(pod.guard()["pid"]))
@@ -318,27 +321,34 @@ def test_agent_and_guard_end_the_machine_when_nobody_fetches(
     assert '"why":"hold"' in (pod.work / protocol.EVENTS_FILE).read_text()
 
 
-def test_the_rendered_guard_is_the_golden_one() -> None:
+@pytest.mark.parametrize("ways", WAYS)
+def test_the_rendered_guard_is_the_golden_one(ways: str) -> None:
     label = str(Label("homeid", "runid123", 1, 1800000000, 1800003600))
-    rendered = boot_guard(label, 1800000000, 1800003600, 3600)
+    rendered = boot_guard(label, 1800000000, 1800003600, 3600, ways)
 
+    golden = GOLDEN / f"boot_guard_{ways}.sh"
     if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(rendered)
-    assert rendered == GOLDEN.read_text()
+        golden.write_text(rendered)
+    assert rendered == golden.read_text()
 
 
-def test_the_longest_guard_stays_under_its_limit() -> None:
+@pytest.mark.parametrize("ways", WAYS)
+def test_the_longest_guard_stays_under_its_limit(ways: str) -> None:
     label = str(Label("homeid", "runid123", 35, 1800000000, 1802592000))
     month_s = 30 * 24 * HOUR_S
+    longest = boot_guard(label, 1800000000, 1802592000, month_s, ways, tick_s=60)
 
-    assert len(boot_guard(label, 1800000000, 1802592000, month_s, tick_s=60)) <= GUARD_LIMIT_BYTES
+    assert len(longest) <= GUARD_LIMIT_BYTES
+    assert "@" not in re.sub(r"\$@", "", longest)
 
 
-def test_dash_and_shellcheck_find_nothing_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ways", WAYS)
+def test_dash_and_shellcheck_find_nothing_wrong(tmp_path: Path, ways: str) -> None:
+    text = (GOLDEN / f"boot_guard_{ways}.sh").read_text()
     outer = tmp_path / "guard"
-    outer.write_text(f"#!/bin/sh\n{GOLDEN.read_text()}")
+    outer.write_text(f"#!/bin/sh\n{text}")
     inner = tmp_path / "inner"
-    inner.write_text("#!/bin/sh\n" + GOLDEN.read_text().split("EOF")[1].partition("\n")[2])
+    inner.write_text("#!/bin/sh\n" + text.split("EOF")[1].partition("\n")[2])
 
     for script in (outer, inner):
         subprocess.run(["sh", "-n", script], check=True)

@@ -100,10 +100,13 @@ def test_requirements_lie_below_the_code(
         ("gpu: {count: 2}", "gpu.count: more than one GPU is not yet supported in this version"),
         ("artifacts: {to: s3://b}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
         ("artifacts: {to: results/}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
-        ("providers: [vast]", "`vast` is not yet supported in this version; supported: runpod, l"),
+        (
+            "providers: [lambda]",
+            "`lambda` is not yet supported in this version; supported: runpod, v",
+        ),
         (
             "providers: [loca]",
-            "providers.0: cannot be `loca`: one of runpod, local, ssh_host; did you mean",
+            "providers.0: cannot be `loca`: one of runpod, vast, local, ssh_host; did you mean",
         ),
         ("gpu: 4090", "gpu: must be `auto`, or a mapping such as"),
         ("name: last", "is written twice"),

@@ -31,6 +31,7 @@ from orchestrator.providers.base import (
     Secret,
     Witness,
 )
+from orchestrator.providers.fields import fingerprint, joined_identity
 from orchestrator.providers.http import (
     CREATE_TIMEOUT_S,
     Answer,
@@ -107,7 +108,7 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
         self._graphql = Http(graphql_url, key, clock=clock)
         self._ssh_user = ssh_user
         self._log_quiet_s = log_quiet_s
-        self._fingerprint = mapping.fingerprint(key.get_secret_value())
+        self._fingerprint = fingerprint(key.get_secret_value())
         self._user = ""
         self._clock = clock or SystemClock()
         self._graphql_rests_until_s = 0.0
@@ -174,8 +175,7 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
         """`user:…,key:…`; the key's fingerprint alone when GraphQL does not name the user."""
         if not self._user:
             self._user = self._myself("id")[0]
-        key = f"key:{self._fingerprint}"
-        return f"user:{self._user},{key}" if self._user else key
+        return joined_identity(self._user, self._fingerprint)
 
     def balance_usd(self) -> Decimal | None:
         return self._myself("id clientBalance")[1]

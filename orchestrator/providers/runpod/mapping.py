@@ -5,13 +5,11 @@ Facts are of RunPod's REST v2 as documented 2026-08-20 and seen until 2026-11.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from orchestrator.budget.price import Price
@@ -34,6 +32,14 @@ from orchestrator.providers.base import (
     MachineStatus,
     SshAddress,
 )
+from orchestrator.providers.fields import (
+    to_dollars,
+    to_gb,
+    to_host,
+    to_integer,
+    to_object,
+    to_port,
+)
 from orchestrator.providers.http import Answer, one_line, to_error
 from orchestrator.spec.resources import Need
 
@@ -54,7 +60,6 @@ _TROUBLE = re.compile(
     re.IGNORECASE,
 )
 _FUNDS = re.compile(r"balance|credit|funds", re.IGNORECASE)
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # TERMINATED is absent: such a pod bills nothing and is on its way off the list.
@@ -85,8 +90,8 @@ def to_offers(data: Any, cloud: str, need: Need) -> list[Offer]:
 def _to_offer(gpu: dict[str, Any], cloud: str, need: Need) -> Offer | None:
     tier = cloud.lower()
     gpu_id = str(gpu.get("id", ""))
-    most = _integer(_dict(gpu.get("maxCount")).get(tier))
-    usd_per_gpu_hour = _decimal(_dict(gpu.get("price")).get(tier))
+    most = to_integer(to_object(gpu.get("maxCount")).get(tier))
+    usd_per_gpu_hour = to_dollars(to_object(gpu.get("price")).get(tier))
     # The id "unknown" appears in catalogs (seen 2026-08); a price of 0 means not offered.
     offered = gpu.get(tier) is True and most >= 1 and usd_per_gpu_hour > 0
     if not offered or gpu_id in ("", "unknown"):
@@ -107,7 +112,7 @@ def _to_offer(gpu: dict[str, Any], cloud: str, need: Need) -> Offer | None:
         provider="runpod",
         gpu=canonical(gpu_id),
         gpu_count=count,
-        gpu_memory_gib=known.memory_gib if known else float(_integer(gpu.get("memory"))),
+        gpu_memory_gib=known.memory_gib if known else float(to_integer(gpu.get("memory"))),
         price=Price(usd_per_gpu_hour * count + disk_usd_per_hour(need.disk_gib)),
         region=",".join(allowed or centers) if restricted else "",
         trust=TRUST[cloud],
@@ -121,15 +126,6 @@ def _to_offer(gpu: dict[str, Any], cloud: str, need: Need) -> Offer | None:
 def disk_usd_per_hour(disk_gib: int) -> Decimal:
     """What the container disk adds to the hourly rate."""
     return (to_gb(disk_gib) * DISK_USD_PER_GB_HOUR).quantize(Decimal("0.000001"))
-
-
-def to_gb(gib: int) -> int:
-    """Whole decimal gigabytes that hold `gib`.
-
-    >>> to_gb(20)
-    22
-    """
-    return math.ceil(gib * 2**30 / 10**9)
 
 
 def to_create_body(request: MachineRequest) -> dict[str, Any]:
@@ -181,7 +177,7 @@ def to_machine(pod: Any, ssh_user: str) -> Machine | None:
 
     Raises: ProviderDown when it is not a pod at all.
     """
-    row = _dict(pod)
+    row = to_object(pod)
     machine_id = row.get("id")
     if not isinstance(machine_id, str) or not _ID.fullmatch(machine_id):
         raise ProviderDown("RunPod sent a pod without a usable id")
@@ -190,14 +186,14 @@ def to_machine(pod: Any, ssh_user: str) -> Machine | None:
         return None
     # A status that is not known yet may bill, and is not ready.
     status = _STATUS.get(word, MachineStatus.BOOTING)
-    gpu = _dict(row.get("gpu"))
+    gpu = to_object(row.get("gpu"))
     return Machine(
         id=machine_id,
         label=str(row.get("name") or "") or None,
         status=status,
         gpu=canonical(str(gpu.get("id") or "")),
-        gpu_count=_integer(gpu.get("count")),
-        usd_per_hour=_decimal(row.get("cost")),
+        gpu_count=to_integer(gpu.get("count")),
+        usd_per_hour=to_dollars(row.get("cost")),
         created_at_s=_epoch_s(row.get("createdAt")),
         # A stopped pod can show the address of its last life.
         address=_address(row, ssh_user) if status is MachineStatus.RUNNING else None,
@@ -211,7 +207,7 @@ def to_page(data: Any, key: str) -> tuple[list[dict[str, Any]], str]:
     Raises: ProviderDown when the answer is not such a page: a half list proves nothing.
     """
     rows = _rows(data, key)
-    pagination = _dict(data.get("pagination"))
+    pagination = to_object(data.get("pagination"))
     cursor = pagination.get("nextCursor")
     if not pagination.get("hasNextPage"):
         return rows, ""
@@ -222,22 +218,22 @@ def to_page(data: Any, key: str) -> tuple[list[dict[str, Any]], str]:
 
 def to_charge(record: Any) -> Charge:
     """One billing record: a pod in a bucket of time."""
-    row = _dict(record)
+    row = to_object(record)
     return Charge(
         machine_id=str(row.get("podId", "")),
         start_s=_epoch_s(row.get("startTime")),
         end_s=_epoch_s(row.get("endTime")),
-        usd=_decimal(row.get("totalAmount")),
+        usd=to_dollars(row.get("totalAmount")),
     )
 
 
 def to_account(data: Any) -> tuple[str, Decimal | None]:
     """User id ('' when not told) and balance of a GraphQL `myself`."""
-    myself = _dict(_dict(_dict(data).get("data")).get("myself"))
+    myself = to_object(to_object(to_object(data).get("data")).get("myself"))
     user = str(myself.get("id") or "")
     balance = myself.get("clientBalance")
     known = isinstance(balance, int | Decimal) and not isinstance(balance, bool)
-    return (user if _ID.fullmatch(user) else "", _decimal(balance) if known else None)
+    return (user if _ID.fullmatch(user) else "", to_dollars(balance) if known else None)
 
 
 def to_log_text(events: bytes) -> str:
@@ -248,7 +244,7 @@ def to_log_text(events: bytes) -> str:
             line[5:].removeprefix(" ") for line in event.splitlines() if line.startswith("data:")
         )
         try:
-            line = _dict(json.loads(data)).get("line")
+            line = to_object(json.loads(data)).get("line")
         except ValueError:
             continue
         if isinstance(line, str):
@@ -266,22 +262,15 @@ def to_trouble(system_log: str) -> str:
     return one_line(met[-1]) if len(met) > 1 else ""
 
 
-def fingerprint(key: str) -> str:
-    """Names a key without giving it away."""
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
-
-
 def timestamp(epoch_s: float) -> str:
     """RFC 3339 in UTC, whole seconds."""
     return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _address(pod: dict[str, Any], ssh_user: str) -> SshAddress | None:
-    direct = _dict(_dict(pod.get("ssh")).get("direct"))
-    host, port = direct.get("host"), _integer(direct.get("port"))
-    if not isinstance(host, str) or not _HOST.fullmatch(host) or not 0 < port < 65536:
-        return None
-    return SshAddress(host, port, ssh_user)
+    direct = to_object(to_object(pod.get("ssh")).get("direct"))
+    host, port = to_host(direct.get("host")), to_port(direct.get("port"))
+    return SshAddress(host, port, ssh_user) if host and port else None
 
 
 def _rows(data: Any, key: str) -> list[dict[str, Any]]:
@@ -293,25 +282,8 @@ def _rows(data: Any, key: str) -> list[dict[str, Any]]:
 
 def _words(rows: Any, key: str) -> list[str]:
     """The text under `key` of each row that has one."""
-    found = [_dict(row).get(key) for row in (rows if isinstance(rows, list) else [])]
+    found = [to_object(row).get(key) for row in (rows if isinstance(rows, list) else [])]
     return [word for word in found if isinstance(word, str) and word]
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _integer(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _decimal(value: Any) -> Decimal:
-    """Dollars; 0 for what is no amount, below zero or absurd."""
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return Decimal(0)
-    return amount if amount.is_finite() and 0 <= amount < 10**6 else Decimal(0)
 
 
 def _epoch_s(value: Any) -> float:

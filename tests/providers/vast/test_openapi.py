@@ -1,0 +1,120 @@
+"""The published API description as an oracle: for CI as golden facts, whole where it lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.providers.vast.offers import to_queries
+from orchestrator.providers.vast.requests import to_create_body
+from orchestrator.spec.resources import Need
+from tests.providers.loopback_api import Reply, Seen, as_json
+from tests.providers.vast.conftest import Start
+from tests.providers.vast.openapi import (
+    CALLS,
+    DIFFERENCES,
+    GOLDEN,
+    PUBLISHED,
+    answer_validator,
+    body_validator,
+    derive,
+    load,
+)
+from tests.providers.vast.samples import INSTANCE, instance, offer, request, row
+
+FACTS = load(GOLDEN)
+published = pytest.mark.skipif(not PUBLISHED.is_file(), reason="the description is not here")
+
+BODIES = [
+    to_create_body(request()),
+    to_create_body(request(offer=offer(spot=True), bid_usd_per_hour=Decimal("0.2"))),
+]
+NEEDS = [
+    Need(),
+    Need(gpu_memory_gib=24, compute_capability=8.0, duration_s=3600, regions_allow=("CA",)),
+]
+
+
+def plain(data: Any) -> Any:
+    return json.loads(json.dumps(data, default=float))
+
+
+@published
+def test_the_golden_facts_are_those_of_the_published_description() -> None:
+    assert derive(load(PUBLISHED)) == FACTS
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_create_sends_only_known_fields_and_every_required_one(body: dict[str, Any]) -> None:
+    assert set(body) - set(FACTS["create"]["body"]) <= {"client_id"}
+    assert set(FACTS["create"]["required"]) <= set(body)
+
+
+@published
+@pytest.mark.parametrize("body", BODIES)
+def test_a_create_is_valid_under_the_published_schema(body: dict[str, Any]) -> None:
+    body_validator(load(PUBLISHED), "create").validate(body)
+
+
+@published
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_search_is_valid_under_the_published_schema(need: Need) -> None:
+    for query in to_queries(need, ("RTX 4090",)):
+        body_validator(load(PUBLISHED), "search").validate(query)
+
+
+@published
+@pytest.mark.parametrize(
+    ("name", "sample"),
+    [
+        ("create", {"success": True, "new_contract": INSTANCE}),
+        ("list", {"success": True, "instances": [instance()], "next_token": None}),
+        ("user", {"id": 4321, "balance": 25.0}),
+        ("destroy", {"success": True}),
+        ("search", {"offers": [row()]}),
+    ],
+)
+def test_the_tests_own_samples_are_valid_under_the_published_schema(
+    name: str, sample: dict[str, Any]
+) -> None:
+    answer_validator(load(PUBLISHED), name).validate(plain(sample))
+
+
+def test_every_difference_says_its_evidence_and_is_about_a_call() -> None:
+    for name, evidence in DIFFERENCES.items():
+        assert name.partition(".")[0] in {*CALLS, "names"}
+        assert len(evidence.split()) > 3
+
+
+def test_a_call_sends_only_known_fields(start: Start) -> None:
+    answers: dict[tuple[str, str], object] = {
+        ("GET", "/api/v1/instances/"): {"success": True, "instances": []},
+        ("GET", "/api/v0/charges/"): {"success": True, "results": []},
+        ("GET", "/api/v0/users/current/"): {"id": 4321},
+        ("GET", f"/api/v0/instances/{INSTANCE}/"): {"instances": plain(instance())},
+        ("PUT", "/api/v0/asks/7001/"): {"success": True, "new_contract": INSTANCE},
+    }
+    reply: Callable[[Seen], Reply] = lambda seen: as_json(  # noqa: E731
+        answers.get((seen.method, seen.path), {"success": True})
+    )
+    vast, api = start(reply)
+
+    vast.list_machines()
+    vast.charges(0, 3600)
+    vast.identity()
+    vast.create_machine(request())
+    vast.delete_machine(str(INSTANCE))
+
+    called = set()
+    for sent in api.seen:
+        path = sent.path.rstrip("/").replace(str(INSTANCE), "{id}").replace("7001", "{id}")
+        (name,) = (one for one, call in CALLS.items() if call == (path, sent.method.lower()))
+        assert set(sent.query) <= set(FACTS[name]["query"]), path
+        if sent.body and name != "create":
+            assert set(json.loads(sent.body)) <= set(FACTS[name]["body"]), path
+        called.add(name)
+    assert called == set(CALLS) - {"search", "logs"}
