@@ -290,6 +290,8 @@ STORIES = {
         Story("list lag", _WELL, _fault("list_lag_s", seconds=8.0)),
         Story("delete lies", _WELL, _fault("delete_lies")),
         Story("boot stuck", _WELL, _fault("boot_stuck"), pace_s=40.0),
+        Story("nothing starts in it", _WELL, _fault("never_starts"), pace_s=40.0),
+        Story("its image cannot be pulled", _WELL, _fault("image_error"), pace_s=20.0),
         Story(
             "asleep in mid-job",
             _WELL,

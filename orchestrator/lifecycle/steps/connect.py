@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.errors import HostKeyMismatch, MachineNotFound, ProviderError, Unreachable
+from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
 from orchestrator.lifecycle.steps.drill import await_end
@@ -48,7 +49,7 @@ def connect(run: Run, world: World) -> Step:
     if isinstance(step, Moved) or not is_late or tried_s < _TRIED_S:
         return step
     why = f"nobody could log in within {limit_s / 60:.0f} min"
-    return abandon_unbooted(_keep_boot_log(run, world, lease), world, lease, why)
+    return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
 
 
 def _try(run: Run, world: World, lease: Lease) -> Step:
@@ -63,14 +64,14 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         return _missing(run, world, lease, provider)
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
-        return abandon_unbooted(_keep_boot_log(run, world, lease), world, lease, why)
+        return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
     lease = with_machine(lease, machine)
     if problem := not_as_offered(run, lease, machine, world.clock.now_s()):
         # The answer to create need not have told.
         return abandon(run, world, lease, problem)
     if machine.address is None:
         if trouble := _trouble(world, lease, machine, provider, waited_s):
-            return abandon_unbooted(_keep_boot_log(run, world, lease), world, lease, trouble)
+            return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, trouble)
         return Wait(min(look_s / 2, 1.0), "the machine boots")
     knock_s = _pace_s(waited_s, _KNOCK_SHARE, SHELL_RETRY_S)
     return _log_in(run, world, lease, knock_s)
@@ -164,20 +165,3 @@ def _missing(run: Run, world: World, lease: Lease, provider: Provider) -> Step:
             return Wait(2.0, "the provider does not know the machine yet")
         return abandon_unbooted(run, world, lease, "the machine vanished while it booted")
     return Wait(2.0, "the machine is not listed yet")
-
-
-def _keep_boot_log(run: Run, world: World, lease: Lease) -> Run:
-    """The run with the last words of a machine that did not boot, for the person."""
-    provider = world.accounts.provider(lease.provider)
-    if not isinstance(provider, BootLog) or lease.machine_id is None:
-        return run
-    try:
-        text = provider.boot_log(lease.machine_id)
-    except ProviderError:
-        return run
-    path = world.cargo.folder(run) / f"boot-{lease.machine_id}.log"
-    try:
-        path.write_text(text[-200_000:])
-    except OSError:
-        return run
-    return run.note(f"its boot log is kept: {path}")

@@ -36,7 +36,8 @@ def await_end(run: Run, world: World) -> Step:
     if machine.status is MachineStatus.STOPPED:
         return _failed(run, world, "it only stopped: a stopped machine is not gone, and may bill")
     boots_s = now_s - run.state_since_s
-    booting = machine.status is MachineStatus.BOOTING
+    # A pod that its provider calls running, and in which nothing was started, has no address.
+    booting = machine.status is MachineStatus.BOOTING or machine.address is None
     if machine.status is MachineStatus.FAILED or (
         booting and boots_s > provider.capabilities.boot_deadline_s
     ):

@@ -21,6 +21,7 @@ from orchestrator.errors import (
     RemoteError,
 )
 from orchestrator.lifecycle.balance import heed, runs_dry
+from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import (
     AGENT_SILENT_S,
     LONGEST_S,
@@ -128,7 +129,9 @@ def machine_lost(run: Run, world: World, lease: Lease) -> Step | None:
     vanished = has_vanished(world, lease)
     if vanished is None:
         return Wait(1.0, "the provider does not know the machine; one miss is noise", run)
-    return give_up_on(run, world, lease, "") if vanished else None
+    if not vanished:
+        return None
+    return give_up_on(keep_boot_log(run, world, lease), world, lease, "")
 
 
 def lost_before_its_end(run: Run, world: World, lease: Lease) -> Step | None:

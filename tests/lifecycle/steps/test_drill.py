@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -80,9 +81,14 @@ def test_a_machine_that_stops_or_fails_is_returned(
     assert problem in failure(stage).problem
 
 
-def test_a_machine_that_never_boots_says_nothing_of_its_guard(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "shown", [{"status": MachineStatus.BOOTING}, {"status": MachineStatus.RUNNING, "address": None}]
+)
+def test_a_machine_that_never_boots_says_nothing_of_its_guard(
+    stage: Stage, shown: dict[str, Any]
+) -> None:
     drilling(stage)
-    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], status=MachineStatus.BOOTING)
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], **shown)
     stage.drive()
 
     stage.after(CAPABILITIES.boot_deadline_s + 1)

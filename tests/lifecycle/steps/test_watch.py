@@ -333,10 +333,12 @@ def test_a_machine_that_its_provider_gave_up_is_not_waited_for(
     running(stage, candidates=())
     stage.box.fault = Unreachable("no route")
     stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], status=status)
+    stage.cloud.console = "container exited: out of memory\n"
 
     stage.drive()
 
     assert stage.first.state is LeaseState.RETURNING
+    assert (stage.home / "boot-m1.log").read_text() == stage.cloud.console
 
 
 def test_an_agent_that_is_gone_since_its_container_started_anew_is_no_failure_of_the_job(
