@@ -18,7 +18,7 @@ from orchestrator.errors import HomeError, MissingCredentials, UsageError
 from orchestrator.remote.hosts import Host, to_hosts
 from orchestrator.spec.nearest import did_you_mean
 
-_TABLES = ("limits", "credentials", "hosts", "notify")
+_TABLES = ("limits", "credentials", "hosts", "notify", "reaper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Config:
     limits: Limits
     hosts: dict[str, Host]
     webhook: str = field(repr=False)  # its address may hold a token
+    heartbeat: str = ""  # where a reaper on another host leaves its sign of life
 
 
 def read_config(path: Path) -> Config:
@@ -46,6 +47,7 @@ def read_config(path: Path) -> Config:
             "burn_usd_per_hour": _to_dollars,
         },
         "notify": {"webhook": _to_address},
+        "reaper": {"heartbeat": _to_place},
     }
     found: dict[str, dict[str, object]] = {table: {} for table in known}
     hosts: dict[str, Host] = {}
@@ -75,7 +77,12 @@ def read_config(path: Path) -> Config:
     if problems:
         raise UsageError("\n".join(problems), hint="correct the config file; nothing was done")
     limits = Limits(**found["limits"])  # type: ignore[arg-type]  # converted above
-    return Config(limits, hosts, str(found["notify"].get("webhook", "")))
+    return Config(
+        limits,
+        hosts,
+        str(found["notify"].get("webhook", "")),
+        str(found["reaper"].get("heartbeat", "")),
+    )
 
 
 def read_credential(path: Path, name: str) -> str:
@@ -160,6 +167,17 @@ def _to_address(value: object) -> str:
     if isinstance(value, str) and parts.scheme in ("http", "https") and parts.hostname:
         return value
     raise ValueError("must be an address: https://… in quotes")
+
+
+def _to_place(value: object) -> str:
+    if isinstance(value, str) and Path(value).is_absolute():
+        return value
+    from orchestrator.spec.place import parse_place  # slow, and most files name none
+
+    place = parse_place(value if isinstance(value, str) else "")
+    if not place.key:
+        raise ValueError("must name an object: s3://bucket/name")
+    return str(place)
 
 
 def _to_count(value: object) -> int:

@@ -123,6 +123,7 @@ class Settings:
     limits: Limits
     hosts: Mapping[str, Host]  # one's own workstations, by name
     webhook: str = field(repr=False)  # address that is told what happens to runs; "" = nobody
+    heartbeat: str  # where a reaper on another host leaves its sign of life; "" = nowhere
     clock_file: Path | None  # a simulated cloud's offset; only beside loopback providers
     hf_endpoint: str
     environment: Mapping[str, str] = field(repr=False)
@@ -197,6 +198,7 @@ def load_settings(
         limits=config.limits,
         hosts=config.hosts,
         webhook=config.webhook,
+        heartbeat=config.heartbeat,
         clock_file=_clock_file(env),
         hf_endpoint=env.get("HF_ENDPOINT", "").rstrip("/") or HUB,
         environment=dict(env),

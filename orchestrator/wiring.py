@@ -20,6 +20,7 @@ from orchestrator.lifecycle.calling import start_driver
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.handover import store_without_driver
+from orchestrator.lifecycle.heartbeat import HeartbeatPlace
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.memory import recall
@@ -118,9 +119,16 @@ class Parts:
     def reaper(self) -> Reaper:
         return Reaper(self.accounts, self.journal, self.clock, self.home.id)
 
+    @property
+    def heartbeat(self) -> HeartbeatPlace:
+        """Where a reaper on another host leaves its sign of life."""
+        return HeartbeatPlace(
+            self.settings.heartbeat, lambda: self.stores.open(self.stores.settled())
+        )
+
     def recall(self, names: Iterable[str]) -> Known:
         """What this home and its accounts tell beside the offers. Raises: ProviderError."""
-        return recall(self.accounts, self.journal, names, self.clock.now_s())
+        return recall(self.accounts, self.journal, names, self.clock.now_s(), self.heartbeat.read)
 
     def usable(self, wanted: Sequence[str] = ()) -> list[str]:
         """Accounts of the wanted providers; else every one that has a key, and one's own hosts.

@@ -74,6 +74,17 @@ def test_a_webhook_that_is_no_address_is_refused(read: Read, value: str) -> None
         read(f"[notify]\nwebhook = {value}\n")
 
 
+@pytest.mark.parametrize("place", ["s3://team/gpulease/reaper.json", "/mnt/nas/reaper.json"])
+def test_a_reapers_sign_of_life_has_a_place(read: Read, place: str) -> None:
+    assert read(f'[reaper]\nheartbeat = "{place}"\n').heartbeat == place
+
+
+@pytest.mark.parametrize("value", ['"s3://team"', '"reaper.json"', '"https://a/b"', "5"])
+def test_a_place_that_is_none_is_refused(read: Read, value: str) -> None:
+    with pytest.raises(UsageError, match=r"config\.toml:2: 'heartbeat' must "):
+        read(f"[reaper]\nheartbeat = {value}\n")
+
+
 def test_every_mistake_is_told_with_its_line(read: Read) -> None:
     with pytest.raises(UsageError) as caught:
         read(

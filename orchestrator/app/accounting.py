@@ -9,6 +9,7 @@ from orchestrator.app.base import Verbs
 from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.month import month_of, parse_month
 from orchestrator.errors import UsageError
+from orchestrator.lifecycle.heartbeat import Heartbeat
 from orchestrator.lifecycle.statement import month_lines, month_statement
 from orchestrator.lifecycle.views import (
     to_machine_view,
@@ -29,7 +30,7 @@ class Accounting(Verbs):
 
     def machines(self) -> tuple[list[MachineView], list[str]]:
         """Every machine on every account, and one sentence per account that failed."""
-        found, failures = self._parts.reaper.look(self._parts.usable())
+        found, failures, _ = self._parts.reaper.look(self._parts.usable())
         now_s = self._clock.now_s()
         return [to_machine_view(one, now_s) for one in found], failures
 
@@ -38,16 +39,20 @@ class Accounting(Verbs):
     ) -> tuple[list[MachineView], list[str]]:
         """Classify; with `delete` also return unknown orphans of this home.
 
+        With `past_deadline` it is what a reaper on another host does, which leaves a sign of life.
         Returns: machines that were (or, without `delete`, would be) returned; failures.
         """
-        found, failures = self._parts.reaper.look(self._parts.usable())
         now_s = self._clock.now_s()
+        found, failures, answered = self._parts.reaper.look(self._parts.usable())
         chosen = [one for one in found if one.may_return(now_s, past_deadline=past_deadline)]
         if delete:
             self._home.check_writable()
             for one in chosen:
                 if not self._parts.reaper.end(one, report):
                     failures.append(f"{one.machine.id} on {one.provider} is not proven gone")
+                    answered.pop(one.provider, None)
+            if past_deadline and self._parts.settings.heartbeat:
+                self._parts.heartbeat.write(Heartbeat(now_s, answered))
         return [to_machine_view(one, now_s) for one in chosen], failures
 
     def verify_key(self, name: str, key: str) -> tuple[str, str]:

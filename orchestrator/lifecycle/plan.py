@@ -71,6 +71,7 @@ class Known:
     balances: Mapping[str, Decimal] = field(default_factory=dict)  # of accounts that can be read
     boots: tuple[Boot, ...] = ()  # of late
     drilled: frozenset[str] = frozenset()  # accounts on which a machine ended itself in a drill
+    watched: frozenset[str] = frozenset()  # accounts that a reaper on another host searches
 
 
 class _Unpaid(BudgetRefused):

@@ -85,19 +85,25 @@ class Reaper:
     clock: Clock
     home_id: str
 
-    def look(self, names: list[str]) -> tuple[list[Found], list[str]]:
-        """Every machine of these accounts, and one sentence per account that did not answer."""
+    def look(self, names: list[str]) -> tuple[list[Found], list[str], dict[str, str]]:
+        """Every machine of these accounts.
+
+        Returns: the machines, a sentence for each account that did not answer, and the identity
+        of each that did.
+        """
         found: list[Found] = []
         failures: list[str] = []
+        answered: dict[str, str] = {}
         for name in names:
             try:
                 snapshot = self.accounts.snapshot(name)
             except GpuleaseError as error:
                 failures.append(f"{name}: {error.problem}")
                 continue
+            answered[name] = snapshot.identity
             leases = self.journal.leases()
             found += [classify(name, one, leases, self.home_id) for one in snapshot.machines]
-        return found, failures
+        return found, failures, answered
 
     def return_known(self, name: str, snapshot: Snapshot) -> None:
         """The automatic pass over one list: only machines whose lease says closed or tombstone."""

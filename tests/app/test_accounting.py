@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from orchestrator.app import App
 from orchestrator.errors import UsageError
+from orchestrator.lifecycle.heartbeat import to_heartbeat
+from orchestrator.settings import load_settings
 from orchestrator.spec.resources import Need
 
 
@@ -15,6 +18,23 @@ def test_an_empty_home_has_no_runs_machines_or_spending(app: App) -> None:
     assert app.reap(delete=False, past_deadline=False, report=print) == ([], [])
     assert app.month_usd() == (Decimal(0), Decimal(0), Decimal(100))
     assert app.offers(Need(), []) == ([], [])
+
+
+def test_a_reaper_leaves_its_sign_of_life_and_a_look_leaves_none(
+    home: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "heartbeat"
+    config = tmp_path / "config.toml"
+    config.write_text(f'[reaper]\nheartbeat = "{place}"\n')
+    app = App(load_settings(home, {"GPULEASE_CONFIG": str(config)}))
+
+    app.reap(delete=False, past_deadline=True, report=print)
+    app.reap(delete=True, past_deadline=False, report=print)
+    assert not place.exists()
+    app.reap(delete=True, past_deadline=True, report=print)
+
+    found = to_heartbeat(place.read_bytes())
+    assert found is not None and found.accounts == {}
 
 
 def test_a_key_is_verified_only_for_a_known_provider(app: App) -> None:

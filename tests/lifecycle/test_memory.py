@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.clock import FakeClock
+from orchestrator.errors import HomeError
 from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.heartbeat import Heartbeat
 from orchestrator.lifecycle.memory import recall
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.store.journal import Journal
@@ -45,3 +47,17 @@ def test_balances_boots_and_drills_are_remembered(journal: Journal) -> None:
     assert known.balances == {"runpod": Decimal(7)}
     assert [(boot.failed, boot.at_s) for boot in known.boots] == [(True, NOW_S - 60)]
     assert known.drilled == {"runpod"}
+
+
+def test_a_reaper_elsewhere_counts_while_its_sign_can_be_read(journal: Journal) -> None:
+    accounts = Accounts(lambda _: Bank(), FakeClock())
+
+    def nowhere() -> Heartbeat:
+        raise HomeError("no such folder")
+
+    known = recall(
+        accounts, journal, ["runpod"], NOW_S, lambda: Heartbeat(NOW_S, {"runpod": "user:u1"})
+    )
+    unknown = recall(accounts, journal, ["runpod"], NOW_S, nowhere)
+
+    assert (known.watched, unknown.watched) == ({"runpod"}, frozenset())

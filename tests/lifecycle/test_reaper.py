@@ -76,10 +76,11 @@ def test_an_account_that_fails_is_told_and_does_not_end_the_look(journal: Journa
         reaper(up, journal), accounts=Accounts(lambda name: clouds[name], FakeClock())
     )
 
-    found, failures = looking.look(["down", "up"])
+    found, failures, answered = looking.look(["down", "up"])
 
     assert [(one.provider, one.whose) for one in found] == [("up", Whose.ORPHAN)]
     assert failures == ["down: no answer"]
+    assert list(answered) == ["up"]
 
 
 def test_a_machine_is_ended_until_the_provider_says_gone(journal: Journal) -> None:
