@@ -25,12 +25,13 @@ r=$(printf 'header="%s"\n' "$h" "$c" |
 curl -sm20 -o/dev/null -w'%{http_code}' -Agpulease -X"$1" ${3:+-d "$3"} -K- "$2")
 case $r in ''|000) r=$(A=$auth python3 -c '
 import os,sys,urllib.request as u
-q=u.Request(sys.argv[2],sys.argv[3].encode()or None,{"Authorization":os.environ["A"],"Content-Type":"application/json","User-Agent":"gpulease"},method=sys.argv[1])
+_,m,l,b=sys.argv
+q=u.Request(l,b.encode()or None,{"Authorization":os.environ["A"],"Content-Type":"application/json","User-Agent":"gpulease"},method=m)
 try:print(u.urlopen(q,timeout=20).status)
 except u.HTTPError as e:print(e.code)' "$1" "$2" "$3");; esac
 [ "$r" ] || {
 printf 'header=%s\n' "$h" "$c" >wgetrc
-r=$(wget --config=wgetrc -SO/dev/null -T20 -t1 --method="$1" ${3:+--body-data="$3"} "$2" 2>&1 |
+r=$(wget --config=wgetrc -Ugpulease -SO/dev/null -T20 -t1 --method="$1" ${3:+--body-data="$3"} "$2" 2>&1 |
 sed -n 's/^ *HTTP[^ ]* \([0-9]..\).*/\1/p')
 }
 }

@@ -271,6 +271,7 @@ def test_every_client_ends_the_machine_and_none_shows_the_key(
     assert [str(call) for call in calls] == [TERMINATE] * 3 + [DELETE]
     for call in calls:
         assert call.headers["Authorization"] == f"Bearer {KEY}"
+        assert call.headers["User-Agent"] == "gpulease"
         assert call.seen_in == ()
     assert calls[0].body == {"action": "terminate"}
     assert calls[0].headers["Content-Type"] == "application/json"
