@@ -100,7 +100,7 @@ def simulated_cloud(environment: Mapping[str, str], machines: str) -> Iterator[d
     state = FOLDER / "cloud"
     log = FOLDER / "cloud.log"
     command = [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state)]
-    command += ["--machines", machines]
+    command += ["--machines", machines, "--providers", "runpod"]
     with log.open("w") as output:
         # A session of its own: Ctrl-C is for the command, which then still needs its cloud.
         process = subprocess.Popen(

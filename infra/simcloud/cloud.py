@@ -10,26 +10,51 @@ import logging
 import shlex
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from infra.simcloud.control import Control, machine_fault, machine_rows
 from infra.simcloud.faults import Option
+from infra.simcloud.keys import Keys
 from infra.simcloud.machines import Backend, NotPossible
 from infra.simcloud.machines.memory import MemoryBackend
 from infra.simcloud.machines.namespaces import NamespaceBackend
 from infra.simcloud.machines.plain import PlainBackend
 from infra.simcloud.runpod.api import RunPodApi
+from infra.simcloud.switches import Switches
 from infra.simcloud.timing import Now, OffsetClock
-from infra.simcloud.web import Json, Server
+from infra.simcloud.vast.api import VastApi
+from infra.simcloud.web import Json, Reply, Request, Server
 from infra.simcloud.world import World
 
-PROVIDERS = ("runpod",)
 _TICK_S = 0.05
 
 Machines = Literal["real", "plain", "memory"]
+
+
+class ProviderApi(Protocol):
+    """One provider's wire API over a world."""
+
+    @property
+    def keys(self) -> Keys:
+        """Who may ask it."""
+
+    @property
+    def switches(self) -> Switches:
+        """What may be set."""
+
+    def __call__(self, request: Request) -> Reply:
+        """Answer."""
+
+    def environment(self, url: str, user: str) -> dict[str, str]:
+        """Variables that lead to it, when it is served at `url` and `user` logs in."""
+
+
+_APIS: dict[str, Callable[[World], ProviderApi]] = {"runpod": RunPodApi, "vast": VastApi}
+PROVIDERS = tuple(_APIS)
 
 
 class SimCloud:
@@ -44,7 +69,7 @@ class SimCloud:
         seed: int = 0,
         boot_s: float = 2.0,
         clock: Now | None = None,
-        providers: tuple[str, ...] = PROVIDERS,
+        providers: tuple[str, ...] = ("runpod",),
         hub: bool = False,
     ) -> None:
         """Nothing starts yet.
@@ -58,6 +83,8 @@ class SimCloud:
         """
         if unknown := set(providers) - set(PROVIDERS):
             raise ValueError(f"no such provider here: {', '.join(sorted(unknown))}")
+        self.apis: dict[str, ProviderApi] = {}
+        self._providers = providers
         self.state = state.resolve()
         self._machines = machines
         self._speed, self._seed, self._boot_s = speed, seed, boot_s
@@ -109,41 +136,61 @@ class SimCloud:
         self,
         fault: str,
         *,
-        provider: str = "runpod",
+        provider: str = "",
         operation: str = "",
         **options: Option,
     ) -> None:
         """Script a fault (see `faults.py`), revoke and restore keys, or empty the account.
 
-        Raises: UnknownFault.
+        Without a provider it is the first one's. Raises: UnknownFault.
         """
+        api = self._api(provider)
         if fault == "key_revoked":
-            keys = self.runpod.keys
             name = str(options.get("key", "main"))
-            self.runpod.keys.revoke({"main": keys.main, "other": keys.other}[name])
+            api.keys.revoke({"main": api.keys.main, "other": api.keys.other}[name])
         elif fault == "key_restored":
-            self.runpod.keys.restore()
+            api.keys.restore()
         elif fault == "balance_gone":
-            self.switch(balance_usd=options.get("usd", 0))
+            self.switch(provider=provider, balance_usd=options.get("usd", 0))
         else:
-            self.world.faults.add(provider, operation, fault, **options)
+            self.world.faults.add(provider or self._providers[0], operation, fault, **options)
 
     def clear_faults(self) -> None:
         """Nothing goes wrong any more; what was broken stays broken."""
         self.world.faults.clear()
-        self.runpod.keys.restore()
+        for api in self.apis.values():
+            api.keys.restore()
 
     def machine_fault(self, machine_id: str, fault: str) -> None:
-        """host_lost, network_cut, network_restored, disk_full or gpu_dead, now."""
+        """host_lost, network_cut, disk_full, spot_reclaim, … (see `control.py`), now."""
         machine_fault(self.world, machine_id, fault)
 
     def switch(self, **switches: object) -> None:
-        """Set switches of the API (see `runpod/switches.py`), or `balance_usd`."""
+        """Set switches of an API (see its `switches.py`), or `balance_usd`.
+
+        Of the API of `provider`, without it of the first one. Raises: ValueError.
+        """
+        provider = str(switches.pop("provider", ""))
+        api = self._api(provider)
         for name, value in switches.items():
             if name == "balance_usd":
-                self.world.set_balance_usd("main", str(value))
+                whose = provider or self._providers[0]
+                self.world.accounts.set_balance_usd(whose, "main", str(value))
             else:
-                self.runpod.switches.set(name, value)
+                api.switches.set(name, value)
+
+    @property
+    def runpod(self) -> RunPodApi:
+        """RunPod's API."""
+        api = self.apis["runpod"]
+        assert isinstance(api, RunPodApi)
+        return api
+
+    def _api(self, provider: str) -> ProviderApi:
+        name = provider or self._providers[0]
+        if name not in self.apis:
+            raise ValueError(f"no provider {name!r} here; there are: {', '.join(self.apis)}")
+        return self.apis[name]
 
     def _start(self) -> None:
         shared = self.state / "shared"
@@ -166,20 +213,10 @@ class SimCloud:
             logger=logger,
         )
         self._stack.callback(self.world.close)
-        self.runpod = RunPodApi(self.world)
-        api = Server(self.runpod)
-        self._stack.callback(api.close)
-        self.world.services["runpod"] = api.port
-        self.env = {
-            "GPULEASE_RUNPOD_URL": f"{api.url}/v2",
-            "GPULEASE_RUNPOD_GRAPHQL_URL": f"{api.url}/graphql",
-            "GPULEASE_RUNPOD_SSH_USER": backend.user,
-            "RUNPOD_API_KEY": self.runpod.keys.main.text,
-            "SIMCLOUD_RUNPOD_READ_ONLY_KEY": self.runpod.keys.read_only.text,
-            "SIMCLOUD_RUNPOD_OTHER_KEY": self.runpod.keys.other.text,
-            "SIMCLOUD_URL": self._control.url,
-            "GPULEASE_CLOCK": str(clock_file),
-        }
+        self.env = {}
+        for provider in self._providers:
+            self._serve_provider(provider, backend.user)
+        self.env |= {"SIMCLOUD_URL": self._control.url, "GPULEASE_CLOCK": str(clock_file)}
         backend.environment = {**backend.environment, "GPULEASE_CLOCK": str(clock_file)}
         if self._with_hub:
             self.env["HF_ENDPOINT"] = self._serve_hub()
@@ -194,6 +231,14 @@ class SimCloud:
         server = Server(Control(self))
         self._stack.callback(server.close)
         return server
+
+    def _serve_provider(self, provider: str, user: str) -> None:
+        api = _APIS[provider](self.world)
+        server = Server(api)
+        self._stack.callback(server.close)
+        self.apis[provider] = api
+        self.world.services[provider] = server.port
+        self.env |= api.environment(server.url, user)
 
     def _backend(self, shared: Path, port: int, logger: logging.Logger) -> Backend:
         if self._machines == "memory":

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from infra.simcloud.accounts import NAMES
 from infra.simcloud.faults import Fault, UnknownFault
 from infra.simcloud.machines import NotPossible
+from infra.simcloud.mishaps import OUTBID
 from infra.simcloud.orders import NotNow
-from infra.simcloud.rented import EndedBy, Rented
+from infra.simcloud.rented import Rented
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
 
@@ -69,7 +71,7 @@ class Control:
                 body = _body(request)
                 cloud.fault(
                     _text(body, "fault"),
-                    provider=str(body.get("provider", "runpod")),
+                    provider=str(body.get("provider", "")),
                     operation=str(body.get("operation", "")),
                     **{
                         name: value
@@ -83,8 +85,10 @@ class Control:
                 cloud.clear_faults()
                 return {}
             case ("POST", "switches"):
-                for name, value in _body(request).items():
-                    cloud.switch(**{name: value})
+                body = _body(request)
+                provider = str(body.pop("provider", ""))
+                for name, value in body.items():
+                    cloud.switch(provider=provider, **{name: value})
                 return {}
             case ("GET", "clock"):
                 return {"now_s": cloud.world.clock.now_s()}
@@ -124,20 +128,26 @@ def machine_rows(world: World) -> list[dict[str, Json]]:
 
 def bill(world: World) -> dict[str, Json]:
     """What everything cost so far."""
-    accounts: dict[str, Json] = {name: str(world.bill_usd(name)) for name in world.accounts}
-    return {"total_usd": str(world.bill_usd()), "accounts": accounts}
+    accounts = world.accounts
+    providers = dict.fromkeys(provider for provider, _ in accounts.keys)
+    return {
+        "total_usd": str(accounts.bill_usd()),
+        "accounts": {name: str(accounts.bill_usd(name=name)) for name in NAMES},
+        "providers": {provider: str(accounts.bill_usd(provider)) for provider in providers},
+    }
 
 
 def machine_fault(world: World, machine_id: str, fault: str) -> None:
     """Break one machine now. Raises: ValueError, NotPossible."""
     machine = _machine(world, machine_id)
     acts: dict[str, Callable[[], None]] = {
-        "host_lost": lambda: world.end(machine, EndedBy.PROVIDER),
+        "host_lost": lambda: world.lose(machine),
         "host_restarted": lambda: world.start_anew(machine),
         "network_cut": lambda: world.cut_network(machine),
         "network_restored": lambda: world.restore_network(machine),
         "disk_full": lambda: world.fill_disk(machine),
         "gpu_dead": lambda: world.break_gpu(machine),
+        "spot_reclaim": lambda: world.stop(machine, OUTBID),
     }
     if fault not in acts:
         raise ValueError(f"no fault {fault!r} of a machine; known: {', '.join(acts)}")

@@ -17,7 +17,7 @@ _MOMENTS = {
     "vanishes": "vanishes_at_s",
     "restarts_elsewhere": "moves_at_s",
 }
-_OUTBID = "Outbid"
+OUTBID = "Outbid"
 _PULL_ERROR = "toomanyrequests: You have reached your unauthenticated pull rate limit."
 _PULLS_AGAIN_S = 10.0
 
@@ -28,6 +28,7 @@ def spoil_order(machine: Rented, faults: Mapping[str, Fault]) -> None:
     """What is wrong from its placement on: price and GPUs."""
     if fault := faults.get("price_above"):
         machine.usd_per_hour *= Decimal(str(fault.number("factor", 2.0)))
+    machine.faults = faults
     machine.without_gpus = "zero_gpu" in faults
     machine.shows_stale_runtime = "stale_runtime" in faults
 
@@ -48,14 +49,15 @@ def spoil_boot(machine: Rented, faults: Mapping[str, Fault], delay_s: Delay) -> 
         if fault := faults.get(name):
             setattr(machine, moment, machine.running_at_s + delay_s(fault.seconds(0.0)))
     if "outbid" in faults:
-        machine.stop_reason = _OUTBID
+        machine.stop_reason = OUTBID
     if fault := faults.get("restart_loop"):
         machine.returns_after_s = delay_s(fault.seconds(0.0))
     if fault := faults.get("no_direct_ssh"):
         shown_s = delay_s(fault.seconds(math.inf))
         machine.address_from_s = machine.running_at_s + shown_s
-    if machine.ssh:
-        machine.ssh.silent = "ssh_no_banner" in faults
+    for door in (machine.ssh, machine.proxy):
+        if door:
+            door.silent = "ssh_no_banner" in faults
 
 
 def tell_pull_error(machine: Rented, now_s: float, delay_s: Delay) -> None:

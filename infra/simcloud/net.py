@@ -107,11 +107,39 @@ class Listener:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
+class Traffic:
+    """Bytes that went into a machine and came out of it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def add_in(self, count: int) -> None:
+        """So many more went in."""
+        with self._lock:
+            self.bytes_in += count
+
+    def add_out(self, count: int) -> None:
+        """So many more came out."""
+        with self._lock:
+            self.bytes_out += count
+
+
 class Relay:
     """Passes a loopback port on to `target`; `silent` accepts and never says a word."""
 
-    def __init__(self, target: tuple[str, int] | None, *, listening: bool = True) -> None:
+    def __init__(
+        self,
+        target: tuple[str, int] | None,
+        *,
+        listening: bool = True,
+        sent: Callable[[int], None] | None = None,
+        answered: Callable[[int], None] | None = None,
+    ) -> None:
+        """`sent` and `answered` are told how many bytes went to the target and came back."""
         self.target = target
+        self._sent, self._answered = sent, answered
         self.silent = False
         self._listener = Listener(self._serve, listening=listening)
         self.port = self._listener.port
@@ -132,10 +160,10 @@ class Relay:
         if not self._listener.keep(server):
             server.close()
             return
-        back = threading.Thread(target=_copy, args=[server, client], daemon=True)
+        back = threading.Thread(target=_copy, args=[server, client, self._answered], daemon=True)
         try:
             back.start()
-            _copy(client, server)
+            _copy(client, server, self._sent)
             back.join()
         finally:
             self._listener.forget(server)
@@ -148,9 +176,11 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
+def _copy(source: socket.socket, sink: socket.socket, passed: Callable[[int], None] | None) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(_CHUNK_BYTES):
+            if passed:
+                passed(len(data))
             sink.sendall(data)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -1,8 +1,8 @@
-"""Who pays, what is ordered, what was asked, and why an order is not carried out."""
+"""What is ordered, what was asked, and why an order is not carried out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from infra.simcloud.stock import Stock
@@ -19,15 +19,6 @@ class NotNow(Exception):
         super().__init__("the machine is not in a state for this")
 
 
-@dataclass(slots=True)
-class Account:
-    """Somebody who pays."""
-
-    id: str
-    credit_usd: Decimal
-    ssh_keys: list[str] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request that reached a provider's API; status None: the answer never went out."""
@@ -41,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What somebody wants to rent."""
+    """What somebody wants to rent, and how its provider treats such machines."""
 
     provider: str
     account: str
@@ -49,6 +40,16 @@ class Order:
     stock: Stock
     gpu_count: int
     data_center: str | None
+    machine_id: str = ""  # none: a word
+    gpu_usd_per_hour: Decimal | None = None  # None: the price of its shelf
     disk_usd_per_hour: Decimal = Decimal(0)
     stopped_usd_per_hour: Decimal = Decimal(0)
+    usd_per_gb_in: Decimal = Decimal(0)
+    usd_per_gb_out: Decimal = Decimal(0)
     has_ssh: bool = True
+    has_proxy: bool = False  # its sshd is also reached by way of the provider
+    boots_free: bool = False  # until it runs only its disk bills
+    keeps_disk: bool = False  # stopped, it loses nothing
+    stays_when_lost: bool = False  # without its host, its provider still knows it
+    starting_share: float = 0.3  # of the boot time until the container starts
+    ssh_share: float = 0.0  # of the boot time, from running until its sshd answers

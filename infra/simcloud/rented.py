@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 
+from infra.simcloud.faults import Fault
 from infra.simcloud.machines import Boot, Process
-from infra.simcloud.net import Relay
+from infra.simcloud.net import Relay, Traffic
 from infra.simcloud.stock import Stock
 
 _MICRO = Decimal("0.000001")
+_GB = 10**9
 _KEPT_LINES = 10_000
 
 
@@ -26,6 +28,7 @@ class Phase(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"
     FAILED = "failed"
+    LOST = "lost"  # its host is; only its record is left
     ENDED = "ended"
 
 
@@ -113,10 +116,18 @@ class Rented:
     usd_per_hour: Decimal
     disk_usd_per_hour: Decimal
     stopped_usd_per_hour: Decimal
+    usd_per_gb_in: Decimal
+    usd_per_gb_out: Decimal
+    boots_free: bool
+    keeps_disk: bool
+    stays_when_lost: bool
+    starting_share: float
+    ssh_share: float
     created_s: float
     data_center: str | None
     backend: str
     details: dict[str, object] = field(default_factory=dict)  # only its provider's API reads it
+    faults: Mapping[str, Fault] = field(default_factory=dict)  # that were drawn when it was rented
     boot: Boot | None = None
     to_boot: Callable[[], Boot] | None = None  # how it starts anew
     phase: Phase = Phase.PLACED
@@ -130,6 +141,7 @@ class Rented:
     never_starts: bool = False  # its provider calls it running, and there is nothing in it
     pull_error: str = ""  # what its host says again and again instead of starting it
     pull_error_at_s: float = -math.inf
+    has_proxy: bool = False
     fails_at_s: float = math.inf
     stops_at_s: float = math.inf
     vanishes_at_s: float = math.inf
@@ -150,10 +162,12 @@ class Rented:
     ended_by: EndedBy | None = None
     process: Process | None = None
     ssh: Relay | None = None
+    proxy: Relay | None = None  # another way to its sshd
     links: dict[str, Relay] = field(default_factory=dict)  # its ways to the cloud's servers
     ssh_port: int | None = None
     is_cut: bool = False
     spans: list[Span] = field(default_factory=list)
+    traffic: Traffic = field(default_factory=Traffic)
     log: MachineLog = field(default_factory=MachineLog)
 
     @property
@@ -176,8 +190,23 @@ class Rented:
 
     def bill_usd(self, now_s: float) -> Decimal:
         """What it cost so far, per second."""
-        total = sum((span.usd(now_s) for span in self.spans), Decimal(0))
+        total = sum((span.usd(now_s) for span in self.spans), self.traffic_usd())
         return total.quantize(_MICRO, ROUND_UP)
+
+    def traffic_usd(self) -> Decimal:
+        """What the bytes cost that went in and out."""
+        usd_in = self.usd_per_gb_in * self.traffic.bytes_in
+        return (usd_in + self.usd_per_gb_out * self.traffic.bytes_out) / _GB
+
+    def amounts_usd(self, since_s: float, until_s: float, now_s: float) -> tuple[float, float]:
+        """Dollars within a stretch of time, without traffic: all, and for disk."""
+        total = disk = 0.0
+        for span in self.spans:
+            seconds = min(span.end_s(now_s), until_s) - max(span.since_s, since_s)
+            if seconds > 0:
+                total += float(span.usd_per_hour) * seconds / 3600
+                disk += float(span.disk_usd_per_hour) * seconds / 3600
+        return total, disk
 
     def rate_usd_per_hour(self) -> Decimal:
         """What it costs now."""
@@ -188,6 +217,8 @@ class Rented:
         """From now on it costs this much."""
         for span in self.spans:
             if span.until_s is None:
+                if (span.usd_per_hour, span.disk_usd_per_hour) == (usd_per_hour, disk_usd_per_hour):
+                    return
                 span.until_s = now_s
         if usd_per_hour:
             self.spans.append(Span(now_s, None, usd_per_hour, disk_usd_per_hour))

@@ -11,17 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from infra.simcloud import mishaps
+from infra.simcloud import mishaps, wires
+from infra.simcloud.accounts import Accounts
 from infra.simcloud.faults import Fault, FaultScript
 from infra.simcloud.machines import Backend, Boot
-from infra.simcloud.net import LOOPBACK, Relay
-from infra.simcloud.orders import Account, Call, NotNow, Order, SoldOut
+from infra.simcloud.orders import Call, NotNow, Order, SoldOut
 from infra.simcloud.rented import EndedBy, Phase, Rented
-from infra.simcloud.stock import default_stock
+from infra.simcloud.stock import Stock
 from infra.simcloud.timing import Now
 
 RESTART_S = 17.0  # a container whose command returned comes back about so much later
-_STARTING_SHARE = 0.3  # of the boot time until the container starts
 
 
 class World:
@@ -41,17 +40,19 @@ class World:
         self.clock = clock
         self.random = random.Random(seed)
         self.faults = FaultScript()
-        self.stock = default_stock()
+        self.stock: list[Stock] = []  # of every provider
         self.lock = threading.RLock()
         self.calls: deque[Call] = deque(maxlen=100_000)
         self.machines: dict[str, Rented] = {}
+        self.accounts = Accounts(self.machines, clock)
         self.services: dict[str, int] = {}  # name: port of a server that machines may reach
-        self.accounts = {
-            name: Account(f"user_{self.word(18)}", Decimal(250)) for name in ("main", "other")
-        }
         self._speed = speed
         self._boot_s = boot_s
         self._logger = logger or logging.getLogger("simcloud")
+
+    def stock_of(self, provider: str) -> list[Stock]:
+        """What one provider has."""
+        return [stock for stock in self.stock if stock.provider == provider]
 
     def word(self, length: int) -> str:
         """A random word of small letters and digits."""
@@ -73,27 +74,12 @@ class World:
             if order.gpu_count > min(order.stock.free, order.stock.largest):
                 raise SoldOut
             now_s = self.clock.now_s()
-            machine = Rented(
-                id=self.word(14),
-                provider=order.provider,
-                account=order.account,
-                label=order.label,
-                stock=order.stock,
-                gpu_count=order.gpu_count,
-                usd_per_hour=order.stock.usd_per_gpu_hour * order.gpu_count,
-                disk_usd_per_hour=order.disk_usd_per_hour,
-                stopped_usd_per_hour=order.stopped_usd_per_hour,
-                created_s=now_s,
-                changed_s=now_s,
-                data_center=order.data_center,
-                backend=self.backend.kind,
-                has_address=order.has_ssh,
-            )
+            machine = self._make(order, now_s)
             faults = self._draw_faults(order)
             mishaps.spoil_order(machine, faults)
             machine.usd_per_hour += order.disk_usd_per_hour
             order.stock.free -= order.gpu_count
-            self._connect(machine)
+            wires.connect(machine, self._reachable())
             machine.boot = replace(to_boot(machine), gpu_dead="gpu_dead" in faults)
             self._schedule_boot(machine, now_s)
             mishaps.spoil_boot(machine, faults, self.delay_s)
@@ -107,8 +93,8 @@ class World:
             for machine in self.machines.values():
                 if machine.alive:
                     self._settle(machine, self.clock.now_s())
-            for name in self.accounts:
-                self._settle_account(name)
+            for provider, name in self.accounts.keys:
+                self._settle_account(provider, name)
 
     def of(self, provider: str, account: str) -> list[Rented]:
         """Machines of one account, newest first, also ended ones."""
@@ -152,15 +138,25 @@ class World:
             machine.ended_by = by
             machine.meter(machine.ended_s, Decimal(0), Decimal(0))
             self.backend.wipe(machine.id)
-            for link in machine.links.values():
-                link.close()
+            wires.close(machine, for_good=True)
             bill_usd = machine.bill_usd(machine.ended_s)
             self._tell(machine, f"ended by {by}, billed ${bill_usd}")
+
+    def lose(self, machine: Rented) -> None:
+        """Its host is gone, and with it the machine; some providers still show the record."""
+        if not machine.stays_when_lost:
+            self.end(machine, EndedBy.PROVIDER)
+            return
+        with self.lock:
+            self._power_off(machine, Phase.LOST)
+            machine.meter(self.clock.now_s(), Decimal(0), Decimal(0))
+            self.backend.wipe(machine.id)
+            self._tell(machine, "its host is lost")
 
     def stop(self, machine: Rented, why: str = "Exited by user") -> None:
         """End the processes and wipe what is not on a volume; its disk may go on billing."""
         with self.lock:
-            if machine.phase in (Phase.STOPPED, Phase.ENDED):
+            if machine.phase in (Phase.STOPPED, Phase.LOST, Phase.ENDED):
                 raise NotNow
             self._power_off(machine, Phase.STOPPED)
             self._wipe(machine)
@@ -177,7 +173,6 @@ class World:
             if machine.stock.free < machine.gpu_count:
                 raise SoldOut
             self._boot_again(machine, self._draw_start_faults(machine))
-            machine.meter(self.clock.now_s(), machine.usd_per_hour, machine.disk_usd_per_hour)
             self._tell(machine, "started again")
 
     def start_anew(self, machine: Rented) -> None:
@@ -205,8 +200,7 @@ class World:
         """Nobody reaches it, and it reaches nobody here."""
         with self.lock:
             machine.is_cut = True
-            for relay in _relays(machine):
-                relay.cut()
+            wires.cut(machine)
             self._tell(machine, "network cut")
 
     def restore_network(self, machine: Rented) -> None:
@@ -230,56 +224,63 @@ class World:
             if machine.process is not None:
                 machine.process.fill_disk()
 
-    def set_balance_usd(self, account: str, usd: str) -> None:
-        """What is left on an account, from now on."""
-        self.accounts[account].credit_usd = Decimal(usd) + self.bill_usd(account)
-
     def close(self) -> None:
         """Kill every process without ending a machine's record."""
         with self.lock:
             for machine in self.machines.values():
                 if machine.process is not None:
                     machine.process.kill()
-                for relay in _relays(machine):
-                    relay.close()
+                wires.close(machine, for_good=True)
                 self.backend.wipe(machine.id)
         self.backend.close()
 
-    def bill_usd(self, account: str | None = None) -> Decimal:
-        """What all machines cost so far, of one account or of all."""
-        now_s = self.clock.now_s()
-        bills = [
-            machine.bill_usd(now_s)
-            for machine in list(self.machines.values())
-            if account in (None, machine.account)
-        ]
-        return sum(bills, Decimal(0))
-
-    def balance_usd(self, account: str) -> Decimal:
-        """What is left on an account."""
-        return self.accounts[account].credit_usd - self.bill_usd(account)
+    def _make(self, order: Order, now_s: float) -> Rented:
+        usd_per_gpu_hour = order.stock.usd_per_gpu_hour * order.gpu_count
+        gpu_usd_per_hour = order.gpu_usd_per_hour
+        return Rented(
+            id=order.machine_id or self.word(14),
+            provider=order.provider,
+            account=order.account,
+            label=order.label,
+            stock=order.stock,
+            gpu_count=order.gpu_count,
+            usd_per_hour=usd_per_gpu_hour if gpu_usd_per_hour is None else gpu_usd_per_hour,
+            disk_usd_per_hour=order.disk_usd_per_hour,
+            stopped_usd_per_hour=order.stopped_usd_per_hour,
+            usd_per_gb_in=order.usd_per_gb_in,
+            usd_per_gb_out=order.usd_per_gb_out,
+            boots_free=order.boots_free,
+            keeps_disk=order.keeps_disk,
+            stays_when_lost=order.stays_when_lost,
+            starting_share=order.starting_share,
+            ssh_share=order.ssh_share,
+            created_s=now_s,
+            changed_s=now_s,
+            data_center=order.data_center,
+            backend=self.backend.kind,
+            has_address=order.has_ssh,
+            has_proxy=order.has_proxy,
+        )
 
     def _boot_again(self, machine: Rented, faults: Mapping[str, Fault]) -> None:
         assert machine.to_boot is not None
         now_s = self.clock.now_s()
         machine.stock.free -= machine.gpu_count
         old_port = machine.ssh_port
-        self._connect(machine)
+        wires.connect(machine, self._reachable())
         mishaps.forget_moments(machine)
         mishaps.spoil_start(machine, faults, old_port, now_s, self.delay_s)
         machine.boot = machine.to_boot()
         self._schedule_boot(machine, now_s)
 
     def _wipe(self, machine: Rented) -> None:
+        if machine.keeps_disk:
+            return
         self.backend.wipe(machine.id, keep_volume=machine.stopped_usd_per_hour > 0)
         machine.disks += 1
 
-    def _connect(self, machine: Rented) -> None:
-        """Ports of its own: for its sshd, and to each of our servers."""
-        machine.ssh = Relay(None, listening=False)
-        machine.ssh_port = machine.ssh.port
-        if self.backend.kind != "memory" and not machine.links:
-            machine.links = {name: Relay((LOOPBACK, port)) for name, port in self.services.items()}
+    def _reachable(self) -> dict[str, int]:
+        return {} if self.backend.kind == "memory" else self.services
 
     def _draw_faults(self, order: Order) -> dict[str, Fault]:
         """What goes wrong with the machine that is being rented."""
@@ -299,10 +300,13 @@ class World:
 
     def _schedule_boot(self, machine: Rented, now_s: float) -> None:
         machine.phase = Phase.PLACED
-        machine.starting_at_s = now_s + self.delay_s(self._boot_s * _STARTING_SHARE)
-        machine.running_at_s = machine.ssh_open_at_s = now_s + self.delay_s(self._boot_s)
-        if not machine.spans:
-            machine.meter(now_s, machine.usd_per_hour, machine.disk_usd_per_hour)
+        machine.starting_at_s = now_s + self.delay_s(self._boot_s * machine.starting_share)
+        machine.running_at_s = now_s + self.delay_s(self._boot_s)
+        machine.ssh_open_at_s = machine.running_at_s + self.delay_s(
+            self._boot_s * machine.ssh_share
+        )
+        disk_usd = machine.disk_usd_per_hour
+        machine.meter(now_s, disk_usd if machine.boots_free else machine.usd_per_hour, disk_usd)
         machine.log.write(now_s, "system", "create container: pulling image")
 
     def _settle(self, machine: Rented, now_s: float) -> None:
@@ -312,20 +316,21 @@ class World:
             machine.log.write(now_s, "system", "start container")
         if machine.phase is Phase.STARTING and now_s >= machine.running_at_s:
             machine.started_s = machine.running_at_s
+            machine.meter(now_s, machine.usd_per_hour, machine.disk_usd_per_hour)
             self._start_process(machine)
-        if machine.phase is not Phase.RUNNING:
+        if machine.phase not in (Phase.PLACED, Phase.STARTING, Phase.RUNNING):
             return
         if now_s >= machine.fails_at_s:
             self._power_off(machine, Phase.FAILED)
             machine.log.write(now_s, "system", "error: container cannot be started")
             self._tell(machine, "failed")
         elif now_s >= machine.vanishes_at_s:
-            self.end(machine, EndedBy.PROVIDER)
-        elif now_s >= machine.moves_at_s:
-            self.start_anew(machine)
+            self.lose(machine)
         elif now_s >= machine.stops_at_s:
             self.stop(machine, machine.stop_reason or "Exited by Runpod")
-        else:
+        elif machine.phase is Phase.RUNNING and now_s >= machine.moves_at_s:
+            self.start_anew(machine)
+        elif machine.phase is Phase.RUNNING:
             self._keep_running(machine, now_s)
 
     def _keep_running(self, machine: Rented, now_s: float) -> None:
@@ -333,7 +338,7 @@ class World:
         code = machine.process.exit_code()
         if code is None and now_s >= machine.life_began_s + machine.returns_after_s:
             machine.process.kill()
-            _cut(machine.ssh)
+            wires.shut_doors(machine)
             code = 0
         if code is not None and machine.restart_at_s == math.inf:
             machine.restart_at_s = now_s + self.delay_s(RESTART_S)
@@ -342,11 +347,11 @@ class World:
         elif code is not None and now_s >= machine.restart_at_s:
             self._start_process(machine)
         is_due = now_s >= machine.ssh_open_at_s and not machine.is_cut
-        if is_due and machine.ssh and machine.ssh.target:
-            machine.ssh.open()
+        if is_due:
+            wires.open_doors(machine)
 
     def _start_process(self, machine: Rented) -> None:
-        assert machine.boot is not None and machine.ssh is not None
+        assert machine.boot is not None
         machine.phase = Phase.RUNNING
         machine.restart_at_s = math.inf
         machine.life += 1
@@ -356,32 +361,27 @@ class World:
             machine.log.write(self.clock.now_s(), "container", text)
 
         machine.process = self.backend.start(machine.boot, on_line)
-        machine.ssh.target = machine.process.sshd
+        wires.aim(machine, machine.process.sshd)
 
-    def _settle_account(self, account: str) -> None:
-        if self.balance_usd(account) <= 0:
-            for machine in list(self.machines.values()):
-                if machine.account == account:
-                    self.end(machine, EndedBy.PROVIDER)
+    def _settle_account(self, provider: str, name: str) -> None:
+        left_usd = self.accounts.balance_usd(provider, name)
+        if left_usd > 0:
+            return
+        grace_usd = self.accounts[provider, name].grace_usd
+        for machine in self.of(provider, name):
+            if grace_usd is None or left_usd < -grace_usd:
+                self.end(machine, EndedBy.PROVIDER)
+            elif machine.phase in (Phase.PLACED, Phase.STARTING, Phase.RUNNING):
+                self.stop(machine, "No credit")
 
     def _power_off(self, machine: Rented, phase: Phase) -> None:
-        if machine.phase not in (Phase.STOPPED, Phase.FAILED):
+        if machine.phase not in (Phase.STOPPED, Phase.FAILED, Phase.LOST):
             machine.stock.free += machine.gpu_count
         machine.phase = phase
-        if machine.ssh:
-            machine.ssh.close()
+        wires.close(machine, for_good=False)
         if machine.process is not None:
             machine.process.kill()
             machine.process = None
 
     def _tell(self, machine: Rented, what: str) -> None:
         self._logger.info("machine %s: %s", machine.id, what)
-
-
-def _cut(relay: Relay | None) -> None:
-    if relay is not None:
-        relay.cut()
-
-
-def _relays(machine: Rented) -> list[Relay]:
-    return [*machine.links.values(), *([machine.ssh] if machine.ssh else [])]

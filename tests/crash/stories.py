@@ -79,7 +79,7 @@ def _spend_when(state: State) -> Act:
 
     def meddle(stage: Stage) -> None:
         if stage.run.state is state and stage.run.checkpoint:
-            balance_usd = stage.cloud.world.balance_usd("main")
+            balance_usd = stage.cloud.world.accounts.balance_usd("runpod", "main")
             if balance_usd > Decimal("0.04"):
                 stage.cloud.switch(balance_usd="0.04")
 

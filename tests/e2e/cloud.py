@@ -23,8 +23,11 @@ class Cloud:
     """Everything is real but the provider; `env` leads a command to it."""
 
     def __init__(self, state: Path, environment: Mapping[str, str], *options: str) -> None:
+        command = [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state)]
+        if "--providers" not in options:
+            command += ["--providers", "runpod"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state), *options],
+            [*command, *options],
             cwd=PROJECT,
             env=dict(environment),
             stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ import pytest
 from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from tests.simcloud.api import Api, Login
+from tests.simcloud.vast import Vast
 
 
 @pytest.fixture
@@ -40,3 +41,17 @@ def private_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def login(private_key: Path) -> Login:
     return Login(private_key)
+
+
+@pytest.fixture
+def vast_cloud(tmp_path: Path, clock: FakeClock) -> Iterator[SimCloud]:
+    with SimCloud(
+        state=tmp_path, machines="memory", clock=clock, seed=7, providers=("vast",)
+    ) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def vast(vast_cloud: SimCloud) -> Iterator[Vast]:
+    with Vast(vast_cloud.env) as vast:
+        yield vast

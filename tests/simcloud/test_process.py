@@ -115,6 +115,8 @@ def test_two_clouds_live_side_by_side_and_a_hub_is_part_of_it(tmp_path: Path) ->
         assert httpx.get(f"{hub}/api/models/{model}", trust_env=False).status_code == 200
         assert "HF_ENDPOINT" not in clouds[1].env
         assert clouds[0].env["RUNPOD_API_KEY"] != clouds[1].env["RUNPOD_API_KEY"]
+        for name in ("GPULEASE_RUNPOD_URL", "GPULEASE_VAST_URL", "VAST_API_KEY"):
+            assert clouds[0].env[name] != clouds[1].env[name]
     finally:
         codes = [cloud.end(signal.SIGTERM) for cloud in clouds]
         for cloud in clouds:

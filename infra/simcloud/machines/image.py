@@ -20,6 +20,8 @@ from infra.simcloud.machines.elf import SONAME, libcuda
 FILES = Path(__file__).resolve().parents[1] / "image"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DRIVER_VERSION = "570.124.06"
+# What providers start: its name at the root of a machine's disk, and its file here.
+STARTS = {"start.sh": "start.sh", ".launch": "launch.sh"}
 
 _CARRIED = re.compile(
     r"SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|PIP_CERT"
@@ -102,7 +104,7 @@ def local_sources(uv: Mapping[str, str]) -> Iterable[Path]:
 def write_image(folder: Path, boot: Boot, host: HostSettings, sshd_config: str) -> None:
     """The files in which one machine differs from the computer below it."""
     files = {
-        "start.sh": (FILES / "start.sh").read_text(),
+        **{name: (FILES / file).read_text() for name, file in STARTS.items()},
         "usr/local/bin/nvidia-smi": (FILES / "nvidia-smi").read_text(),
         "etc/simcloud-gpu": gpu_facts(boot),
         "etc/ssh/sshd_config": sshd_config,

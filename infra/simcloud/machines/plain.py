@@ -20,6 +20,7 @@ from infra.simcloud.machines import Boot, NotPossible
 from infra.simcloud.machines.image import (
     FILES,
     PATH,
+    STARTS,
     gpu_facts,
     read_host,
     sshd_config,
@@ -90,12 +91,15 @@ class PlainBackend:
         )
         (disk / "etc/ssh/sshd_config").write_text(config)
         (disk / "etc/simcloud-gpu").write_text(gpu_facts(boot))
-        for name, at in (("start.sh", disk), ("nvidia-smi", disk / "bin")):
-            (at / name).write_text(_with_paths((FILES / name).read_text(), paths))
-            (at / name).chmod(0o755)
+        files = {disk / name: file for name, file in STARTS.items()}
+        for at, file in (files | {disk / "bin/nvidia-smi": "nvidia-smi"}).items():
+            at.write_text(_with_paths((FILES / file).read_text(), paths))
+            at.chmod(0o755)
         if boot.gpu_dead:
             (disk / "run/gpu-dead").touch()
-        argv = [word.replace("/start.sh", f"{disk}/start.sh") for word in boot.argv]
+        argv = list(boot.argv)
+        for name in STARTS:
+            argv = [word.replace(f"/{name}", f"{disk}/{name}") for word in argv]
         init = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-I", str(_INIT)]
         process = self._spawner.spawn([*init, *argv], own, on_line)
         return PlainProcess(process, sshd, disk)

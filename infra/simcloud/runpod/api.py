@@ -8,16 +8,18 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from infra.simcloud.accounts import NAMES
 from infra.simcloud.faults import Fault
+from infra.simcloud.keys import Key, Keys, Right
 from infra.simcloud.orders import NotNow, SoldOut
 from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.runpod import billing, catalog, logs
 from infra.simcloud.runpod.bodies import read_action, read_create, read_object
 from infra.simcloud.runpod.graphql import GraphQl, graphql_failure
-from infra.simcloud.runpod.keys import Key, Keys, Right
-from infra.simcloud.runpod.pods import PROVIDER, Pods
+from infra.simcloud.runpod.pods import Pods
 from infra.simcloud.runpod.problems import NO_CAPACITY, NO_FREE_GPUS, Problem, html_502, invalid
 from infra.simcloud.runpod.quotas import Quotas
+from infra.simcloud.runpod.shelves import PROVIDER, default_stock
 from infra.simcloud.runpod.switches import Switches
 from infra.simcloud.runpod.v1 import OldPods
 from infra.simcloud.web import Json, Reply, Request, json_reply
@@ -35,8 +37,11 @@ class RunPodApi:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        world.stock += default_stock()
+        for name in NAMES:
+            world.accounts.open(PROVIDER, name, f"user_{world.word(18)}")
         self.switches = Switches()
-        self.keys = Keys(world)
+        self.keys = Keys(world, "rpa_")
         self._pods = Pods(world, self.keys)
         self._graphql = GraphQl(world, self._pods, self.switches)
         self._v1 = OldPods(world)
@@ -57,6 +62,17 @@ class RunPodApi:
             PROVIDER, request.method, request.path, None if reply.cut else reply.status
         )
         return replace(reply, headers=headers | dict(reply.headers))
+
+    def environment(self, url: str, user: str) -> dict[str, str]:
+        """What leads to it."""
+        return {
+            "GPULEASE_RUNPOD_URL": f"{url}/v2",
+            "GPULEASE_RUNPOD_GRAPHQL_URL": f"{url}/graphql",
+            "GPULEASE_RUNPOD_SSH_USER": user,
+            "RUNPOD_API_KEY": self.keys.main.text,
+            "SIMCLOUD_RUNPOD_READ_ONLY_KEY": self.keys.read_only.text,
+            "SIMCLOUD_RUNPOD_OTHER_KEY": self.keys.other.text,
+        }
 
     def _route(self, request: Request) -> Reply:
         if self.switches.refuses_urllib and "Python-urllib" in request.headers.get(
@@ -136,7 +152,7 @@ class RunPodApi:
 
     def _ssh_keys_call(self, request: Request) -> Reply:
         key = self._key(request, "account", writes=request.method != "GET")
-        account = self.world.accounts[key.account]
+        account = self.world.accounts[PROVIDER, key.account]
 
         def answer() -> Reply:
             if request.method == "PUT":
@@ -166,7 +182,7 @@ class RunPodApi:
         key = self.keys.find(_authorization(request))
         if key is None:
             raise Problem(401, "invalid api key")
-        if key.right is Right.POD and not self._pod_key_may(key, operation, pod_id):
+        if key.right is Right.MACHINE and not self._pod_key_may(key, operation, pod_id):
             raise Problem(403, "access denied")
         if key.right is Right.READ_ONLY and writes:
             raise Problem(403, "access denied")
@@ -174,7 +190,7 @@ class RunPodApi:
 
     def _pod_key_may(self, key: Key, operation: str, pod_id: str) -> bool:
         way = {"terminate": "v2", "stop": "v2", "delete": "delete"}.get(operation)
-        return way in self.switches.pod_key_ways and key.pod_id == pod_id
+        return way in self.switches.pod_key_ways and key.machine_id == pod_id
 
     def _create(self, request: Request, key: Key) -> Reply:
         asked = read_create(request.body, later_fields=self.switches.later_fields)
@@ -220,7 +236,7 @@ class RunPodApi:
         return json_reply(self._pods.to_json(self._pod(pod_id, key)))
 
     def _end(self, pod_id: str, key: Key) -> Reply:
-        by = EndedBy.SELF if key.right is Right.POD else EndedBy.API
+        by = EndedBy.SELF if key.right is Right.MACHINE else EndedBy.API
         machine = self._pod(pod_id, key)
         if machine.label in self.switches.clusters:
             raise Problem(409, "the pod is a member of a cluster")

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from infra.simcloud.rented import Rented
-from infra.simcloud.runpod.pods import PROVIDER
 from infra.simcloud.runpod.problems import Problem, invalid
+from infra.simcloud.runpod.shelves import PROVIDER
 from infra.simcloud.runpod.timestamps import epoch_s, timestamp
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
@@ -40,7 +39,7 @@ def list_records(
         end_s = next_bucket_s(start_s, asked.bucket)
         for machine in world.of(PROVIDER, account):
             if asked.pod_id in ("", machine.id):
-                total, disk = _amounts(machine, start_s, min(end_s, seen_until_s), now_s)
+                total, disk = machine.amounts_usd(start_s, min(end_s, seen_until_s), now_s)
                 if total > 0:
                     records.append(_record(machine.id, start_s, end_s, total, disk))
         start_s = end_s
@@ -117,17 +116,6 @@ def _read_query(query: Mapping[str, str], now_s: float) -> _Query:
     if (until_s - since_s) / 3600 > _MOST_BUCKETS and bucket == "hour":
         raise Problem(400, "the window holds too many buckets")
     return _Query(since_s, until_s, bucket, query.get("podId", ""))
-
-
-def _amounts(machine: Rented, since_s: float, until_s: float, now_s: float) -> tuple[float, float]:
-    """Dollars within a stretch of time: all, and for disk."""
-    total = disk = 0.0
-    for span in machine.spans:
-        seconds = min(span.end_s(now_s), until_s) - max(span.since_s, since_s)
-        if seconds > 0:
-            total += float(span.usd_per_hour) * seconds / 3600
-            disk += float(span.disk_usd_per_hour) * seconds / 3600
-    return total, disk
 
 
 def _record(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from infra.simcloud.runpod.pods import version_number
 from infra.simcloud.runpod.problems import Problem, invalid
-from infra.simcloud.stock import COMMUNITY, DATA_CENTERS, SECURE, Stock, level
+from infra.simcloud.runpod.shelves import COMMUNITY, DATA_CENTERS, PROVIDER, SECURE, level
+from infra.simcloud.stock import Stock
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
 
@@ -39,14 +40,14 @@ class _Wanted:
 def list_gpus(world: World, query: Mapping[str, str]) -> dict[str, Json]:
     """GET /v2/catalog/gpus. Raises: Problem."""
     wanted = _read_query(query)
-    ids = dict.fromkeys(stock.card.id for stock in world.stock)
+    ids = dict.fromkeys(stock.card.id for stock in world.stock_of(PROVIDER))
     return {"gpus": [_gpu(world, gpu_id, wanted) for gpu_id in ids]}
 
 
 def get_gpu(world: World, gpu_id: str, query: Mapping[str, str]) -> dict[str, Json]:
     """GET /v2/catalog/gpus/{id}. Raises: Problem."""
     wanted = _read_query(query)
-    if all(stock.card.id != gpu_id for stock in world.stock):
+    if all(stock.card.id != gpu_id for stock in world.stock_of(PROVIDER)):
         raise Problem(404, "resource not found")
     return _gpu(world, gpu_id, wanted)
 
@@ -72,7 +73,7 @@ def list_data_centers(world: World, query: Mapping[str, str]) -> dict[str, Json]
                 "name": stock.card.name,
                 "availability": level(stock.free, 1),
             }
-            for stock in world.stock
+            for stock in world.stock_of(PROVIDER)
             if center.id in stock.data_centers
         ]
         if there and "GPU_AVAILABILITY" in query.get("include", "").split(","):
@@ -115,7 +116,7 @@ def _read_query(query: Mapping[str, str]) -> _Wanted | None:
 
 
 def _gpu(world: World, gpu_id: str, wanted: _Wanted | None) -> dict[str, Json]:
-    shelves = {stock.tier: stock for stock in world.stock if stock.card.id == gpu_id}
+    shelves = {stock.tier: stock for stock in world.stock_of(PROVIDER) if stock.card.id == gpu_id}
     card = next(iter(shelves.values())).card
     row: dict[str, Json] = {
         "id": card.id,

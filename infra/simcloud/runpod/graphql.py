@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 
+from infra.simcloud.keys import Key, Right
 from infra.simcloud.orders import NotNow, SoldOut
 from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.runpod.bodies import read_object
 from infra.simcloud.runpod.graphql_pods import Row, gpu_row, pod_row, to_creates
-from infra.simcloud.runpod.keys import Key, Right
-from infra.simcloud.runpod.pods import PROVIDER, Pods
+from infra.simcloud.runpod.pods import Pods
 from infra.simcloud.runpod.problems import NO_CAPACITY, NO_FREE_GPUS, Problem
 from infra.simcloud.runpod.selection import Field, SyntaxProblem, parse
+from infra.simcloud.runpod.shelves import PROVIDER
 from infra.simcloud.runpod.switches import Switches
 from infra.simcloud.stock import Stock
 from infra.simcloud.web import Json, Reply, json_reply
@@ -93,16 +94,16 @@ class GraphQl:
     def _myself(self, field: Field, key: Key | None) -> Json:
         if key is None:
             return None
-        if key.right is Right.POD:
+        if key.right is Right.MACHINE:
             raise _Refused("Unauthorized")
-        account = self._world.accounts[key.account]
+        account = self._world.accounts[PROVIDER, key.account]
         mine = [one for one in self._world.of(PROVIDER, key.account) if one.alive]
         rate = sum((one.rate_usd_per_hour() for one in mine), Decimal(0))
         return _select(
             field,
             {
                 "id": account.id,
-                "clientBalance": float(self._world.balance_usd(key.account)),
+                "clientBalance": float(self._world.accounts.balance_usd(PROVIDER, key.account)),
                 "currentSpendPerHr": float(rate),
                 "spendLimit": 80,
                 "pods": lambda pods: [_select(pods, self._row(one)) for one in mine],
@@ -110,7 +111,7 @@ class GraphQl:
         )
 
     def _pod(self, field: Field, key: Key | None) -> Json:
-        if key is None or key.right is Right.POD:
+        if key is None or key.right is Right.MACHINE:
             raise _Refused("Unauthorized")
         machine = self._world.find(PROVIDER, key.account, _pod_id(field))
         return None if machine is None else _select(field, self._row(machine))
@@ -118,7 +119,7 @@ class GraphQl:
     def _gpu_types(self, field: Field, key: Key | None) -> Json:
         wanted = _input(field).get("id")
         shelves: dict[str, list[Stock]] = {}
-        for stock in self._world.stock:
+        for stock in self._world.stock_of(PROVIDER):
             if wanted in (None, stock.card.id):
                 shelves.setdefault(stock.card.id, []).append(stock)
         return [_select(field, gpu_row(found)) for found in shelves.values()]
@@ -156,7 +157,7 @@ class GraphQl:
     def _terminate(self, field: Field, key: Key | None) -> Json:
         machine = self._changeable(field, key, "pod not found to terminate")
         assert key is not None
-        self._world.end(machine, EndedBy.SELF if key.right is Right.POD else EndedBy.API)
+        self._world.end(machine, EndedBy.SELF if key.right is Right.MACHINE else EndedBy.API)
         return None
 
     def _changeable(self, field: Field, key: Key | None, missing: str) -> Rented:
@@ -164,8 +165,8 @@ class GraphQl:
         may = key is not None and (
             key.right is Right.ALL
             or (
-                key.right is Right.POD
-                and key.pod_id == pod_id
+                key.right is Right.MACHINE
+                and key.machine_id == pod_id
                 and "graphql" in self._switches.pod_key_ways
             )
         )

@@ -9,7 +9,8 @@ from infra.simcloud.rented import Phase, Rented
 from infra.simcloud.runpod.bodies import CreatePod, to_argv
 from infra.simcloud.runpod.pods import pod_facts
 from infra.simcloud.runpod.selection import Field
-from infra.simcloud.stock import COMMUNITY, SECURE, Stock
+from infra.simcloud.runpod.shelves import COMMUNITY, SECURE
+from infra.simcloud.stock import Stock
 from infra.simcloud.web import Json
 
 _DESIRED = {Phase.STOPPED: "EXITED", Phase.FAILED: "EXITED"}

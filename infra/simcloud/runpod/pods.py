@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import cast
 
+from infra.simcloud.keys import Keys
 from infra.simcloud.machines import Boot
 from infra.simcloud.net import LOOPBACK
 from infra.simcloud.orders import Order, SoldOut
 from infra.simcloud.rented import Phase, Rented
 from infra.simcloud.runpod.bodies import CreatePod
-from infra.simcloud.runpod.keys import Keys
 from infra.simcloud.runpod.problems import NO_CAPACITY, Problem
+from infra.simcloud.runpod.shelves import DATA_CENTERS, PROVIDER
 from infra.simcloud.runpod.timestamps import timestamp
-from infra.simcloud.stock import DATA_CENTERS, Stock
+from infra.simcloud.stock import Stock
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
 
-PROVIDER = "runpod"
 _GB_MONTH_USD = Decimal("0.10")  # container and volume disk of a running pod (docs, 2026-11)
 _GB_MONTH_STOPPED_USD = Decimal("0.20")  # volume disk of a stopped one
 _HOURS_PER_MONTH = 730
@@ -62,7 +62,7 @@ class Pods:
         """Place a pod. Raises: Problem."""
         stock = self._stock(asked)
         usd_per_hour = stock.usd_per_gpu_hour * asked.gpu_count
-        if self._world.balance_usd(account) < usd_per_hour:
+        if self._world.accounts.balance_usd(PROVIDER, account) < usd_per_hour:
             raise Problem(402, "your balance is too low to rent this pod for one hour")
         order = Order(
             provider=PROVIDER,
@@ -81,7 +81,7 @@ class Pods:
             machine.details["pod"] = PodFacts(
                 asked=asked,
                 proxy_user=f"{machine.id}-64{self._world.random.randrange(16**6):06x}",
-                key=self._keys.for_pod(account, machine.id).text,
+                key=self._keys.for_machine(account, machine.id).text,
             )
             return self.boot(machine)
 
@@ -150,7 +150,7 @@ class Pods:
 
     def _stock(self, asked: CreatePod) -> Stock:
         """The shelf that a create takes from. Raises: Problem."""
-        known = [stock for stock in self._world.stock if stock.card.id == asked.gpu_id]
+        known = [stock for stock in self._world.stock_of(PROVIDER) if stock.card.id == asked.gpu_id]
         if not known:
             raise Problem(400, f"unknown gpu id {asked.gpu_id!r}")
         if asked.disk_gb > _LARGEST_DISK_GB:
@@ -185,7 +185,7 @@ class Pods:
 
     def _environment(self, machine: Rented, facts: PodFacts) -> dict[str, str]:
         """The variables of the container; those of the platform shadow the user's."""
-        keys = "\n".join(self._world.accounts[machine.account].ssh_keys)
+        keys = "\n".join(self._world.accounts[PROVIDER, machine.account].ssh_keys)
         injected = {"PUBLIC_KEY": keys} if facts.asked.start_ssh and keys else {}
         return {
             **self._world.backend.environment,

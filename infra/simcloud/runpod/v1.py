@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from infra.simcloud.keys import Key, Right
 from infra.simcloud.orders import NotNow
 from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.runpod.graphql_pods import desired_status, last_status_change
-from infra.simcloud.runpod.keys import Key, Right
-from infra.simcloud.runpod.pods import PROVIDER, pod_facts
+from infra.simcloud.runpod.pods import pod_facts
+from infra.simcloud.runpod.shelves import PROVIDER
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
 
@@ -21,7 +22,7 @@ class OldPods:
         """One call. An error is told as no other surface tells it."""
         if key is None:
             return _error(401, "Unauthorized")
-        if key.right is Right.POD or (key.right is Right.READ_ONLY and request.method != "GET"):
+        if key.right is Right.MACHINE or (key.right is Right.READ_ONLY and request.method != "GET"):
             return _error(403, "Forbidden")
         match (request.method, *request.parts[1:]):
             case ("GET", "pods"):

@@ -1,4 +1,4 @@
-"""Who may do what: keys of an account, read-only keys, and the key that each pod is given."""
+"""Who may do what: keys of an account, read-only keys, and the key that each machine has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Right(StrEnum):
 
     ALL = "all"
     READ_ONLY = "read_only"
-    POD = "pod"  # its own pod, and of that only what the switches say
+    MACHINE = "machine"  # its own machine, and of that only what the switches say
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,15 @@ class Key:
     text: str
     account: str
     right: Right
-    pod_id: str = ""
+    machine_id: str = ""
 
 
 class Keys:
     """Every key that was ever given out; fake ones, the same for the same seed."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, prefix: str = "") -> None:
         self._world = world
+        self._prefix = prefix
         self._lock = threading.Lock()
         self._keys: dict[str, Key] = {}
         self._revoked: set[str] = set()
@@ -39,9 +40,9 @@ class Keys:
         self.read_only = self._make("main", Right.READ_ONLY)
         self.other = self._make("other", Right.ALL)
 
-    def for_pod(self, account: str, pod_id: str) -> Key:
-        """The key that a pod finds in its environment."""
-        return self._make(account, Right.POD, pod_id)
+    def for_machine(self, account: str, machine_id: str) -> Key:
+        """The key that a machine finds in its environment."""
+        return self._make(account, Right.MACHINE, machine_id)
 
     def find(self, authorization: str) -> Key | None:
         """The key of an `Authorization` header, None for one that is unknown or revoked."""
@@ -53,7 +54,7 @@ class Keys:
             return key
 
     def revoke(self, key: Key) -> None:
-        """From now on it is refused; pods' keys are not touched."""
+        """From now on it is refused; machines' keys are not touched."""
         with self._lock:
             self._revoked.add(key.text)
 
@@ -62,8 +63,9 @@ class Keys:
         with self._lock:
             self._revoked.clear()
 
-    def _make(self, account: str, right: Right, pod_id: str = "") -> Key:
-        key = Key(f"rpa_{self._world.word(32).upper()}", account, right, pod_id)
+    def _make(self, account: str, right: Right, machine_id: str = "") -> Key:
+        text = f"{self._prefix}{self._world.word(32).upper()}"
+        key = Key(text, account, right, machine_id)
         with self._lock:
             self._keys[key.text] = key
         return key

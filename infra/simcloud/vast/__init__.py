@@ -1,0 +1,1 @@
+"""Vast.ai as its API shows it."""
