@@ -10,6 +10,8 @@ from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.month import month_of, parse_month
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.heartbeat import Heartbeat
+from orchestrator.lifecycle.reconciling import reconcile
+from orchestrator.lifecycle.reconciling import to_view as to_reconcile_view
 from orchestrator.lifecycle.statement import month_lines, month_statement
 from orchestrator.lifecycle.views import (
     to_machine_view,
@@ -21,6 +23,7 @@ from orchestrator.runs.view import (
     LedgerLineView,
     LedgerView,
     MachineView,
+    ReconcileView,
 )
 from orchestrator.sizing.hub import token_owner
 
@@ -97,6 +100,16 @@ class Accounting(Verbs):
             limit_usd=self._parts.settings.limits.month_usd,
             now_s=now_s,
         )
+
+    def reconcile(self, month: str | None) -> ReconcileView:
+        """A month's machines beside their bills; what the bills say is kept."""
+        self._home.check_writable()
+        parts = self._parts
+        now_s = self._clock.now_s()
+        asked = parse_month(month) if month else month_of(now_s)
+        found = reconcile(parts.journal, parts.accounts, asked, now_s)
+        names = {run.id: run.name for run in parts.journal.runs(limit=100_000)}
+        return to_reconcile_view(asked, found, names)
 
     def ledger_lines(self, month: str | None) -> list[LedgerLineView]:
         """Every entry of a month."""

@@ -19,7 +19,7 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line. Dollars are never negative; the kind says which way they count."""
+    """One line. The kind says which way the dollars count; only a correction may be negative."""
 
     at_s: float
     run_id: str

@@ -42,6 +42,7 @@ COMMANDS = (
     Entry("machines", "every machine, whose it is, what it burns", _ACCOUNTS),
     Entry("reap", "find forgotten machines; --delete returns them", _ACCOUNTS),
     Entry("ledger", "what a month has cost, by day and by run", _ACCOUNTS),
+    Entry("reconcile", "our figures against the providers' own bills", _ACCOUNTS),
     Entry("driver", "be the background driver of this home"),
     Entry("webhook", "the JSON Schema of what a webhook is sent"),
 )

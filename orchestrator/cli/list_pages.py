@@ -19,7 +19,13 @@ from orchestrator.cli.blocks import (
     section,
 )
 from orchestrator.cli.figures import dollars, minute
-from orchestrator.runs.view import LedgerView, MachineView, RunView
+from orchestrator.runs.view import (
+    BilledMachineView,
+    LedgerView,
+    MachineView,
+    ReconcileView,
+    RunView,
+)
 
 Finding = tuple[str, bool | None, str, str]  # what, ok or None for unknown, finding, fix
 
@@ -101,6 +107,44 @@ def ledger_page(view: LedgerView) -> list[Block]:
             Table(("run", "name", "outcome", "machine", ">rented", ">spent", ">estimate"), rows),
         ),
     ]
+
+
+def reconcile_page(view: ReconcileView) -> list[Block]:
+    """A month's machines beside their bills, and what else the bills hold."""
+    rows = tuple(
+        (
+            one["machine"],
+            one["provider"],
+            ", ".join(one["names"]),
+            dollars(one["estimate_usd"]),
+            dollars(one["billed_usd"]) if one["billed_usd"] is not None else one["why"],
+            _drift(one),
+        )
+        for one in view["machines"]
+    )
+    if not rows:
+        return [Text(f"no machine was returned in {view['month']}")]
+    others = tuple(
+        (
+            one["provider"],
+            f"{dollars(one['billed_usd'])} for {one['machines']} machines of others",
+        )
+        for one in view["others"]
+    )
+    columns = ("machine", "provider", "run", ">estimate", ">billed", ">drift")
+    return [
+        heading(f"{view['month']}, UTC"),
+        Table(columns, rows),
+        *([Facts(others)] if others else []),
+    ]
+
+
+def _drift(one: BilledMachineView) -> Cell:
+    if one["drift_usd"] is None:
+        return ""
+    usd = Decimal(one["drift_usd"])
+    text = f"{'-' if usd < 0 else '+'}{dollars(str(abs(usd)))}" if usd else "none"
+    return Text(text, Tone.WARN) if one["differs"] else text
 
 
 def _days(days: Sequence[tuple[str, str]], limit: Decimal) -> tuple[tuple[str, float, str], ...]:

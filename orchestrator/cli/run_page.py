@@ -161,7 +161,9 @@ def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
     low_usd, high_usd = view["forecast"]["cost_usd"]
     low_hours, high_hours = view["forecast"]["hours"]
     hours = span(3600 * low_hours, 3600 * high_hours)
-    billed = dollars(view["billed_usd"]) if view["billed_usd"] else "not known yet"
+    billed = (
+        dollars(view["billed_usd"]) if view["billed_usd"] else "not known yet: gpulease reconcile"
+    )
     upper = f"{dollars(view['spent_upper_usd'])} of the cap of {dollars(view['cap_usd'])}"
     burn = (
         ""

@@ -58,7 +58,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
         "cap_usd": dollars(run.cap_usd),
         "spent_upper_usd": dollars(run.upper_usd(now_s)),
         "cost_usd": dollars(run.cost_usd(now_s)),
-        "billed_usd": None,
+        "billed_usd": _billed_usd(run),
         "forecast": _forecast(candidate),
         "phases_s": phases(run, now_s),
         "progress": _progress(run),
@@ -255,6 +255,13 @@ def _returned(run: Run) -> ReturnedView:
     times = [one.gone_s for one in rented if one.gone_s is not None]
     at = to_iso(max(times)) if times and len(times) == len(rented) else None
     return {"proven": proven and not any(one.is_open for one in run.leases), "at": at}
+
+
+def _billed_usd(run: Run) -> str | None:
+    """What the providers have charged; None until it is known of every machine."""
+    billed = [lease.billed_usd for lease in run.leases if lease.bills and lease.has_machine]
+    known = [usd for usd in billed if usd is not None]
+    return dollars(sum(known, Decimal(0))) if known and len(known) == len(billed) else None
 
 
 def _progress(run: Run) -> ProgressView:

@@ -164,6 +164,39 @@ class LedgerRunView(TypedDict):
     created_at: str
 
 
+class BilledMachineView(TypedDict):
+    """One machine beside its provider's bill; `billed_usd` is null, and `why` says so, while the
+    bill may not be complete."""
+
+    machine: str
+    provider: str
+    runs: list[str]  # several where runs went on with it
+    names: list[str]
+    estimate_usd: str
+    billed_usd: str | None
+    drift_usd: str | None  # billed - estimate
+    differs: bool  # by more than rounding
+    why: str
+
+
+class OtherMachinesView(TypedDict):
+    """What is on a bill and was not rented by this home."""
+
+    provider: str
+    machines: int
+    billed_usd: str
+
+
+class ReconcileView(TypedDict):
+    """A month's machines beside the bills of their providers."""
+
+    schema: int
+    month: str
+    machines: list[BilledMachineView]
+    others: list[OtherMachinesView]
+    failures: list[str]
+
+
 class LedgerLineView(TypedDict):
     """One entry of the ledger; `kind` says which way the dollars count."""
 

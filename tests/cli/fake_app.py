@@ -20,6 +20,7 @@ from orchestrator.runs.view import (
     MachineView,
     OfferView,
     PlanView,
+    ReconcileView,
     RunView,
 )
 from orchestrator.sizing.hub import ModelFacts
@@ -143,6 +144,37 @@ MACHINE: MachineView = {
     "deadline": "2027-01-15T08:54:00Z",
     "note": "its lease is closed",
 }
+RECONCILED: ReconcileView = {
+    "schema": 1,
+    "month": "2027-01",
+    "machines": [
+        {
+            "machine": "7h9k2m4n6p",
+            "provider": "runpod",
+            "runs": ["runid123"],
+            "names": ["tickets"],
+            "estimate_usd": "10.20",
+            "billed_usd": "10.25",
+            "drift_usd": "0.05",
+            "differs": True,
+            "why": "",
+        },
+        {
+            "machine": "8j",
+            "provider": "runpod",
+            "runs": ["runid124", "runid125"],
+            "names": ["first", "again"],
+            "estimate_usd": "0.20",
+            "billed_usd": None,
+            "drift_usd": None,
+            "differs": False,
+            "why": "its bill is complete in about 9 min",
+        },
+    ],
+    "others": [{"provider": "runpod", "machines": 2, "billed_usd": "3.00"}],
+    "failures": ["lambda: no answer"],
+}
+
 LEDGER: LedgerView = {
     "schema": 1,
     "month": "2027-01",
@@ -337,6 +369,10 @@ class FakeApp(App):
     def ledger(self, month: str | None) -> LedgerView:
         self._note("ledger", month)
         return LEDGER
+
+    def reconcile(self, month: str | None) -> ReconcileView:
+        self._note("reconcile", month)
+        return RECONCILED
 
     def ledger_lines(self, month: str | None) -> list[LedgerLineView]:
         self._note("ledger_lines", month)

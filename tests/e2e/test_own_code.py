@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,4 +103,22 @@ def test_code_that_fails_gives_its_own_exit_code_and_what_it_had_written(
     assert "the data is empty" in receipt["error"]["problem"]
     assert Path(receipt["artifacts_dir"], "half.txt").read_text() == "half"
     assert person.types("receipt", "last").code == 1
+    books_agree(receipt, person, cloud)
+
+
+def test_the_bill_is_what_we_said_once_it_is_complete(person: Person, cloud: Cloud) -> None:
+    ended = person.types("submit", own_code(person), "--yes", "--json")
+    assert ended.code == 0, ended.err + person.driver_log()
+    early = person.types("reconcile", "--json").json()
+    assert early["machines"][0]["why"].startswith("its bill is complete in about ")
+
+    cloud.advance(7300)
+    late = person.types("reconcile", "--json")
+
+    assert late.code == 0, late.err
+    (line,) = late.json()["machines"]
+    assert (line["names"], line["why"], line["differs"]) == (["mine"], "", False)
+    receipt = person.types("receipt", "last", "--json").json()
+    billed_usd = cloud.billed_usd(person.home_id)
+    assert abs(Decimal(receipt["billed_usd"]) - billed_usd) < Decimal("0.0001")
     books_agree(receipt, person, cloud)
