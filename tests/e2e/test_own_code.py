@@ -120,5 +120,7 @@ def test_the_bill_is_what_we_said_once_it_is_complete(person: Person, cloud: Clo
     assert (line["names"], line["why"], line["differs"]) == (["mine"], "", False)
     receipt = person.types("receipt", "last", "--json").json()
     billed_usd = cloud.billed_usd(person.home_id)
-    assert abs(Decimal(receipt["billed_usd"]) - billed_usd) < Decimal("0.0001")
-    books_agree(receipt, person, cloud)
+    for figure in ("billed_usd", "cost_usd", "spent_upper_usd"):
+        assert abs(Decimal(receipt[figure]) - billed_usd) < Decimal("0.0001"), figure
+    month = person.types("ps", "--json").json()["month"]
+    assert Decimal(month["spent_usd"]) == Decimal(receipt["spent_upper_usd"])
