@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Mapping
 
-from .records import Record
+from . import protocol
+from .records import Record, read_record, write_record
 from .runner import Runner
 
 _GPU_QUERY = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used"]
@@ -25,6 +26,7 @@ class Host:
         self._runner = runner
         self._has_gpu = shutil.which("nvidia-smi", path=env.get("PATH")) is not None
         self._last_cpu = _cpu_ticks()
+        self._first_bytes = _first_counters(work)
 
     def sample(self) -> Record:
         """The fields of a `host` event; what cannot be read is left out."""
@@ -37,9 +39,18 @@ class Host:
         used_bytes = _ram_used_bytes()
         if used_bytes is not None:
             sample["ram_used_bytes"] = used_bytes
+        sample.update(self._traffic())
         with contextlib.suppress(OSError):
             sample["disk_free_bytes"] = shutil.disk_usage(str(self._work)).free
         return sample
+
+    def _traffic(self) -> Record:
+        """Bytes over the network since the first agent of this machine began."""
+        counters = _network_bytes()
+        if counters is None:
+            return {}
+        received, sent = (max(0, now - first) for now, first in zip(counters, self._first_bytes))
+        return {"received_bytes": received, "sent_bytes": sent}
 
     def _gpus(self) -> list[dict[str, float]]:
         if not self._has_gpu:
@@ -52,6 +63,35 @@ class Host:
                 percent, used_mib = (float(word) for word in line.split(","))
                 gpus.append({"util": percent, "memory_used_bytes": int(used_mib) << 20})
         return gpus
+
+
+def _first_counters(work: Path) -> tuple[int, int]:
+    """What the counters said first; kept, so that a second agent counts on."""
+    path = work / protocol.TRAFFIC_FILE
+    known = read_record(path)
+    if known is None:
+        received, sent = _network_bytes() or (0, 0)
+        known = {"received_bytes": received, "sent_bytes": sent}
+        with contextlib.suppress(OSError):
+            write_record(path, known)
+    first = [known.get(key) for key in ("received_bytes", "sent_bytes")]
+    received, sent = (one if isinstance(one, int) else 0 for one in first)
+    return received, sent
+
+
+def _network_bytes() -> tuple[int, int] | None:
+    """Received and sent by every interface but the loopback."""
+    received = sent = 0
+    try:
+        lines = Path("/proc/net/dev").read_text().splitlines()[2:]
+        for line in lines:
+            name, _, counters = line.partition(":")
+            if name.strip() != "lo":
+                fields = counters.split()
+                received, sent = received + int(fields[0]), sent + int(fields[8])
+    except (OSError, ValueError, IndexError):
+        return None
+    return received, sent
 
 
 def oom_kills() -> int:

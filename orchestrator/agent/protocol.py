@@ -102,6 +102,7 @@ PID_FILE = "agent.pid"
 CONCLUDED_FILE = "concluded"
 STDERR_FILE = "agent.stderr"
 RESERVE_FILE = "reserve"
+TRAFFIC_FILE = "traffic.json"  # the network's counters when the first agent began
 VENV_DIR = "venv"
 CLEARED_FILE = "cleared"
 HASHES_FILE = ".hashes"
@@ -152,6 +153,7 @@ CHECKPOINT_COMPLETE = "complete.json"
 #   checkpoint {"step", "path": "checkpoints/step-40", "size_bytes"}
 #                                                          (agent, when complete.json appears)
 #   host       {"cpu_percent", "ram_used_bytes", "disk_free_bytes",
+#               "received_bytes", "sent_bytes" (over its network since its first agent began),
 #               "gpus": [{"util", "memory_used_bytes"}]}
 #   restarted  {"signal", "step"}       (the program was killed, and goes on from its newest
 #                                        checkpoint, once for each that is new)

@@ -119,8 +119,8 @@ class Planning(Verbs):
         kinds = {provider: capabilities}
         plan = make_plan(material, offers, kinds, now_s=now_s, failures=[], known=known)
         if plan.candidates:
-            rate = plan.candidates[0].offer.price.usd_per_hour
-            job = with_cap(material.job, drill_cap_usd(rate, capabilities))
+            first = plan.candidates[0].offer
+            job = with_cap(material.job, drill_cap_usd(first, capabilities))
             material = replace(material, job=job)
             plan = make_plan(material, offers, kinds, now_s=now_s, failures=[], known=known)
         self._plans[material.job.name] = plan

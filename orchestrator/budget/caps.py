@@ -32,12 +32,13 @@ def terms(
     hold_s: float,
     collect_s: float,
     spent_usd: Decimal = Decimal(0),
+    traffic_usd: Decimal = Decimal(0),
     increment_s: int = 1,
 ) -> Terms:
     """Fit one machine under what is left of the cap.
 
-    Work ends at `min(max_duration, (cap - reserve) / rate)`; the machine's deadline is that plus
-    checkpoint, collecting and hold; after the deadline RETURN_S stay reserved, because
+    Work ends at `min(max_duration, (cap - traffic - reserve) / rate)`; the machine's deadline is
+    that plus checkpoint, collecting and hold; after the deadline RETURN_S stay reserved, because
     the upper figure counts until the provider proves the return.
 
     Raises: BudgetRefused when not even a minute of work fits.
@@ -51,7 +52,9 @@ def terms(
     if price.usd_per_hour <= 0:
         return Terms(max_duration_s, max_duration_s + after_work_s, Decimal(0), Decimal(0), False)
     left_usd = cap_usd - spent_usd
-    payable_s = int(left_usd * 3600 / price.usd_per_hour / increment_s) * increment_s
+    payable_s = (
+        int((left_usd - traffic_usd) * 3600 / price.usd_per_hour / increment_s) * increment_s
+    )
     capped_work_s = payable_s - after_work_s - RETURN_S
     work_s = float(min(max_duration_s, capped_work_s))
     if capped_work_s >= LEAST_WORK_S > work_s:
@@ -63,11 +66,12 @@ def terms(
         reserve_usd = price.for_seconds(after_work_s + RETURN_S)
         raise BudgetRefused(
             f"${left_usd:.2f} does not pay for a minute of work at ${price.usd_per_hour:.2f}/h "
-            f"with ${reserve_usd:.2f} kept for collecting, holding and returning",
+            f"with ${reserve_usd + traffic_usd:.2f} kept for collecting, holding and returning"
+            + (f", ${traffic_usd:.2f} of it for traffic" if traffic_usd else ""),
             hint="raise budget.max_cost, or lower artifacts.hold",
         )
     deadline_s = work_s + after_work_s
-    worst_usd = price.for_seconds(deadline_s + RETURN_S, increment_s=increment_s)
+    worst_usd = price.for_seconds(deadline_s + RETURN_S, increment_s=increment_s) + traffic_usd
     reserve_usd = price.for_seconds(after_work_s + RETURN_S, increment_s=increment_s)
     return Terms(
         work_s, deadline_s, min(worst_usd, left_usd), reserve_usd, capped_work_s < max_duration_s

@@ -12,6 +12,8 @@ from orchestrator.providers.base import Capabilities
 from orchestrator.runs.lease import Lease
 
 _HALF_S = 24 * 3600.0  # a failure of yesterday counts half
+_IMAGE_BYTES = 25 << 30  # unpacked: what is pulled is less
+_SHORTEST_S, _LONGEST_S = 480.0, 2400.0
 _FORGOTTEN_S = 14 * 24 * 3600.0
 
 
@@ -38,6 +40,23 @@ def boots_of(leases: Iterable[Lease], now_s: float) -> tuple[Boot, ...]:
     return tuple(found)
 
 
+def boot_deadline_s(offer: Offer, capabilities: Capabilities) -> float:
+    """Until when a machine of this offer must have come up, by the line that pulls its image.
+
+    Vast's facts §4.4: five minutes and three times the pull, between 8 and 40 minutes.
+
+    >>> from orchestrator.budget.price import Price
+    >>> from orchestrator.providers.base import GuardWay
+    >>> slow = Offer("o", "p", "L4", 1, 24, Price(Decimal(1)), download_mbit_s=100)
+    >>> boot_deadline_s(slow, Capabilities(guard=GuardWay.NONE))
+    2400.0
+    """
+    if not offer.download_mbit_s:
+        return capabilities.boot_deadline_s
+    pull_s = _IMAGE_BYTES * 8 / 1e6 / offer.download_mbit_s
+    return min(_LONGEST_S, max(_SHORTEST_S, 300.0 + 3 * pull_s))
+
+
 def expected_failures(boots: Iterable[Boot], offer: Offer, now_s: float) -> float:
     """How many machines of an offer are likely to be rented for nothing before one works.
 
@@ -55,8 +74,15 @@ def expected_failures(boots: Iterable[Boot], offer: Offer, now_s: float) -> floa
 
 def risk_usd(failures: float, offer: Offer, capabilities: Capabilities) -> Decimal:
     """What those machines would cost: each is waited for until its boot deadline."""
-    lost_usd = offer.price.for_seconds(capabilities.boot_deadline_s + RETURN_S)
+    lost_usd = offer.price.for_seconds(boot_deadline_s(offer, capabilities) + RETURN_S)
     return lost_usd * Decimal(str(round(failures, 3)))
+
+
+def unreliable_usd(offer: Offer, run_usd: Decimal) -> Decimal:
+    """What a host's own record lets one expect to lose: half of a run, so often as it is down."""
+    if offer.reliability is None:
+        return Decimal(0)
+    return run_usd / 2 * Decimal(str(round(max(0.0, 1.0 - offer.reliability), 4)))
 
 
 def told(boots: Iterable[Boot], offer: Offer, usd: Decimal, now_s: float) -> str:

@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 
+from orchestrator.budget.traffic import Traffic
 from orchestrator.errors import UsageError
+from orchestrator.lifecycle.boots import boot_deadline_s
 from orchestrator.lifecycle.deadlines import DRILL_LATE_S
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
+from orchestrator.lifecycle.traffic import IMAGE_BYTES
+from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities, GuardWay, same_account
 from orchestrator.runs.run import Launch, Run
 from orchestrator.runs.states import LeaseState, Outcome
@@ -63,6 +67,7 @@ def drill_material(job: Job, provider: str, capabilities: Capabilities) -> Mater
         requirements={},
         collect_s=0.0,
         hold_s=0.0,
+        traffic=Traffic(image_bytes=IMAGE_BYTES),
         drill=True,
     )
     return Material(
@@ -73,10 +78,11 @@ def drill_material(job: Job, provider: str, capabilities: Capabilities) -> Mater
     )
 
 
-def drill_cap_usd(usd_per_hour: Decimal, capabilities: Capabilities) -> Decimal:
+def drill_cap_usd(offer: Offer, capabilities: Capabilities) -> Decimal:
     """What a drill may cost at most: a slow boot, a guard that fails, and a slow return."""
-    seconds = capabilities.boot_deadline_s + _WORK_S + DRILL_LATE_S + 600.0
-    twentieths = usd_per_hour * int(seconds) / 3600 * 20
+    seconds = boot_deadline_s(offer, capabilities) + _WORK_S + DRILL_LATE_S + 600.0
+    traffic_usd = Traffic(image_bytes=IMAGE_BYTES).planned_usd(offer.price)
+    twentieths = (offer.price.usd_per_hour * int(seconds) / 3600 + traffic_usd) * 20
     return (Decimal(int(twentieths) + 1) / 20).quantize(Decimal("0.01"))
 
 

@@ -9,6 +9,7 @@ from orchestrator.budget.caps import RETURN_S, terms
 from orchestrator.budget.price import Price
 from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, GpuleaseError
+from orchestrator.lifecycle.boots import boot_deadline_s
 from orchestrator.lifecycle.deadlines import (
     IDLE_SHARE,
     MAX_CREATED,
@@ -19,7 +20,7 @@ from orchestrator.lifecycle.deadlines import (
 )
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.offers.offer import Offer
-from orchestrator.providers.base import Capabilities
+from orchestrator.providers.base import BillingStart, Capabilities
 from orchestrator.runs.label import Label
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Failure, Launch, Run
@@ -49,9 +50,12 @@ def new_lease(
         hold_s=launch.hold_s + launch.keep_s,
         collect_s=launch.collect_s,
         spent_usd=spent_usd,
+        traffic_usd=launch.traffic.planned_usd(offer.price),
         increment_s=capabilities.billing_increment_s,
     )
     deadline_s = int(now_s + fitted.deadline_s)
+    is_idle_first = capabilities.billing_starts is BillingStart.RUNNING
+    idle_usd = offer.price.disk_usd_per_hour if is_idle_first else None
     label = str(Label(home_id, run_id, n, int(now_s), deadline_s))
     return Lease(
         key=label,
@@ -66,6 +70,8 @@ def new_lease(
         bills=capabilities.bills,
         increment_s=capabilities.billing_increment_s,
         usd_per_hour=offer.price.usd_per_hour,
+        idle_usd_per_hour=idle_usd,
+        traffic=launch.traffic,
     )
 
 
@@ -162,7 +168,7 @@ def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
     The plan stays good for a while after the boot deadline, not after this process noticed it:
     a computer that slept through it rents nothing new.
     """
-    deadline_s = world.accounts.provider(lease.provider).capabilities.boot_deadline_s
+    deadline_s = boot_deadline_s(lease.offer, world.accounts.provider(lease.provider).capabilities)
     start_by_s = max(run.start_by_s, (lease.sent_s or 0.0) + deadline_s + START_BY_S)
     run = replace(run.with_lease(replace(lease, why_ended=why)), start_by_s=start_by_s)
     return next_offer(run.note(f"{lease.offer.id}: {why}"), world, why)

@@ -8,6 +8,7 @@ from pathlib import Path
 from orchestrator.errors import SpecError
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material, collect_s, disk_gib
 from orchestrator.lifecycle.reading import Reading, read_as_model
+from orchestrator.lifecycle.traffic import planned
 from orchestrator.offers.offer import TRUST_ORDER
 from orchestrator.runs.run import Launch
 from orchestrator.sizing.fit import Footprint, Training, footprint
@@ -24,6 +25,7 @@ _OWN_CODE_CUDA = "12.8"
 _GIB = 1024**3
 _SECRETS_TRUST = "datacenter"  # hosts below it are given secrets only when the job allows it
 _BFLOAT16 = 8.0  # least compute capability: TRL keeps an adapter on 4 bits in bf16
+_SPARE_S = 2 * 3600.0  # boot, collecting, and what a host's own end may come early
 HUB_TOKEN = "HF_TOKEN"
 
 
@@ -50,6 +52,7 @@ def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> M
         raise SpecError(list(reading.problems), hint=job.check_hint)
     footprint_ = _footprint(job, report, facts, reading)
     launch = _launch(job, program, facts, report, footprint_, endpoint)
+    launch = _with_traffic(launch, job, footprint_, facts)
     need = _need(job, footprint_, program.cuda, launch)
     warnings = (*report.warnings, *reading.warnings)
     return Material(job, launch, need, footprint_, _sizing(facts, footprint_, reading), warnings)
@@ -93,6 +96,7 @@ def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Ma
         collect_s=collect_s(100 << 20),
     )
     launch = _with_wishes(_with_model(launch, facts, job, endpoint), job)
+    launch = _with_traffic(launch, job, None, facts)
     warnings = ("the time of one's own code is not known: the forecast is up to max_duration",)
     return Material(job, launch, _need(job, None, _OWN_CODE_CUDA, launch), None, (), warnings)
 
@@ -150,6 +154,15 @@ def _with_wishes(launch: Launch, job: Job) -> Launch:
     )
 
 
+def _with_traffic(
+    launch: Launch, job: Job, need: Footprint | None, facts: ModelFacts | None
+) -> Launch:
+    is_fetched = facts is not None and bool(launch.model_id)
+    model_bytes = facts.download_bytes if facts is not None and is_fetched else 0
+    traffic = planned(job, need, model_bytes=model_bytes, result_bytes=launch.result_bytes)
+    return replace(launch, traffic=traffic)
+
+
 def _image(job: Job, default: str) -> str:
     return default if job.image == "auto" else job.image
 
@@ -170,6 +183,7 @@ def _need(job: Job, need: Footprint | None, cuda: str, launch: Launch) -> Need:
         ram_gib=need.ram_gib if need is not None else 0.0,
         compute_capability=_BFLOAT16 if job.method == "qlora" else 0.0,
         trust=max(job.trust, _SECRETS_TRUST, key=TRUST_ORDER.index) if has_secrets else job.trust,
+        duration_s=job.budget.max_duration_s + launch.hold_s + _SPARE_S,
         has_secrets=has_secrets,
     )
 

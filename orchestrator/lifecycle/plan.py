@@ -10,7 +10,7 @@ from decimal import ROUND_UP, Decimal
 from orchestrator.budget.caps import terms, unpaid
 from orchestrator.budget.price import CENT
 from orchestrator.errors import BudgetRefused, NoOffer
-from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told
+from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told, unreliable_usd
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
@@ -105,7 +105,8 @@ def make_plan(
 
     def expected_usd(offer: Offer) -> Decimal:
         risk = _risk_usd(offer, capabilities, known, now_s)
-        return forecast_usd(material, offer, capabilities)[1] + risk
+        cost_usd = forecast_usd(material, offer, capabilities)[1]
+        return cost_usd + risk + unreliable_usd(offer, cost_usd)
 
     chosen = select(material.need, offers, expected_usd)
     if not chosen.candidates:
@@ -173,10 +174,12 @@ def forecast_usd(
 ) -> tuple[Decimal, Decimal]:
     """Dollars of the whole run on this offer, low and high."""
     low, high = forecast_hours(material, offer, capabilities[offer.provider].bills)
-    rate = offer.price.usd_per_hour
-    return (rate * Decimal(str(low))).quantize(CENT), (rate * Decimal(str(high))).quantize(
-        CENT, ROUND_UP
-    )
+    rate, traffic = offer.price.usd_per_hour, material.launch.traffic
+    # The low end has neither a pull that may not be charged, nor more results than there must be.
+    least = replace(traffic, image_bytes=0, sends_bytes=traffic.sends_bytes // 2)
+    low_usd = rate * Decimal(str(low)) + least.planned_usd(offer.price)
+    high_usd = rate * Decimal(str(high)) + traffic.planned_usd(offer.price)
+    return low_usd.quantize(CENT), high_usd.quantize(CENT, ROUND_UP)
 
 
 def collect_s(result_bytes: int) -> float:
@@ -299,6 +302,7 @@ def _candidate(
         max_duration_s=material.job.budget.max_duration_s,
         hold_s=material.launch.hold_s + material.launch.keep_s,
         collect_s=material.launch.collect_s,
+        traffic_usd=material.launch.traffic.planned_usd(offer.price),
         increment_s=facts.billing_increment_s,
     )
     if fitted.capped and fitted.work_s < hours[0] * 3600:
@@ -340,7 +344,8 @@ def _unread(
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:
     launch = material.launch
     held_s = launch.hold_s + launch.keep_s
-    return offer.price.for_seconds(held_s + launch.collect_s + launch.grace_s + 180.0)
+    reserved_s = held_s + launch.collect_s + launch.grace_s + 180.0
+    return offer.price.for_seconds(reserved_s) + launch.traffic.planned_usd(offer.price)
 
 
 def _suggest(usd: Decimal) -> Decimal:

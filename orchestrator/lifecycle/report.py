@@ -138,6 +138,11 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
             upload_problem=printable(str(event.get("problem", "")))[:200],
             upload_left_bytes=int(left_bytes) if _is_number(left_bytes) else 0,
         )
+    if name == "host" and run.lease is not None:
+        counted = [event.get(key) for key in ("received_bytes", "sent_bytes")]
+        received, sent = (float(one) if _is_number(one) else 0.0 for one in counted)
+        heard = run.lease.traffic.heard(received, sent)
+        return run.with_lease(replace(run.lease, traffic=heard))
     if name == "ready":
         return replace(run, manifest_ready=True)
     if name == "message" and isinstance(event.get("text"), str):

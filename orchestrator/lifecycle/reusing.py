@@ -141,12 +141,14 @@ def take_over(keeper: Run, plan: Plan, run_id: str, now_s: float) -> tuple[Run, 
 def _taken(lease: Lease, run_id: str, material: Material, cap_usd: Decimal, now_s: float) -> Lease:
     """The lease as the next run has it: the same machine and label, counted from now on."""
     launch = material.launch
+    traffic = lease.traffic.taken_over(launch.traffic)
     fitted = terms(
         _price(lease),
         cap_usd=cap_usd,
         max_duration_s=material.job.budget.max_duration_s,
         hold_s=launch.hold_s + launch.keep_s,
         collect_s=launch.collect_s,
+        traffic_usd=traffic.planned_usd(lease.offer.price),
         increment_s=lease.increment_s,
     )
     last_s = min(lease.latest_s, now_s + fitted.deadline_s)
@@ -169,6 +171,7 @@ def _taken(lease: Lease, run_id: str, material: Material, cap_usd: Decimal, now_
         began_s=now_s,
         did_work=False,
         why_ended="",
+        traffic=traffic,
     )
 
 

@@ -144,7 +144,13 @@ def _check_host(need: Need, offer: Offer) -> list[_Misfit]:
         place = offer.region or "a region that is not told"
         found.append(_Misfit(f"{place} is not among the regions", f"{place} in `regions`"))
     if offer.ram_gib is not None and offer.ram_gib < need.ram_gib:
-        found.append(_Misfit(f"{offer.ram_gib:g} GiB of RAM, {need.ram_gib:g} needed", ""))
+        found.append(_Misfit(f"{offer.ram_gib:.3g} GiB of RAM, {need.ram_gib:g} needed", ""))
+    if offer.disk_gib is not None and offer.disk_gib < need.disk_gib:
+        found.append(_Misfit(f"{offer.disk_gib:.0f} GiB of disk, {need.disk_gib} needed", ""))
+    if offer.available_s is not None and offer.available_s < need.duration_s:
+        hours, needed = offer.available_s / 3600, need.duration_s / 3600
+        reason = f"its host lets it for {hours:.1f} h, {needed:.1f} may be needed"
+        found.append(_Misfit(reason, "a shorter `budget.max_duration`"))
     return found
 
 

@@ -68,6 +68,7 @@ class Capabilities:
     rate_limit_is_proof: bool = False  # a 429 to create proves that nothing was rented
     boot_deadline_s: float = 480.0
     address_s: float = 0.0  # runs on a host of others → shows its address; 0: no such limit
+    out_of_touch_s: float = 300.0  # a host that does not answer its provider may come back so late
     poll_s: float = 5.0  # how often one account is listed in a long wait
     min_create_interval_s: float = 0.0
     calls_per_minute: int = 0  # of one account; 0: no limit known

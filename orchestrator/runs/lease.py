@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from orchestrator.budget.price import Price
+from orchestrator.budget.traffic import Traffic
 from orchestrator.offers.offer import Offer
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.states import LeaseState, check_lease_move
@@ -35,6 +36,9 @@ class Lease:
     machine_id: str | None = None
     began_s: float | None = None  # the provider's billing starts
     usd_per_hour: Decimal = Decimal(0)
+    idle_usd_per_hour: Decimal | None = None  # until it runs; None: the whole rate from the start
+    ran_s: float | None = None  # since when it runs, as far as it was seen
+    traffic: Traffic = field(default_factory=Traffic)
     ssh_host: str = ""
     ssh_port: int = 0
     ssh_user: str = ""
@@ -97,6 +101,7 @@ class Lease:
             return self.bound_usd or Decimal(0)
         end_s = self.gone_s if self.gone_s is not None else now_s
         usd = self._price().for_seconds(end_s - self.sent_s, increment_s=self.increment_s)
+        usd += self.traffic.upper_usd(self.offer.price, worked=self.did_work)
         return usd if self.bound_usd is None else min(usd, self.bound_usd)
 
     def cost_usd(self, now_s: float) -> Decimal:
@@ -108,8 +113,13 @@ class Lease:
         known = (self.delete_accepted_s, self.unknown_s, self.gone_s)
         ends = [end_s for end_s in known if end_s is not None]
         end_s = min(ends) if ends else now_s
-        price = Price(self.usd_per_hour or self.offer.price.usd_per_hour)
-        return price.for_seconds(end_s - self.began_s, increment_s=self.increment_s)
+        price, began_s = Price(self.usd_per_hour or self.offer.price.usd_per_hour), self.began_s
+        usd = self.traffic.cost_usd(self.offer.price, worked=self.did_work)
+        if self.idle_usd_per_hour is not None:
+            ran_s = min(end_s, max(began_s, end_s if self.ran_s is None else self.ran_s))
+            usd += Price(self.idle_usd_per_hour).for_seconds(ran_s - began_s)
+            began_s = ran_s
+        return usd + price.for_seconds(end_s - began_s, increment_s=self.increment_s)
 
     def abandoned_usd(self, now_s: float) -> Decimal:
         """What was spent on this machine without any work of the job."""

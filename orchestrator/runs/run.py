@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from orchestrator.budget.traffic import Traffic
 from orchestrator.offers.offer import Offer
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.losses import Losses
@@ -57,6 +58,7 @@ class Launch:
     model_folder: str = ""  # instead of the hub: a folder of this computer
     result_bytes: int = 0  # expected
     collect_s: float = 60.0  # expected
+    traffic: Traffic = field(default_factory=Traffic)  # planned
     allow_cpu: bool = False
     accept_unguarded: bool = False
     secrets: tuple[str, ...] = ()  # names of what the machine is given over SSH

@@ -22,7 +22,7 @@ from orchestrator.sizing.shape import Shape
 # The training stack, installed: with CUDA 13 and its libraries 5.8 GB (2026-11-24), for the CPU
 # 0.9 GB; and what lies in the installer's cache and cannot be linked.
 _ENVIRONMENT_BYTES = 8 * GIB
-_ENVIRONMENT_DOWNLOAD_BYTES = 3.5e9
+ENVIRONMENT_DOWNLOAD_BYTES = 3.5e9
 _SPARE_DISK_BYTES = 4 * GIB  # logs, temporary files, what an allocator of blocks rounds up
 
 # Installing the stack on a data centre's line, and from a warm cache of the image or host.
@@ -242,7 +242,7 @@ def expected_hours(
     high_setup_s = need.download_bytes / slow_line
     if environment:
         low_setup_s = max(low_setup_s, _INSTALL_S[0])
-        fetched_bytes = _ENVIRONMENT_DOWNLOAD_BYTES + need.download_bytes
+        fetched_bytes = ENVIRONMENT_DOWNLOAD_BYTES + need.download_bytes
         high_setup_s = max(fetched_bytes / slow_line, _INSTALL_S[1])
     low_s = low_setup_s + _START_S[0] + low_train_s + _FINISH_S[0] + written_bytes / fast_disk
     high_s = high_setup_s + _START_S[1] + high_train_s + _FINISH_S[1] + written_bytes / slow_disk

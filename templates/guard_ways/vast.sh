@@ -18,8 +18,13 @@ way() {
 }
 @START@
 # The platform runs sshd, and onstart again at every start of the container. Its login would enter
-# tmux; whether the key that is attached by the API arrives in time is not certain.
+# tmux; whether the key that is attached by the API arrives in time is not certain. The host key is
+# shown in the log once an sshd runs that has read it.
 cd "${HOME:-/root}" || exit
 touch .no_auto_tmux
 mkdir -p .ssh
 grep -qxF "$PUBLIC_KEY" .ssh/authorized_keys || echo "$PUBLIC_KEY" >>.ssh/authorized_keys
+for _ in 1 2 3 4 5 6; do
+  pidof sshd >/dev/null && { cat /etc/ssh/*.pub | ssh-keygen -lf -; break; }
+  sleep 5
+done &

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from orchestrator.agent.clock import Clock
@@ -44,3 +45,15 @@ def test_what_nvidia_smi_cannot_say_is_left_out(tmp_path: Path) -> None:
 
 def test_kills_for_memory_are_counted_from_nothing() -> None:
     assert oom_kills() >= 0
+
+
+def test_traffic_is_counted_from_the_first_agents_start_on(tmp_path: Path) -> None:
+    first = sample(tmp_path, "exit 9")
+    kept = json.loads((tmp_path / "traffic.json").read_text())
+    kept["received_bytes"] -= 1000
+    (tmp_path / "traffic.json").write_text(json.dumps(kept))
+
+    again = sample(tmp_path, "exit 9")
+
+    assert isinstance(first["received_bytes"], int) and first["received_bytes"] >= 0
+    assert isinstance(again["received_bytes"], int) and again["received_bytes"] >= 1000

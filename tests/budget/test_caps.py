@@ -10,6 +10,7 @@ from orchestrator.budget.caps import (
     GRACE_S,
     LEAST_WORK_S,
     RETURN_S,
+    Terms,
     must_return,
     must_stop,
     terms,
@@ -120,3 +121,30 @@ def test_the_machine_goes_back_while_the_return_itself_still_fits() -> None:
 def test_less_than_a_minute_of_max_duration_is_refused_in_its_own_name() -> None:
     with pytest.raises(BudgetRefused, match="max_duration leaves 59 s"):
         terms(PRICE, cap_usd=Decimal(5), max_duration_s=59, hold_s=60, collect_s=60)
+
+
+def test_what_traffic_may_cost_shortens_the_work_and_belongs_to_the_worst_case() -> None:
+    def fitted(traffic_usd: str) -> Terms:
+        return terms(
+            PRICE,
+            cap_usd=Decimal(1),
+            max_duration_s=36_000,
+            hold_s=0,
+            collect_s=0,
+            traffic_usd=Decimal(traffic_usd),
+        )
+
+    assert fitted("0").work_s - fitted("0.10").work_s == 600
+    assert fitted("0.10").worst_usd == fitted("0").worst_usd <= 1
+
+
+def test_traffic_that_leaves_no_minute_of_work_is_named() -> None:
+    with pytest.raises(BudgetRefused, match=r"\$0.90 of it for traffic"):
+        terms(
+            PRICE,
+            cap_usd=Decimal(1),
+            max_duration_s=3600,
+            hold_s=1800,
+            collect_s=60,
+            traffic_usd=Decimal("0.90"),
+        )

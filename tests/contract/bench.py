@@ -14,6 +14,7 @@ from orchestrator.spec.resources import Need
 
 LABELS = tuple(f"gl1-homeid-runid123-{n:02d}-trpw5s-trpyxc" for n in range(4))
 A, B, C = LABELS[:3]
+NOBODY = "12345678901234"  # an id that no machine has
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.providers.base import Account, Provider, same_account
-from tests.contract.bench import Bench, best, needs, rent, request, told
+from tests.contract.bench import NOBODY, Bench, best, needs, rent, request, told
 
 CALLS: dict[str, Callable[[Provider, Bench], object]] = {
     "list_offers": lambda provider, cloud: provider.list_offers(cloud.need),
     "list_machines": lambda provider, _: provider.list_machines(),
-    "get_machine": lambda provider, _: provider.get_machine("abcdefghijklmn"),
-    "delete_machine": lambda provider, _: provider.delete_machine("abcdefghijklmn"),
+    "get_machine": lambda provider, _: provider.get_machine(NOBODY),
+    "delete_machine": lambda provider, _: provider.delete_machine(NOBODY),
 }
 
 

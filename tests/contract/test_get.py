@@ -19,7 +19,7 @@ def test_an_id_that_never_was_is_not_found(bench: Bench) -> None:
     end(bench, machine.id)
 
     with pytest.raises(MachineNotFound):
-        bench.provider.get_machine(machine.id[:-1] + ("a" if machine.id[-1] != "a" else "b"))
+        bench.provider.get_machine(machine.id[:-1] + ("7" if machine.id[-1] != "7" else "8"))
 
 
 @pytest.mark.parametrize(

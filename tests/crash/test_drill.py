@@ -37,9 +37,9 @@ class Drill(Process):
     def material(self) -> Material:
         capabilities = self.accounts.provider("runpod").capabilities
         offers = self.accounts.provider("runpod").list_offers(super().material().need)
-        rate = min(offer.price.usd_per_hour for offer in offers)
+        cheapest = min(offers, key=lambda offer: offer.price.usd_per_hour)
         (empty := self.stage.home / "drill").mkdir(exist_ok=True)
-        job = with_cap(drill_job("runpod", empty), drill_cap_usd(rate, capabilities))
+        job = with_cap(drill_job("runpod", empty), drill_cap_usd(cheapest, capabilities))
         return drill_material(job, "runpod", capabilities)
 
 

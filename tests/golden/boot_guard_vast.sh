@@ -105,3 +105,7 @@ cd "${HOME:-/root}" || exit
 touch .no_auto_tmux
 mkdir -p .ssh
 grep -qxF "$PUBLIC_KEY" .ssh/authorized_keys || echo "$PUBLIC_KEY" >>.ssh/authorized_keys
+for _ in 1 2 3 4 5 6; do
+pidof sshd >/dev/null && { cat /etc/ssh/*.pub | ssh-keygen -lf -; break; }
+sleep 5
+done &

@@ -5,7 +5,15 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.lifecycle.boots import Boot, boots_of, expected_failures, risk_usd, told
+from orchestrator.lifecycle.boots import (
+    Boot,
+    boot_deadline_s,
+    boots_of,
+    expected_failures,
+    risk_usd,
+    told,
+    unreliable_usd,
+)
 from orchestrator.offers.offer import Offer
 from tests.lifecycle.clouds import GUARDED
 from tests.runs.samples import NOW_S, lease, offer
@@ -73,3 +81,27 @@ def test_a_person_is_told_where_and_when() -> None:
         "RTX 4090 x1 on runpod did not boot 2 times, the last time in EU-RO-1 6 h ago: it is "
         "ranked as $0.14 dearer"
     )
+
+
+@pytest.mark.parametrize(
+    ("mbit_s", "limit_s"), [(None, GUARDED.boot_deadline_s), (0.0, GUARDED.boot_deadline_s)]
+)
+def test_an_unknown_line_has_the_providers_own_deadline(
+    mbit_s: float | None, limit_s: float
+) -> None:
+    assert boot_deadline_s(replace(OFFER, download_mbit_s=mbit_s), GUARDED) == limit_s
+
+
+def test_the_boot_deadline_is_three_pulls_between_eight_and_forty_minutes() -> None:
+    def limit_s(mbit_s: float) -> float:
+        return boot_deadline_s(replace(OFFER, download_mbit_s=mbit_s), GUARDED)
+
+    assert limit_s(100) == 2400
+    assert limit_s(1000) == pytest.approx(300 + 3 * 25 * 2**30 * 8 / 1e9)
+    assert limit_s(100_000) == 480
+
+
+def test_a_host_that_is_often_down_is_dearer() -> None:
+    assert unreliable_usd(OFFER, Decimal(2)) == 0
+    assert unreliable_usd(replace(OFFER, reliability=0.9), Decimal(2)) == Decimal("0.10")
+    assert unreliable_usd(replace(OFFER, reliability=1.0), Decimal(2)) == 0

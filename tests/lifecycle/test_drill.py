@@ -69,7 +69,7 @@ def test_what_is_no_drill_that_succeeded_counts_for_nothing(
 def test_a_drill_costs_cents_and_has_a_cap_that_also_pays_for_a_guard_that_fails(
     tmp_path: Path,
 ) -> None:
-    cap_usd = drill_cap_usd(Decimal("0.17"), GUARDED)
+    cap_usd = drill_cap_usd(offer(usd_per_hour="0.17"), GUARDED)
     job = with_cap(drill_job("runpod", tmp_path), cap_usd)
     cheap = offer(usd_per_hour="0.17")
 

@@ -16,7 +16,7 @@ from orchestrator.lifecycle.report import (
     to_record,
 )
 from orchestrator.runs.run import Run
-from tests.runs.samples import NOW_S, run
+from tests.runs.samples import NOW_S, lease, run
 
 names = st.sampled_from(
     ["progress", "checkpoint", "restarted", "exited", "ready", "message", "phase", "?"]
@@ -214,3 +214,20 @@ def test_a_machine_that_measures_without_end_keeps_the_newest_names() -> None:
 
     assert len(after.progress_metrics) == 64
     assert "m499" in after.progress_metrics
+
+
+@pytest.mark.parametrize("said", [None, "much", True, -5, float("1e300"), [1]])
+def test_an_absurd_count_of_bytes_changes_nothing_or_little(said: object) -> None:
+    made = run(leases=(lease(),))
+
+    (told,) = fold(made, line("host", received_bytes=said, sent_bytes=said), NOW_S)[0].leases
+
+    assert 0 <= told.traffic.received_bytes <= 10**16
+
+
+def test_bytes_are_counted_on_the_lease_in_use() -> None:
+    made = run(leases=(lease("old"), lease("new")))
+
+    told = fold(made, line("host", received_bytes=7, sent_bytes=3), NOW_S)[0]
+
+    assert [one.traffic.received_bytes for one in told.leases] == [0, 7]

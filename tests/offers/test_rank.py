@@ -238,3 +238,13 @@ def test_where_secrets_raised_the_trust_the_remedy_is_to_allow_them() -> None:
     selection = select(need, [at("0.34", trust="verified")], by_rate)
 
     assert selection.relaxation.startswith("`allow_untrusted_secrets: true` would allow")
+
+
+def test_a_host_without_the_disk_or_the_time_is_refused_with_its_reason() -> None:
+    need = Need(trust="verified", disk_gib=100, duration_s=8 * 3600)
+
+    assert "80 GiB of disk, 100 needed" in reason(need, replace(RTX_4090, disk_gib=80.0))
+    short = replace(RTX_4090, available_s=5 * 3600.0)
+    assert "its host lets it for 5.0 h, 8.0 may be needed" in reason(need, short)
+    assert select(need, [short], by_rate).relaxation.startswith("a shorter `budget.max_duration`")
+    assert select(need, [replace(RTX_4090, disk_gib=100.0, available_s=9e9)], by_rate).candidates

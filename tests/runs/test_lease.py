@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.budget.price import Price
+from orchestrator.budget.traffic import Traffic
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.states import IllegalMove, LeaseState
 from tests.runs.samples import NOW_S, lease, offer
@@ -139,3 +140,43 @@ def test_only_what_nobody_bills_is_ever_given_up_on_its_way_back() -> None:
         returning.move(LeaseState.TOMBSTONE)
     with pytest.raises(IllegalMove):
         lease(state=LeaseState.HELD, bills=False).move(LeaseState.TOMBSTONE)
+
+
+TRAFFIC = Traffic(image_bytes=2**30, receives_bytes=2**30, sends_bytes=2**30)
+MARKET = replace(offer(), price=Price(Decimal("0.60"), Decimal("0.02"), Decimal("0.01")))
+
+
+def test_before_it_runs_a_machine_costs_its_disk_where_billing_starts_then() -> None:
+    booting = lease(
+        state=LeaseState.HELD,
+        sent_s=NOW_S,
+        began_s=NOW_S,
+        usd_per_hour=Decimal("0.60"),
+        idle_usd_per_hour=Decimal("0.06"),
+    )
+
+    assert booting.cost_usd(NOW_S + 600) == Decimal("0.01")
+    running = replace(booting, ran_s=NOW_S + 600)
+    assert running.cost_usd(NOW_S + 1200) == Decimal("0.01") + Decimal("0.10")
+    assert running.upper_usd(NOW_S + 1200) == Decimal("0.20")  # the whole rate from the create
+    ended = replace(booting, delete_accepted_s=NOW_S + 300, ran_s=NOW_S + 600)
+    assert ended.cost_usd(NOW_S + 1200) == Decimal("0.005")
+
+
+def test_traffic_counts_as_planned_and_above_it_as_the_machine_says() -> None:
+    held = lease(state=LeaseState.HELD, sent_s=NOW_S, began_s=NOW_S, offer=MARKET, traffic=TRAFFIC)
+    worked = replace(held, did_work=True)
+
+    assert held.upper_usd(NOW_S) == Decimal("0.01")  # at most its image was pulled
+    assert worked.upper_usd(NOW_S) == Decimal("0.04")
+    heard = replace(worked, traffic=TRAFFIC.heard(11 * 2**30, 0))
+    assert heard.upper_usd(NOW_S) == Decimal("0.14")
+    assert heard.cost_usd(NOW_S) == Decimal("0.11")
+
+
+def test_nothing_was_transferred_where_nothing_was_rented() -> None:
+    assert lease(offer=MARKET, traffic=TRAFFIC).upper_usd(NOW_S) == 0
+    tombstone = lease(
+        state=LeaseState.TOMBSTONE, sent_s=NOW_S, offer=MARKET, traffic=TRAFFIC, did_work=True
+    )
+    assert tombstone.upper_usd(NOW_S) == 0

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from orchestrator.errors import HostKeyMismatch, MachineNotFound, ProviderError, Unreachable
 from orchestrator.lifecycle.boot_log import keep_boot_log
+from orchestrator.lifecycle.boots import boot_deadline_s
 from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
 from orchestrator.lifecycle.steps.drill import await_end
-from orchestrator.lifecycle.steps.rent import not_as_offered, with_machine
+from orchestrator.lifecycle.steps.rent import not_as_offered, seen_running, with_machine
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import (
     BootLog,
@@ -18,6 +19,7 @@ from orchestrator.providers.base import (
     MachineStatus,
     OwnLogin,
     Provider,
+    SshAddress,
 )
 from orchestrator.remote.keys import shown_host_key
 from orchestrator.runs.lease import Lease
@@ -27,6 +29,7 @@ from orchestrator.runs.states import State, Wish
 _BOOT_LOG_S = 15.0  # sshd answers → its host key is in the boot log
 _TRIED_S = 30.0  # by this process, awake: whoever slept or begins anew knows nothing yet
 _TROUBLE_S = 60.0  # a host is asked so often what keeps a machine from coming up
+_AT_ONE_ADDRESS_S = 45.0
 _SHORTEST_S = 0.3
 _LOOK_SHARE = 0.2  # a wait of 2 s is looked at every 0.4 s, one of a minute every poll_s
 _KNOCK_SHARE = 0.05
@@ -43,7 +46,7 @@ def connect(run: Run, world: World) -> Step:
     tried_s = world.awake_since_first_saw_s(f"{lease.key} boots")
     step = _try(run, world, lease)
     capabilities = world.accounts.provider(lease.provider).capabilities
-    limit_s = capabilities.boot_deadline_s + (LOGIN_S if lease.ssh_host else 0.0)
+    limit_s = boot_deadline_s(lease.offer, capabilities) + (LOGIN_S if lease.ssh_host else 0.0)
     now_s = world.clock.now_s()
     is_late = now_s - run.state_since_s > limit_s or now_s > lease.stop_s
     if isinstance(step, Moved) or not is_late or tried_s < _TRIED_S:
@@ -65,7 +68,7 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
         return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
-    lease = with_machine(lease, machine)
+    lease = seen_running(_at_next_address(world, lease, machine), machine, world.clock.now_s())
     if problem := not_as_offered(run, lease, machine, world.clock.now_s()):
         # The answer to create need not have told.
         return abandon(run, world, lease, problem)
@@ -75,6 +78,19 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         return Wait(min(look_s / 2, 1.0), "the machine boots")
     knock_s = _pace_s(waited_s, _KNOCK_SHARE, SHELL_RETRY_S)
     return _log_in(run, world, lease, knock_s)
+
+
+def _at_next_address(world: World, lease: Lease, machine: Machine) -> Lease:
+    """The lease as the provider tells it, at one of the machine's addresses for a while each.
+
+    Which of them can be reached from here only a login shows; then it is kept.
+    """
+    addresses = machine.other_addresses
+    if not isinstance(machine.address, SshAddress) or not addresses or lease.host_key:
+        return with_machine(lease, machine)
+    turn = int(world.awake_since_first_saw_s(f"{lease.key} knocks") // _AT_ONE_ADDRESS_S)
+    chosen = (machine.address, *addresses)[turn % (1 + len(addresses))]
+    return with_machine(replace(lease, ssh_host=chosen.host, ssh_port=chosen.port), machine)
 
 
 def _trouble(

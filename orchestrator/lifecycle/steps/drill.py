@@ -7,6 +7,7 @@ from dataclasses import replace
 from orchestrator.budget.caps import must_return
 from orchestrator.budget.price import Price
 from orchestrator.errors import MachineNotFound
+from orchestrator.lifecycle.boots import boot_deadline_s
 from orchestrator.lifecycle.deadlines import DRILL_LATE_S
 from orchestrator.lifecycle.leasing import abandon_unbooted, cancelled, finish
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
@@ -39,7 +40,7 @@ def await_end(run: Run, world: World) -> Step:
     # A pod that its provider calls running, and in which nothing was started, has no address.
     booting = machine.status is MachineStatus.BOOTING or machine.address is None
     if machine.status is MachineStatus.FAILED or (
-        booting and boots_s > provider.capabilities.boot_deadline_s
+        booting and boots_s > boot_deadline_s(lease.offer, provider.capabilities)
     ):
         return abandon_unbooted(run, world, lease, "it never came up, so its guard was not tried")
     poll_s = provider.capabilities.poll_s

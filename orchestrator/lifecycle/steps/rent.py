@@ -31,11 +31,12 @@ from orchestrator.lifecycle.steps.ask_again import ask_again
 from orchestrator.lifecycle.steps.restored import take_up
 from orchestrator.lifecycle.world import INTENT_GOOD_S, Moved, Step, Wait, World
 from orchestrator.offers.gpus import canonical
-from orchestrator.providers.base import FolderAddress, Machine, SshAddress
+from orchestrator.providers.base import FolderAddress, Machine, MachineStatus, SshAddress
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 
+_DISK_SHARE = 0.98  # a file system takes some of it
 _OVERPRICE = 1.05  # RunPod facts §9: more than 5 % above the offer is another offer
 
 
@@ -144,8 +145,11 @@ def adopt(run: Run, world: World, lease: Lease, machine: Machine) -> Moved:
 
 
 def with_machine(lease: Lease, machine: Machine) -> Lease:
-    """The lease with what the provider says of its machine now."""
+    """The lease with what the provider says of its machine now; an address that is known stays."""
     address = machine.address
+    known = (lease.ssh_host, lease.ssh_port)
+    for other in machine.other_addresses:
+        address = other if (other.host, other.port) == known else address
     if isinstance(address, SshAddress):
         lease = replace(lease, ssh_host=address.host, ssh_port=address.port, ssh_user=address.user)
     elif isinstance(address, FolderAddress):
@@ -157,13 +161,21 @@ def with_machine(lease: Lease, machine: Machine) -> Lease:
     return lease
 
 
+def seen_running(lease: Lease, machine: Machine, now_s: float) -> Lease:
+    """The lease with the moment from which its machine runs, the first time that it is seen to."""
+    if machine.status is not MachineStatus.RUNNING or lease.ran_s is not None:
+        return lease
+    return replace(lease, ran_s=max(lease.sent_s or 0.0, now_s - (machine.up_s or 0.0)))
+
+
 def _worst_usd(lease: Lease, since_s: float) -> Decimal:
     """What a machine costs that lives from `since_s` to its deadline and is slow to go."""
     if not lease.bills:
         return Decimal(0)
     price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
     life_s = max(0.0, lease.deadline_s - since_s) + RETURN_S
-    return price.for_seconds(life_s, increment_s=lease.increment_s)
+    traffic_usd = lease.traffic.planned_usd(lease.offer.price)
+    return price.for_seconds(life_s, increment_s=lease.increment_s) + traffic_usd
 
 
 def _current(run: Run) -> Lease:
@@ -198,6 +210,10 @@ def not_as_offered(run: Run, lease: Lease, machine: Machine, now_s: float) -> st
         return f"it has a {machine.gpu}, not the {offer.gpu} of the offer"
     if offer.gpu and machine.gpu_count < offer.gpu_count:
         return f"it has {machine.gpu_count} GPUs, not {offer.gpu_count}"
+    if machine.disk_gib is not None and machine.disk_gib < run.launch.disk_gib * _DISK_SHARE:
+        return f"its disk has {machine.disk_gib:.0f} GiB, not the {run.launch.disk_gib} asked for"
+    if machine.spot and not offer.spot:
+        return "it was rented as a bid, and may be taken away"
     return ""
 
 

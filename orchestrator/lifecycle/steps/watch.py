@@ -215,6 +215,10 @@ def has_vanished(world: World, lease: Lease) -> bool | None:
     capabilities = provider.capabilities
     found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s / 2)
     machine = found.by_id(lease.machine_id)
+    if machine is not None and machine.status is MachineStatus.OUT_OF_TOUCH:
+        lost_s = world.awake_since_first_saw_s(_out_of_touch_key(lease))
+        return lost_s >= capabilities.out_of_touch_s
+    world.first_saw.pop(_out_of_touch_key(lease), None)
     proves = world.accounts.proves_absence
     if machine is not None or not (
         proves(lease.account, identity)
@@ -242,6 +246,10 @@ def _last(run: Run) -> str:
 
 def _stranger_key(lease: Lease) -> str:
     return f"{lease.key} stranger"
+
+
+def _out_of_touch_key(lease: Lease) -> str:
+    return f"{lease.key} out of touch"
 
 
 def _missed_key(lease: Lease) -> str:

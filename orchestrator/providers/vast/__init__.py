@@ -80,6 +80,7 @@ class Vast(Provider, Account, BootLog, Charges):
         billing_lag_s=86_400.0,
         one_miss_is_noise=True,
         rate_limit_is_proof=True,
+        has_boot_log=True,
         tells_balance=True,
         boot_deadline_s=480.0,  # where the host's line is not known; else by its image
         poll_s=10.0,
@@ -182,7 +183,7 @@ class Vast(Provider, Account, BootLog, Charges):
         """What the container wrote, by way of a file that Vast.ai makes of it."""
         path = f"/api/v0/instances/request_logs/{_id(machine_id)}/"
         answer = self._http.send("PUT", path, body={"tail": str(_LOG_LINES)})
-        if refusals.says_no_such_instance(answer):
+        if refusals.words(answer)[0] in ("invalid_id", "no_such_instance"):
             raise MachineNotFound(f"Vast.ai has no instance {machine_id} for this account")
         url = to_object(self._good(answer).data()).get("result_url")
         for _ in range(_LOG_TRIES):

@@ -30,7 +30,7 @@ _KEY_TEXTS = re.compile(
 _FUNDS = re.compile(r"insufficient[ _]credit|missing_billing", re.IGNORECASE)
 _TOO_FREQUENT = re.compile(r"requests too frequent", re.IGNORECASE)
 _THRESHOLD = re.compile(r"threshold=(\d{1,3}(?:\.\d{1,3})?)")
-_GONE = {"no_such_instance", "not_found", "invalid_id"}
+_GONE = {"no_such_instance", "not_found"}
 _ASK_OF = re.compile(r"Instance type(?: by id)? (\d{1,19})")
 # Seconds to wait after a 429: for what a create is punished with, and for anything else.
 _CREATE_PENALTY_S = 12.0

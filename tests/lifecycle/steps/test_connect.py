@@ -7,7 +7,8 @@ import pytest
 
 from orchestrator.errors import HostKeyMismatch, ProviderDown, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S
-from orchestrator.providers.base import MachineStatus
+from orchestrator.lifecycle.steps.rent import with_machine
+from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.keys import fingerprint
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import ADDRESS, CAPABILITIES, HOST_KEY, Stage
@@ -298,3 +299,53 @@ def test_a_price_that_only_the_list_tells_is_compared_too(stage: Stage) -> None:
 
     assert stage.first.state is LeaseState.RETURNING
     assert "not the $0.600/h" in stage.first.why_ended
+
+
+PROXY = SshAddress("proxy.example", 15678, "root")
+
+
+def test_each_address_is_tried_for_a_while_and_the_one_that_worked_stays(stage: Stage) -> None:
+    booting(stage)
+    stage.box.answers = False
+    machine = replace(stage.cloud.machines["m1"], other_addresses=(PROXY,))
+    stage.cloud.machines["m1"] = machine
+
+    stage.drive()
+    assert stage.first.ssh_host == ADDRESS.host
+    stage.after(50)
+    assert (stage.first.ssh_host, stage.first.ssh_port) == (PROXY.host, PROXY.port)
+    stage.after(50)
+    assert stage.first.ssh_host == ADDRESS.host
+    stage.after(50)
+    stage.box.answers, stage.box.host_key, stage.cloud.console = True, PINNED, FINGERPRINTS
+    stage.after(2)
+
+    assert stage.state() is State.SHIPPING
+    kept = with_machine(stage.first, machine)
+    assert (kept.ssh_host, kept.ssh_port) == (PROXY.host, PROXY.port)
+
+
+def test_from_when_a_machine_runs_is_kept_once_it_is_seen(stage: Stage) -> None:
+    booting(stage)
+    stage.box.answers = False
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], up_s=7.0)
+
+    stage.after(20)
+    seen_s = stage.first.ran_s
+    stage.after(20)
+
+    assert seen_s == stage.clock.now_s() - 20 - 7 == stage.first.ran_s
+
+
+def test_an_image_on_a_slow_line_has_longer_to_come_up(stage: Stage) -> None:
+    slow = replace(lease().offer, download_mbit_s=50.0)
+    booting(stage, offer=slow)
+    stage.cloud.machines["m1"] = replace(
+        stage.cloud.machines["m1"], status=MachineStatus.BOOTING, address=None
+    )
+
+    stage.after(31)
+    stage.after(2000)
+    assert stage.state() is State.BOOTING
+    stage.after(500)
+    assert "nobody could log in within 40 min" in stage.first.why_ended

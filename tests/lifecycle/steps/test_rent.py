@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -436,3 +437,23 @@ def test_a_machine_on_its_way_back_counts_to_the_limits_of_the_config_file(
     stage.cloud.end("m1")
 
     assert stage.until(lambda run: run.state is State.BOOTING).leases[0].state is LeaseState.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"spot": True}, "rented as a bid"),
+        ({"disk_gib": 10.0}, "its disk has 10 GiB, not the 40 asked for"),
+    ],
+)
+def test_a_machine_that_is_not_what_was_asked_for_goes_back(
+    stage: Stage, changes: dict[str, object], why: str
+) -> None:
+    stage.begin_held(State.BOOTING, {})
+    machine = stage.cloud.machines["m1"]
+    stage.cloud.machines["m1"] = replace(machine, **changes)  # type: ignore[arg-type]
+
+    stage.drive()
+
+    assert stage.first.state is LeaseState.RETURNING
+    assert why in stage.first.why_ended

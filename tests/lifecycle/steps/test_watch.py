@@ -426,3 +426,33 @@ def test_a_machine_that_must_go_goes_although_nobody_can_list_it(stage: Stage) -
 
     assert stage.state() is State.RETURNING
     assert stage.cloud.said("delete") == ["m1"]
+
+
+def test_a_host_out_of_touch_may_come_back_for_some_minutes(stage: Stage) -> None:
+    running(stage, candidates=())
+    stage.box.fault = Unreachable("no route")
+    machine = stage.cloud.machines["m1"]
+    stage.cloud.machines["m1"] = replace(machine, status=MachineStatus.OUT_OF_TOUCH)
+
+    stage.drive()
+    stage.after(200)
+    assert stage.first.state.value == "held"
+    stage.cloud.machines["m1"] = machine
+    stage.after(10)
+    stage.cloud.machines["m1"] = replace(machine, status=MachineStatus.OUT_OF_TOUCH)
+    stage.after(10)
+    stage.after(200)
+    assert stage.first.state.value == "held"  # counted anew
+    stage.after(150)
+
+    assert stage.first.state is LeaseState.RETURNING
+
+
+def test_what_the_machine_says_of_its_traffic_counts(stage: Stage) -> None:
+    running(stage)
+    stage.box.say(event="host", received_bytes=5 << 30, sent_bytes=1 << 30)
+
+    stage.after(10)
+
+    traffic = stage.first.traffic
+    assert (traffic.received_bytes, traffic.sent_bytes) == (5 << 30, 1 << 30)
