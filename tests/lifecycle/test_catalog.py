@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import threading
+
 from orchestrator.clock import FakeClock
 from orchestrator.errors import MissingCredentials, ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.catalog import ask_all
+from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Provider
 from orchestrator.spec.resources import Need
 from tests.lifecycle.clouds import SmallCloud
@@ -42,3 +45,28 @@ def test_a_provider_that_is_named_twice_is_asked_once() -> None:
 
 def test_no_provider_gives_no_offers() -> None:
     assert ask_all(accounts({}), [], Need()) == ([], {})
+
+
+class Slow(SmallCloud):
+    """It answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(offers=[offer("late")])
+        self.word = threading.Event()
+
+    def list_offers(self, need: Need) -> list[Offer]:
+        self.word.wait(30)
+        return super().list_offers(need)
+
+
+def test_a_provider_that_takes_too_long_does_not_hide_the_others() -> None:
+    quick, slow = SmallCloud(offers=[offer("a")]), Slow()
+
+    offers, failures = ask_all(
+        accounts({"quick": quick, "slow": slow}), ["slow", "quick"], Need(), limit_s=0.2
+    )
+    slow.word.set()
+
+    assert [one.id for one in offers] == ["a"]
+    assert list(failures) == ["slow"]
+    assert isinstance(failures["slow"], ProviderDown)
