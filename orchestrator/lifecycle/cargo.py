@@ -57,6 +57,7 @@ class RunCargo:
             disk_gib=run.launch.disk_gib,
             public_key=keys.public_line,
             start_command=guard,
+            avoid=_bad_regions(run, lease.provider),
         )
 
     def private_key(self, run: Run) -> Path:
@@ -109,6 +110,12 @@ class RunCargo:
         if run.launch.program:
             return program_entries(run.launch.program)
         return code_entries(self.folder(run))
+
+
+def _bad_regions(run: Run, provider: str) -> tuple[str, ...]:
+    """What failed one machine of a place, such as a registry that it asks too often, fails more."""
+    failed = [one for one in run.leases if one.failed_boot_s is not None and one.region]
+    return tuple(sorted({one.region for one in failed if one.provider == provider}))
 
 
 def program_entries(task: str) -> list[Entry]:

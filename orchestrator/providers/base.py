@@ -141,6 +141,7 @@ class MachineRequest:
     start_command: str  # POSIX sh: the boot guard; must never return
     environment: dict[str, str] = field(default_factory=dict)  # never a secret
     ports: tuple[int, ...] = (22,)
+    avoid: tuple[str, ...] = ()  # regions in which this run's machines did not come up
     bid_usd_per_hour: Decimal | None = None  # only with an offer that says `spot`
 
 

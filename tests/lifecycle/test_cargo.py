@@ -205,3 +205,18 @@ def test_where_the_agent_ends_the_machine_there_is_no_boot_guard(tmp_path: Path)
     request = cargo(tmp_path, free=True).request(run_of(tickets(tmp_path)), LEASE)
 
     assert request.start_command == ""
+
+
+def test_a_request_avoids_the_places_where_a_machine_of_the_run_did_not_come_up(
+    tmp_path: Path,
+) -> None:
+    leases = (
+        lease("a", region="EU-SE-1", failed_boot_s=NOW_S),
+        lease("b", region="EU-RO-1"),
+        lease("c", region="Oregon", failed_boot_s=NOW_S, provider="another"),
+        lease("d", failed_boot_s=NOW_S),
+        LEASE,
+    )
+    made = replace(run_of(own_code(tmp_path)), leases=leases)
+
+    assert cargo(tmp_path / "home").request(made, LEASE).avoid == ("EU-SE-1",)

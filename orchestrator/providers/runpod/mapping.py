@@ -105,6 +105,8 @@ def _to_offer(gpu: dict[str, Any], cloud: str, need: Need) -> Offer | None:
     details = {"gpu_id": gpu_id, "cloud": cloud}
     if restricted and allowed:
         details["data_centers"] = ",".join(allowed)
+    elif centers:
+        details["anywhere"] = ",".join(centers)
     if gpu.get("manufacturer", "NVIDIA") == "NVIDIA" and need.cuda:
         details["least_cuda"] = need.cuda
     return Offer(
@@ -147,8 +149,13 @@ def to_create_body(request: MachineRequest) -> dict[str, Any]:
         "startSsh": True,
         "env": {**request.environment, "PUBLIC_KEY": request.public_key},
     }
-    if "data_centers" in details:
-        body["dataCenterIds"] = details["data_centers"].split(",")
+    wanted = _split(details.get("data_centers", ""))
+    known = wanted or _split(details.get("anywhere", ""))
+    others = [one for one in known if one not in request.avoid]
+    if others and others != known:
+        wanted = others
+    if wanted:
+        body["dataCenterIds"] = wanted
     if request.start_command:
         body["args"] = json.dumps({"entrypoint": ["/bin/sh", "-c"], "cmd": [request.start_command]})
     return body
@@ -278,6 +285,10 @@ def _rows(data: Any, key: str) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ProviderDown(f"RunPod answered without the list of {key}")
     return rows
+
+
+def _split(text: str) -> list[str]:
+    return text.split(",") if text else []
 
 
 def _words(rows: Any, key: str) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -154,6 +155,26 @@ def test_a_create_sends_every_field_that_has_a_default() -> None:
 
 def test_without_a_region_the_scheduler_chooses() -> None:
     assert "dataCenterIds" not in to_create_body(request())
+    assert "dataCenterIds" not in to_create_body(request(anywhere="EU-RO-1,EU-SE-1"))
+
+
+@pytest.mark.parametrize(
+    ("details", "avoid", "asked"),
+    [
+        ({"anywhere": "EU-RO-1,EU-SE-1,US-KS-2"}, ("EU-SE-1",), ["EU-RO-1", "US-KS-2"]),
+        ({"anywhere": "EU-RO-1"}, ("US-KS-2",), None),
+        ({"anywhere": "EU-RO-1"}, ("EU-RO-1",), None),  # it stands nowhere else
+        ({"data_centers": "EU-RO-1,EU-SE-1"}, ("EU-SE-1",), ["EU-RO-1"]),
+        ({"data_centers": "EU-RO-1"}, ("EU-RO-1",), ["EU-RO-1"]),
+        ({}, ("EU-RO-1",), None),
+    ],
+)
+def test_a_center_in_which_a_machine_did_not_come_up_is_avoided(
+    details: dict[str, str], avoid: tuple[str, ...], asked: list[str] | None
+) -> None:
+    body = to_create_body(replace(request(**details), avoid=avoid))
+
+    assert body.get("dataCenterIds") == asked
 
 
 @pytest.mark.parametrize("detail", NO_CAPACITY)
