@@ -59,8 +59,10 @@ def _machines(stage: Stage, guarded: bool) -> Iterator[str]:
             yield f"{machine.id} still lives and bills"
             continue
         assert label is not None and machine.ended_s is not None
-        if guarded and machine.ended_s > label.deadline_s + _LATE_S:
-            late_s = machine.ended_s - label.deadline_s
+        # What never started has no guard: we ask for its end in time, and go on asking.
+        asked_s = lease.return_since_s if lease is not None and not machine.life else None
+        if guarded and (asked_s or machine.ended_s) > label.deadline_s + _LATE_S:
+            late_s = (asked_s or machine.ended_s) - label.deadline_s
             yield f"{machine.id} outlived its deadline by {late_s:.0f} s"
         if lease is None:
             continue

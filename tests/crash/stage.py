@@ -185,8 +185,11 @@ class Stage:
                     self.seen.append(text)
 
     def _look_at_the_useless(self, living: list[Rented]) -> None:
-        """What stopped or failed bills, and does nothing: it must not be kept for long."""
-        now_s = self.clock.now_s()
+        """What stopped or failed bills, and does nothing: it must not be kept for long.
+
+        Nobody gives anything back while this computer sleeps.
+        """
+        now_s = self.clock.awake_s()
         for machine in living:
             if machine.phase not in (Phase.STOPPED, Phase.FAILED):
                 self._useless_s.pop(machine.id, None)

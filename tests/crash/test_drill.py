@@ -1,8 +1,12 @@
-"""A drill whose driver dies anywhere leaves no machine, whether the guard works or not."""
+"""A drill leaves no machine, whether the guard works or not, wherever its driver dies, and under
+whatever weather.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +17,11 @@ from orchestrator.runs.states import Outcome
 from tests.crash.exhaust import Theatre
 from tests.crash.stage import Process
 from tests.crash.stories import Story
+from tests.crash.weather import Persistent, draw
 
 _QUICK = 3
+_STORIES = 80  # of random weather
+_QUICK_STORIES = 4
 _FEW_S = 5.0
 _REFUSED: tuple[str, ...] = ()
 
@@ -62,3 +69,26 @@ def test_a_drill_whose_driver_dies_anywhere_leaves_nothing(story: Story, tmp_pat
 
     for point in theatre.deaths():
         theatre.perform(point)
+
+
+class PersistentDrill(Drill, Persistent):
+    """Is submitted again while the cloud cannot even be asked."""
+
+
+@pytest.mark.timeout(300)
+def test_no_weather_has_a_drill_break_a_promise(tmp_path: Path) -> None:
+    _drill_under(range(_QUICK_STORIES), tmp_path)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+def test_no_weather_has_a_drill_break_a_promise_in_many_runs(tmp_path: Path) -> None:
+    _drill_under(range(_QUICK_STORIES, _STORIES), tmp_path)
+
+
+def _drill_under(seeds: Iterable[int], folder: Path) -> None:
+    for seed in seeds:
+        weather = draw(seed)
+        (own := folder / str(seed)).mkdir()
+        story = replace(weather.story(), pace_s=_FEW_S)
+        Theatre(story, own, PersistentDrill).perform(*weather.kills)

@@ -11,28 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import GpuleaseError
 from tests.crash.exhaust import Theatre
-from tests.crash.stage import Process
-from tests.crash.weather import ACTS, KNOBS, draw
+from tests.crash.weather import ACTS, KNOBS, Persistent, draw
 
 _RUNS = 320
 _QUICK = 8
 _PART = 40  # runs of one test
-_TRIES = 25
-_AGAIN_S = 60.0
-
-
-class Persistent(Process):
-    """A person who submits again while the cloud cannot even be asked."""
-
-    def submit(self) -> None:
-        for _ in range(_TRIES):
-            try:
-                return super().submit()
-            except GpuleaseError:
-                self.stage.clock.advance(_AGAIN_S)
-        return super().submit()
 
 
 def _tell(seeds: Iterable[int], folder: Path) -> None:

@@ -10,13 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from infra.simcloud.faults import ANY_CALL, BELONGS_TO, LAGS, STANDING
+from orchestrator.errors import GpuleaseError
 from orchestrator.runs.states import Outcome, State, Wish
 from tests.crash.machine import Program
-from tests.crash.stage import RUN_ID, Stage
+from tests.crash.stage import RUN_ID, Process, Stage
 from tests.crash.stories import Story
 
 CLEARS_S = 3 * 3600.0
 _CALLS = ("create", "get", "list", "delete", "action", "logs", "billing", "graphql", "catalog")
+_TRIES = 25  # of a submit
+_AGAIN_S = 60.0
 _STORMS = 0.15  # of all draws: a dozen knobs more
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
@@ -197,3 +200,15 @@ def _options(knob: Knob, chance: random.Random) -> dict[str, Option]:
     elif fault == "5xx":
         options["status"] = chance.choice((500, 503, 524))
     return options
+
+
+class Persistent(Process):
+    """A person who submits again while the cloud cannot even be asked."""
+
+    def submit(self) -> None:
+        for _ in range(_TRIES):
+            try:
+                return super().submit()
+            except GpuleaseError:
+                self.stage.clock.advance(_AGAIN_S)
+        return super().submit()

@@ -26,7 +26,7 @@ def test_a_machine_that_ends_itself_makes_the_guard_drilled(person: Person, clou
     path = own_code(person, "print('trained')\n", max_cost="1.00")
     assert "doctor --drill runpod makes one for cents" in person.types("plan", path).out
 
-    code, receipt, told = drills(person, cloud, past_s=180)
+    code, receipt, told = drills(person, cloud, past_s=240)
 
     assert code == 0, told
     assert (receipt["kind"], receipt["outcome"], receipt["guard"]) == (

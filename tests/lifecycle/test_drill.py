@@ -83,7 +83,7 @@ def test_a_drill_costs_cents_and_has_a_cap_that_also_pays_for_a_guard_that_fails
 
     assert cap_usd == Decimal("0.10")
     assert made.candidates[0].offer is cheap
-    assert made.candidates[0].deadline_s == 180
+    assert made.candidates[0].deadline_s == 240
     assert not made.candidates[0].capped
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from orchestrator.budget.caps import must_return
 from orchestrator.budget.price import Price
 from orchestrator.errors import MachineNotFound
-from orchestrator.lifecycle.boots import boot_deadline_s
 from orchestrator.lifecycle.deadlines import DRILL_LATE_S
 from orchestrator.lifecycle.leasing import abandon_unbooted, cancelled, finish
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
@@ -36,12 +35,9 @@ def await_end(run: Run, world: World) -> Step:
         return _gone(run, world, lease, provider, identity)
     if machine.status is MachineStatus.STOPPED:
         return _failed(run, world, "it only stopped: a stopped machine is not gone, and may bill")
-    boots_s = now_s - run.state_since_s
     # A pod that its provider calls running, and in which nothing was started, has no address.
     booting = machine.status is MachineStatus.BOOTING or machine.address is None
-    if machine.status is MachineStatus.FAILED or (
-        booting and boots_s > boot_deadline_s(lease.offer, provider.capabilities)
-    ):
+    if machine.status is MachineStatus.FAILED or (booting and now_s > lease.deadline_s):
         return abandon_unbooted(run, world, lease, "it never came up, so its guard was not tried")
     poll_s = provider.capabilities.poll_s
     if booting:

@@ -9,7 +9,7 @@ from orchestrator.lifecycle.deadlines import DRILL_LATE_S
 from orchestrator.providers.base import MachineStatus
 from orchestrator.runs.run import Failure
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
-from tests.lifecycle.steps.harness import CAPABILITIES, Stage
+from tests.lifecycle.steps.harness import Stage
 from tests.runs.samples import NOW_S, RUN_ID, launch
 
 DEADLINE_S = NOW_S + 240
@@ -91,8 +91,11 @@ def test_a_machine_that_never_boots_says_nothing_of_its_guard(
     stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], **shown)
     stage.drive()
 
-    stage.after(CAPABILITIES.boot_deadline_s + 1)
+    stage.after(240)
+    assert stage.state() is State.BOOTING
+    stage.after(1)
 
+    assert stage.first.state is LeaseState.RETURNING  # nothing in it would end it
     assert failure(stage).code == "no_capacity"
     assert stage.first.failed_boot_s is not None
 
