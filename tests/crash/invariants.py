@@ -61,7 +61,8 @@ def _machines(stage: Stage, guarded: bool) -> Iterator[str]:
         assert label is not None and machine.ended_s is not None
         # What never started has no guard: we ask for its end in time, and go on asking.
         asked_s = lease.return_since_s if lease is not None and not machine.life else None
-        if guarded and (asked_s or machine.ended_s) > label.deadline_s + _LATE_S:
+        may_be_late = not guarded or machine.id in stage.left_alone
+        if not may_be_late and (asked_s or machine.ended_s) > label.deadline_s + _LATE_S:
             late_s = (asked_s or machine.ended_s) - label.deadline_s
             yield f"{machine.id} outlived its deadline by {late_s:.0f} s"
         if lease is None:
@@ -96,18 +97,18 @@ def _money(stage: Stage) -> Iterator[str]:
     entries = [entry for one in runs for entry in stage.journal.entries(run_id=one.id)]
     for one in runs:
         own = stage.journal.entries(run_id=one.id)
-        if one.upper_usd(now_s) > one.cap_usd:
+        if one.upper_usd(now_s) > one.cap_usd and not stage.left_alone:
             yield f"the upper figure ${one.upper_usd(now_s)} of {one.id} passes its own cap"
         if accrued_usd(own) != one.upper_usd(now_s) or committed_usd(own) != 0:
             yield f"the ledger of {one.id} has ${accrued_usd(own)}, ${committed_usd(own)} committed"
     rate = max((one.usd_per_hour for one in stage.machines()), default=Decimal(0))
     tick_usd = max(CENT, rate * 2 / 3600)
-    if billed > run.cap_usd:
+    if billed > run.cap_usd and not stage.left_alone:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
     seen = {lease.machine_id for lease in stage.leases()}
     unseen = [machine for machine in stage.machines() if machine.id not in seen]
     yield from _uncounted(stage, now_s)
-    if upper > run.cap_usd:
+    if upper > run.cap_usd and not stage.left_alone:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
     known_usd = billed - sum((one.bill_usd(now_s) for one in unseen), Decimal(0))
     above_usd = tick_usd + _unknown_usd(stage)

@@ -76,6 +76,7 @@ class Stage:
     pace_s: float = 0.5  # a driver looks no more often in a state that may last
     wait_s: float = 0.0  # of `submit --wait`
     slept_s: float = 0.0
+    left_alone: set[str] = field(default_factory=set)  # machines that nobody could end meanwhile
     seen: list[str] = field(default_factory=list)  # promises broken on the way
     creates: dict[str, int] = field(default_factory=dict)
     _useless_s: dict[str, float] = field(default_factory=dict)  # machine → since when it is
@@ -145,9 +146,13 @@ class Stage:
         return [machine for machine in self.machines() if machine.alive]
 
     def sleep(self, seconds: float) -> None:
-        """This computer is suspended; the world goes on."""
+        """This computer is suspended; the world goes on.
+
+        What bills and does not run, because it failed or never started, has no guard either.
+        """
         self.slept_s += seconds
         self.clock.advance(seconds, asleep=True)
+        self.left_alone |= {one.id for one in self.living() if one.phase is not Phase.RUNNING}
 
     def created(self, request: MachineRequest) -> None:
         """Whatever became of a create: who lives now, and what did the store say beforehand?"""
