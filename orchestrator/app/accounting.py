@@ -18,7 +18,8 @@ from orchestrator.lifecycle.views import (
 )
 from orchestrator.notify.webhook import SECRET_NAME
 from orchestrator.providers.base import Account
-from orchestrator.providers.registry import provider_names
+from orchestrator.providers.doubts import Doubt
+from orchestrator.providers.registry import doubts, provider_names
 from orchestrator.runs.view import (
     LedgerLineView,
     LedgerView,
@@ -83,6 +84,10 @@ class Accounting(Verbs):
         if url := parts.settings.webhook:
             findings.append(check_webhook(url, parts.keys.get(SECRET_NAME)))
         return findings
+
+    def doubts(self) -> list[tuple[str, Doubt]]:
+        """Of each provider, what nobody has tried; needs no key and asks nobody."""
+        return [(name, doubt) for name in provider_names() for doubt in doubts(name)]
 
     def month_usd(self) -> tuple[Decimal, Decimal, Decimal]:
         """Spent this month, committed now, limit."""

@@ -19,6 +19,7 @@ from orchestrator.cli.blocks import (
     section,
 )
 from orchestrator.cli.figures import dollars, minute
+from orchestrator.providers.doubts import Doubt
 from orchestrator.runs.view import (
     BilledMachineView,
     LedgerView,
@@ -170,6 +171,26 @@ def findings_page(findings: Sequence[Finding]) -> list[Block]:
         word, tone = words[ok]
         rows.append((Text(word, tone), what, finding, "" if ok else fix))
     return [Table(("", "what", "found", "fix"), tuple(rows))]
+
+
+def doubts_page(doubts: Sequence[tuple[str, Doubt]]) -> list[Block]:
+    """What nobody has tried on a real account, and what is done until somebody has."""
+    rows = [(provider, one.key, one.question, one.careful) for provider, one in doubts]
+    return [Table(("provider", "what", "open", "meanwhile"), tuple(rows))]
+
+
+def doubt_objects(doubts: Sequence[tuple[str, Doubt]]) -> list[dict[str, object]]:
+    """The same for --json, with the command that settles each from a checkout."""
+    return [
+        {
+            "provider": provider,
+            "what": one.key,
+            "question": one.question,
+            "careful": one.careful,
+            "check": one.check(provider),
+        }
+        for provider, one in doubts
+    ]
 
 
 def failures_block(failures: Sequence[str]) -> list[Block]:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from orchestrator.errors import UsageError
 from orchestrator.providers.base import Provider, ProviderSettings
+from orchestrator.providers.doubts import Doubt
 
 _FACTORIES = {
     "runpod": "orchestrator.providers.runpod:build",
@@ -15,6 +16,10 @@ _FACTORIES = {
     "ssh_host": "orchestrator.providers.ssh_host:build",
 }
 OWN_HOSTS = "ssh_host"  # each host of the config file is an account: ssh_host:NAME
+_DOUBTS = {
+    "runpod": "orchestrator.providers.runpod.doubts",
+    "vast": "orchestrator.providers.vast.doubts",
+}
 _SURFACES = {"runpod": ("", "graphql"), "vast": ("",)}
 
 
@@ -50,6 +55,14 @@ def to_accounts(words: Iterable[str], hosts: Collection[str]) -> list[str]:
 def surfaces(name: str) -> tuple[str, ...]:
     """Which base URLs of a provider can be set: "" is its main one."""
     return _SURFACES.get(name, ())
+
+
+def doubts(name: str) -> tuple[Doubt, ...]:
+    """What a provider's documents leave open, the riskiest first; empty where nothing is known."""
+    if (module := _DOUBTS.get(name.partition(":")[0])) is None:
+        return ()
+    found: tuple[Doubt, ...] = import_module(module).DOUBTS
+    return found
 
 
 def build(name: str, settings: ProviderSettings) -> Provider:

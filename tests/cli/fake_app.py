@@ -13,6 +13,7 @@ from orchestrator.app.operating import ServiceFile
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.drill import drill_job
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
+from orchestrator.providers.doubts import Doubt
 from orchestrator.remote.code import Explained
 from orchestrator.runs.view import (
     LedgerLineView,
@@ -361,6 +362,10 @@ class FakeApp(App):
     def verify_key(self, name: str, key: str) -> tuple[str, str]:
         self._note("verify_key", name, key)
         return "user:u1", "$12.00"
+
+    def doubts(self) -> list[tuple[str, Doubt]]:
+        self._note("doubts")
+        return [("runpod", Doubt("quota", "how many calls?", "60 a minute"))]
 
     def doctor(self) -> list[tuple[str, bool | None, str, str]]:
         self._note("doctor")

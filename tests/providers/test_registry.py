@@ -86,4 +86,8 @@ def test_the_registry_imports_no_provider() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert done.stdout.split() == ["orchestrator.providers.base", "orchestrator.providers.registry"]
+    assert done.stdout.split() == [
+        "orchestrator.providers.base",
+        "orchestrator.providers.doubts",
+        "orchestrator.providers.registry",
+    ]

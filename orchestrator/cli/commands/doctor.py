@@ -10,7 +10,12 @@ from orchestrator.cli.agree import ask
 from orchestrator.cli.exit_codes import ExitCode
 from orchestrator.cli.figures import dollars
 from orchestrator.cli.follow import follow
-from orchestrator.cli.list_pages import finding_objects, findings_page
+from orchestrator.cli.list_pages import (
+    doubt_objects,
+    doubts_page,
+    finding_objects,
+    findings_page,
+)
 from orchestrator.cli.session import Session
 from orchestrator.errors import NoOffer, UsageError
 
@@ -25,6 +30,13 @@ def command(
             help="Rent the cheapest machine of provider P for cents, to see that it ends itself.",
         ),
     ] = None,
+    uncertain: Annotated[
+        bool,
+        typer.Option(
+            "--uncertain",
+            help="List what the providers' documents leave open, and what is done meanwhile.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="With --drill: do not ask before renting.")
     ] = False,
@@ -33,6 +45,10 @@ def command(
     session: Session = ctx.obj
     if drill is not None:
         return _drill(session, drill, yes=yes)
+    if uncertain:
+        doubts = session.app.doubts()
+        session.result({"schema": 1, "doubts": doubt_objects(doubts)}, doubts_page(doubts))
+        return ExitCode.DONE
     findings = session.app.doctor()
     ok = all(good is not False for _, good, _, _ in findings)
     answer = {"schema": 1, "ok": ok, "checks": finding_objects(findings)}

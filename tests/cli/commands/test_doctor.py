@@ -47,3 +47,15 @@ def test_a_drill_of_a_provider_that_has_nothing_rents_nothing(
     app.plan_view["offers"] = []
 
     assert gpulease("doctor", "--drill", "runpod", "--yes").code == 3
+
+
+def test_what_nobody_has_tried_is_listed_with_what_is_done_meanwhile(
+    gpulease: Gpulease, app: FakeApp
+) -> None:
+    page = gpulease("doctor", "--uncertain")
+    listed = gpulease("doctor", "--uncertain", "--json").json()["doubts"]
+
+    assert page.code == 0
+    assert "how many calls?" in page.out and "60 a minute" in page.out
+    assert listed[0]["check"] == "GPULEASE_LIVE=1 pytest tests/live/test_runpod.py -k quota"
+    assert app.called("doctor") == []
