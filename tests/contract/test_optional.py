@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import MachineNotFound
-from orchestrator.providers.base import BillingStart, BootLog, Charges
-from tests.contract.bench import NOBODY, Bench, end, rent
+from orchestrator.providers.base import BillingStart, BootLog, BootTrouble, Charges
+from tests.contract.bench import NOBODY, B, Bench, end, needs, rent
 
 
 def test_what_a_provider_declares_is_what_it_offers(bench: Bench) -> None:
@@ -22,6 +22,21 @@ def test_a_boot_log_shows_the_host_key_of_a_machine_that_booted(cloud: Bench) ->
     assert "ssh-ed25519 " not in provider.boot_log(machine.id)
     cloud.wait(provider.capabilities.boot_deadline_s)
     assert "ssh-ed25519 " in provider.boot_log(machine.id)
+
+
+def test_what_keeps_a_machine_from_coming_up_is_told_by_its_host(cloud: Bench) -> None:
+    needs(cloud, "image_error")
+    cloud.break_next("image_error")
+    machine, well = rent(cloud), rent(cloud, B)
+    provider = cloud.provider
+    assert isinstance(provider, BootTrouble)
+    assert provider.boot_trouble(machine.id) == ""
+
+    for _ in range(2):
+        cloud.wait(30)
+
+    assert "toomanyrequests" in provider.boot_trouble(machine.id)
+    assert provider.boot_trouble(well.id) == ""
 
 
 def test_a_log_of_nobody_is_not_found(cloud: Bench) -> None:
