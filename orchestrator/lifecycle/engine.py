@@ -17,7 +17,13 @@ from orchestrator.budget.ledger import (
     committed_usd,
 )
 from orchestrator.budget.month import month_of
-from orchestrator.errors import BadCredentials, BudgetRefused, GpuleaseError, StaleRun
+from orchestrator.errors import (
+    BadCredentials,
+    BudgetRefused,
+    GpuleaseError,
+    RateLimited,
+    StaleRun,
+)
 from orchestrator.lifecycle.announcing import messages_between, to_waiting
 from orchestrator.lifecycle.steps.collect import collect
 from orchestrator.lifecycle.steps.connect import connect
@@ -56,6 +62,7 @@ STEPS: dict[State, Callable[[Run, World], Step]] = {
 # Of a tombstone, one may have lived while nobody watched.
 _COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE, LeaseState.HANDED)
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LONGEST_REST_S = 60.0  # a cap and a machine on its way back are looked after all the same
 _LIMITED_S = 5.0
 _QUIET_S = 30.0  # a run that only waits is still written this often, so that figures are fresh
 
@@ -115,7 +122,7 @@ class Engine:
             self._heed(lease, error)
             left = leave_behind(run, self._world, lease, error)
             after = left or run.note(_sentence(error))
-            seconds, waiting = self._again_s(key), error.problem
+            seconds, waiting = self._again_s(key, error), error.problem
         except Exception as error:  # whatever it was: the run's other machine is still watched
             log.exception("a return failed run=%s lease=%s", run.id, key)
             waiting = f"our own fault in a return: {type(error).__name__}: {error}"
@@ -138,7 +145,7 @@ class Engine:
             step = STEPS[run.state](run, self._world)
         except GpuleaseError as error:
             self._heed(run.lease, error)
-            wait = Wait(self._again_s(run.id), error.problem, run.note(_sentence(error)))
+            wait = Wait(self._again_s(run.id, error), error.problem, run.note(_sentence(error)))
             step = wait_for_answer(run, self._world, error) or wait
         except Exception as error:
             log.exception("a step failed run=%s state=%s", run.id, run.state)
@@ -243,10 +250,12 @@ class Engine:
             entries.append(Entry(now_s, after.id, EntryKind.RELEASED, left_usd, note="run ended"))
         return entries
 
-    def _again_s(self, key: str) -> float:
+    def _again_s(self, key: str, error: GpuleaseError | None = None) -> float:
+        """Longer with each trouble, and as long as a provider asks for, within reason."""
         tries = self._trouble.get(key, 0)
         self._trouble[key] = tries + 1
-        return _TROUBLE_S[min(tries, len(_TROUBLE_S) - 1)]
+        asked_s = error.retry_after_s if isinstance(error, RateLimited) else 0.0
+        return max(_TROUBLE_S[min(tries, len(_TROUBLE_S) - 1)], min(asked_s, _LONGEST_REST_S))
 
 
 def _money_moves(before: Run, after: Run) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.budget.ledger import Entry, EntryKind, accrued_usd, committed_usd
 from orchestrator.clock import FakeClock
-from orchestrator.errors import ProviderDown
+from orchestrator.errors import ProviderDown, RateLimited
 from orchestrator.lifecycle.engine import STEPS, Engine
 from orchestrator.providers.base import MachineStatus
 from orchestrator.runs.run import Run
@@ -130,6 +130,16 @@ def test_a_providers_error_becomes_a_wait_that_grows(
     assert waits == [1.0, 2.0, 5.0, 10.0, 30.0, 30.0]
     assert (after.waiting, after.notes) == ("no answer", ("no answer (see its status page)",))
     assert after.leases[0].is_open
+
+
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(0.2, 1.0), (40.0, 40.0), (3600.0, 60.0)])
+def test_a_provider_that_says_for_how_long_is_left_alone_within_reason(
+    journal: Journal, engine: Engine, cloud: SmallCloud, asked_s: float, waited_s: float
+) -> None:
+    add(journal, looking())
+    cloud.fault = RateLimited("too many calls", retry_after_s=asked_s)
+
+    assert engine.drive(RUN_ID) == waited_s
 
 
 def test_our_own_fault_in_a_step_becomes_a_wait_and_a_note(
