@@ -43,6 +43,7 @@ class Recovery(Enum):
     NEXT_OFFER = "nothing was rented: try the next offer"
     STOP = "nothing was rented: no other offer of this provider can help"
     WAIT = "ask again later"
+    TRY_AGAIN = "nothing was rented: the same offer, once more"
     LOOK_FIRST = "a machine may exist: look under the label before anything else"
     RETURN_IT = "a machine was named: return it, then the next offer"
     GONE = "the machine is gone"
@@ -244,6 +245,17 @@ class RateLimited(ProviderError):
 
     def __init__(self, problem: str, *, retry_after_s: float = 5.0, hint: str = "") -> None:
         super().__init__(problem, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class NotSent(ProviderError):
+    """Something before a create did not work, so that it was never sent; try it again soon."""
+
+    code = "not_sent"
+    recovery = Recovery.TRY_AGAIN
+
+    def __init__(self, problem: str, *, retry_after_s: float = 5.0) -> None:
+        super().__init__(problem)
         self.retry_after_s = retry_after_s
 
 

@@ -143,6 +143,17 @@ class Settings:
         """Login name from `GPULEASE_<PROVIDER>_SSH_USER`; None for the provider's own."""
         return self.environment.get(f"GPULEASE_{provider.upper()}_SSH_USER") or None
 
+    def ssh_port(self, provider: str) -> int | None:
+        """Port of sshd from `GPULEASE_<PROVIDER>_SSH_PORT`; None for the provider's own.
+
+        Raises: UsageError for what is no port.
+        """
+        name = f"GPULEASE_{provider.upper()}_SSH_PORT"
+        text = self.environment.get(name, "").strip()
+        if text and not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+            raise UsageError(f"{name} is no port: {text}")
+        return int(text) if text else None
+
     def credential(self, name: str) -> Credential | None:
         """A key or secret by its name: environment, then keyring, then config file.
 

@@ -22,6 +22,7 @@ from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.handover import store_without_driver
 from orchestrator.lifecycle.heartbeat import HeartbeatPlace
 from orchestrator.lifecycle.keys import Keys
+from orchestrator.lifecycle.leftovers import Sweeper
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
 from orchestrator.lifecycle.memory import recall
 from orchestrator.lifecycle.plan import Known, Material
@@ -101,7 +102,7 @@ class Parts:
 
     def chores(self) -> list[Callable[[], Again]]:
         """What the driver does beside its runs."""
-        chores = [self.reaper.watch_abandoned, self.purses.look]
+        chores = [self.reaper.watch_abandoned, self.purses.look, self.sweeper.sweep]
         if self.settings.webhook:
             chores.append(Announcer(self.journal, self.clock, self.post).tell)
         return chores
@@ -129,6 +130,10 @@ class Parts:
     def recall(self, names: Iterable[str]) -> Known:
         """What this home and its accounts tell beside the offers. Raises: ProviderError."""
         return recall(self.accounts, self.journal, names, self.clock.now_s(), self.heartbeat.read)
+
+    @cached_property
+    def sweeper(self) -> Sweeper:
+        return Sweeper(self.accounts, self.journal, self.clock, self.home.id)
 
     def usable(self, wanted: Sequence[str] = ()) -> list[str]:
         """Accounts of the wanted providers; else every one that has a key, and one's own hosts.
@@ -195,7 +200,8 @@ class Parts:
             host=self.settings.hosts.get(name.partition(":")[2]),
             key=Secret(key) if key is not None else None,
             urls=urls,
-            ssh_user=self.settings.ssh_user(name) or "root",
+            ssh_user=self.settings.ssh_user(name) or "",
+            ssh_port=self.settings.ssh_port(name) or 0,
         )
         return stacked(build(name, settings), self.clock)
 

@@ -57,6 +57,14 @@ class Accounting(Verbs):
                     answered.pop(one.provider, None)
             if past_deadline and self._parts.settings.heartbeat:
                 self._parts.heartbeat.write(Heartbeat(now_s, answered))
+        sweeper = self._parts.sweeper
+        left, unanswered = sweeper.look(self._parts.usable(), past=past_deadline)
+        failures += [one for one in unanswered if one not in failures]
+        for thing in left:
+            if delete:
+                sweeper.remove(thing, report)
+            else:
+                report(f"{thing.words} would be removed by --delete")
         return [to_machine_view(one, now_s) for one in chosen], failures
 
     def verify_key(self, name: str, key: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestrator.agent import protocol
 from orchestrator.artifacts.local import HomeStore
 from orchestrator.errors import MissingCredentials
+from orchestrator.lifecycle.host_keys import new_host_key
 from orchestrator.lifecycle.secrets import send_secret
 from orchestrator.lifecycle.snapshot import code_entries
 from orchestrator.providers.base import GuardWay, MachineRequest, Provider
@@ -50,10 +51,16 @@ class RunCargo:
             guard = boot_guard(
                 lease.label, began_s, int(lease.deadline_s), seconds, ways=lease.provider
             )
+        facts = self.provider(lease.provider).capabilities
+        private, public = "", ""
+        if facts.takes_host_key:
+            private, public = new_host_key(self.folder(run), lease.label)
         return MachineRequest(
             label=lease.label,
             offer=lease.offer,
-            image=run.launch.image,
+            image=run.launch.image if facts.container_images else "",
+            host_private_key=private,
+            host_public_key=public,
             disk_gib=run.launch.disk_gib,
             public_key=keys.public_line,
             start_command=guard,
@@ -72,7 +79,7 @@ class RunCargo:
             *self._checkpoint(run),
             bytes_entry(protocol.AGENT, agent_zipapp()),
             bytes_entry(SETTINGS_FILE, _json(settings(run.launch, job))),
-            bytes_entry(protocol.RUN_FILE, _json(run_file(run, lease, job))),
+            bytes_entry(protocol.RUN_FILE, _json(self.run_file(run, lease, job))),
             bytes_entry(protocol.DEADLINE_FILE, f"{int(lease.deadline_s)}\n".encode()),
         ]
         folders = [protocol.CODE_DIR, protocol.DATA_DIR, protocol.CHECKPOINTS_DIR]
@@ -82,6 +89,11 @@ class RunCargo:
             folders.append(protocol.MODEL_DIR)
         synchronize(shell, entries, folders, keep_going)
         self._send_secrets(run.launch.secrets, lease, shell)
+
+    def run_file(self, run: Run, lease: Lease, job: Job) -> dict[str, object]:
+        """The agent's orders: to end the machine is among them where it has a way to."""
+        can_end = self.provider(lease.provider).capabilities.guard is not GuardWay.NONE
+        return {**run_file(run, lease, job), "ends_machine": lease.bills and can_end}
 
     def _send_secrets(self, names: tuple[str, ...], lease: Lease, shell: Shell) -> None:
         """Raises: MissingCredentials."""

@@ -232,12 +232,18 @@ def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
         total += lease.upper_usd(now_s)
         if lease.state is LeaseState.RETURNING:
             ends_s = lease.deadline_s
-            if not lease.host_key_by:
+            if not lease.host_key_by and not _is_unguarded(run, lease):
                 ends_s = min(ends_s, lease.sent_s + SLOW_BOOT_S + UNSHIPPED_S)
             hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
             left_s = max(0.0, ends_s - now_s) + RETURN_S
             total += Price(hour_usd).for_seconds(left_s, increment_s=lease.increment_s)
     return total
+
+
+def _is_unguarded(run: Run, lease: Lease) -> bool:
+    """Whether the plan said that nothing ends this machine from inside."""
+    grades = {one.guard for one in run.candidates if one.offer == lease.offer}
+    return "absent" in (lease.guard, *grades)
 
 
 def work_left_s(run: Run, now_s: float) -> float:

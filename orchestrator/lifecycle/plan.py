@@ -10,12 +10,14 @@ from decimal import ROUND_UP, Decimal
 from orchestrator.budget.caps import terms, unpaid
 from orchestrator.budget.price import CENT
 from orchestrator.errors import BudgetRefused, NoOffer
+from orchestrator.lifecycle.admission import may_be_used, with_closed
 from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told, unreliable_usd
 from orchestrator.lifecycle.deadlines import START_BY_S
+from orchestrator.lifecycle.guards import guard_grade, guard_sentences
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import Selection, select
-from orchestrator.providers.base import Capabilities, GuardWay
+from orchestrator.providers.base import Capabilities
 from orchestrator.runs.run import Candidate, Launch, Order
 from orchestrator.sizing.fit import Footprint, expected_hours
 from orchestrator.spec.job import Job
@@ -25,13 +27,7 @@ DEFAULT_IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
 HOME_BYTES_PER_S = 2e6  # until measured: a slow home line
 SUGGESTED = Decimal("1.25")
 _IMAGE_GIB = 25
-_BOOT_S = (20.0, 300.0)
 _OWN_CODE_HOURS = (0.02, 1.0)
-_GUARD_GRADES = {
-    GuardWay.START_COMMAND: "plausible",
-    GuardWay.AGENT: "not needed",
-    GuardWay.NONE: "absent",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,8 @@ def make_plan(
         cost_usd = forecast_usd(material, offer, capabilities)[1]
         return cost_usd + risk + unreliable_usd(offer, cost_usd)
 
-    chosen = select(material.need, offers, expected_usd)
+    allowed, closed = may_be_used(material.job, offers, capabilities, known.watched)
+    chosen = with_closed(select(material.need, allowed, expected_usd), closed)
     if not chosen.candidates:
         if not chosen.refused and not may_wait:
             raise NoOffer("; ".join(failures) or "no provider has anything for rent")
@@ -156,16 +153,19 @@ def to_wait(plan: Plan, providers: Sequence[str], wait_s: float) -> Plan:
     return replace(plan, order=order, start_by_s=start_by_s, worst_usd=worst_usd)
 
 
-def forecast_hours(material: Material, offer: Offer, bills: bool) -> tuple[float, float]:
-    """Hours from create to home, low and high."""
+def forecast_hours(
+    material: Material, offer: Offer, facts: Capabilities | None
+) -> tuple[float, float]:
+    """Hours from create to home, low and high; `facts` None: the machine is there already."""
     if material.footprint is None:
         most = min(_OWN_CODE_HOURS[1], material.job.budget.max_duration_s / 3600)
         return min(_OWN_CODE_HOURS[0], most), most
+    is_rented = facts is not None and facts.bills
     gpu = card(offer.gpu)
     tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
-    low, high = expected_hours(material.footprint, tflops, environment=bills)
+    low, high = expected_hours(material.footprint, tflops, environment=is_rented)
     home_s = material.footprint.result_bytes / HOME_BYTES_PER_S
-    boot = _BOOT_S if bills else (0.0, 1.0)
+    boot = facts.boot_s if facts is not None and is_rented else (0.0, 1.0)
     return low + boot[0] / 3600, high + (boot[1] + home_s) / 3600
 
 
@@ -173,7 +173,7 @@ def forecast_usd(
     material: Material, offer: Offer, capabilities: dict[str, Capabilities]
 ) -> tuple[Decimal, Decimal]:
     """Dollars of the whole run on this offer, low and high."""
-    low, high = forecast_hours(material, offer, capabilities[offer.provider].bills)
+    low, high = forecast_hours(material, offer, capabilities[offer.provider])
     rate, traffic = offer.price.usd_per_hour, material.launch.traffic
     # The low end has neither a pull that may not be charged, nor more results than there must be.
     least = replace(traffic, image_bytes=0, sends_bytes=traffic.sends_bytes // 2)
@@ -185,63 +185,6 @@ def forecast_usd(
 def collect_s(result_bytes: int) -> float:
     """Seconds to bring results home over a line that was not measured yet."""
     return max(30.0, result_bytes / HOME_BYTES_PER_S)
-
-
-def guard_sentences(
-    first: Candidate, capabilities: dict[str, Capabilities], launch: Launch
-) -> tuple[str, ...]:
-    """Which money guards hold on the machine that is rented first."""
-    offer = first.offer
-    if not capabilities[offer.provider].bills:
-        return ("this computer costs nothing; the job still ends at its max_duration",)
-    hold_usd = offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
-    sentences = [
-        "plan: the worst case is committed in the ledger before anything is rented",
-        "driver: checkpoints, collects and returns before the cap is passed",
-    ]
-    if capabilities[offer.provider].guard is GuardWay.START_COMMAND:
-        sentences.append(
-            f"machine: ends itself after {first.deadline_s / 3600:.1f} h at the latest, also when "
-            f"this computer is off ({_proof(first)})"
-        )
-    else:
-        sentences.append("machine: no guard if this computer is off")
-    sentences.append("account: every list of machines is searched for orphans of this home")
-    if launch.keep_s:
-        keep_usd = offer.price.for_seconds(launch.keep_s).quantize(CENT, ROUND_UP)
-        sentences.append(
-            f"kept: {launch.keep_s / 60:.0f} min (${keep_usd}) after everything is home, for "
-            "`submit --reuse`; `gpulease cancel` gives it back at once"
-        )
-    if launch.secrets:
-        sentences.append(
-            f"secrets: {', '.join(launch.secrets)} on this machine, over SSH into a file in its "
-            "memory; hosts below `datacenter` are given none unless allow_untrusted_secrets"
-        )
-    if launch.bucket:
-        sentences.append(
-            "bucket: the machine gets no AWS key, but signed URLs: each writes one object of its "
-            "own folder there, until its deadline"
-        )
-        sentences.append(
-            "if this computer is off, results still go to the bucket, and the machine ends itself "
-            f"once all is there; where the bucket refuses, {launch.hold_s / 60:.0f} min "
-            f"(${hold_usd}) after the job"
-        )
-        return tuple(sentences)
-    sentences.append(
-        f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "
-        f"(${hold_usd}), then are lost; set artifacts.to or artifacts.hold"
-    )
-    return tuple(sentences)
-
-
-def _proof(first: Candidate) -> str:
-    """What is known of the guard of a provider's machines."""
-    if first.guard == "drilled":
-        return "drilled: one of this account has ended itself within 90 days"
-    drill = f"gpulease doctor --drill {first.offer.provider}"
-    return f"plausible: no drill was made on this account; {drill} makes one for cents"
 
 
 def disk_gib(footprint: Footprint | None) -> int:
@@ -265,7 +208,7 @@ def _fit(
     errors: list[BudgetRefused] = []
     for offer in chosen.candidates:
         try:
-            made = _candidate(material, offer, capabilities, cap_usd, known.drilled)
+            made = _candidate(material, offer, capabilities, cap_usd, known)
             _check_balance(offer, capabilities[offer.provider], made[1], known)
         except BudgetRefused as error:
             errors.append(error)
@@ -289,13 +232,11 @@ def _candidate(
     offer: Offer,
     capabilities: dict[str, Capabilities],
     cap_usd: Decimal,
-    drilled: frozenset[str],
+    known: Known,
 ) -> tuple[Candidate, Decimal, Decimal]:
     facts = capabilities[offer.provider]
-    grade = _GUARD_GRADES[facts.guard]
-    if grade == "plausible" and offer.provider in drilled:
-        grade = "drilled"
-    hours = forecast_hours(material, offer, facts.bills)
+    grade = guard_grade(offer.provider, facts, known.drilled, known.watched)
+    hours = forecast_hours(material, offer, facts)
     fitted = terms(
         offer.price,
         cap_usd=cap_usd,

@@ -15,7 +15,8 @@ from orchestrator.budget.price import CENT, Price
 from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, NoOffer, UsageError
 from orchestrator.lifecycle.deadlines import START_BY_S
-from orchestrator.lifecycle.plan import Material, Plan, forecast_hours, guard_sentences
+from orchestrator.lifecycle.guards import guard_sentences
+from orchestrator.lifecycle.plan import Material, Plan, forecast_hours
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
 from orchestrator.providers.base import Capabilities
@@ -62,7 +63,7 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
     cap_usd = _cap_usd(material.job, keeper, now_s)
     taken = _taken(lease, "", material, cap_usd, now_s)
     price = _price(lease)
-    low_h, high_h = forecast_hours(material, lease.offer, False)
+    low_h, high_h = forecast_hours(material, lease.offer, None)
     usd = [(price.usd_per_hour * Decimal(str(hours))).quantize(CENT) for hours in (low_h, high_h)]
     candidate = Candidate(
         offer=lease.offer,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _KEPT = re.compile(
-    r"PATH|GPULEASE_(CONFIG|[A-Z]+_SSH_USER|(?!DATABASE)[A-Z_]+_URL)|HF_ENDPOINT"
+    r"PATH|GPULEASE_(CONFIG|[A-Z]+_SSH_(USER|PORT)|(?!DATABASE)[A-Z_]+_URL)|HF_ENDPOINT"
     r"|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
 )
 _RESTART_S = 10

@@ -35,6 +35,7 @@ class ProviderSettings:
     key: Secret | None = None
     urls: Mapping[str, str] = field(default_factory=dict)  # base URLs other than the defaults
     ssh_user: str = ""  # login name on its machines, "" = the provider's own
+    ssh_port: int = 0  # where its machines' sshd listens, if it does not tell; 0 = as usual
     host: Host | None = None  # of the config file, for a provider of one's own computers
 
 
@@ -76,6 +77,12 @@ class Capabilities:
     has_boot_log: bool = False
     tells_balance: bool = False  # what is left on the account can be read, as a rule
     balance_hours: float = 0.0  # of a machine's price, that the account must hold to rent it
+    has_charges: bool = True  # where it bills: its own billing records can be read
+    container_images: bool = True  # false: a whole computer, on which no image of a job runs
+    takes_host_key: bool = False  # SSH by a host key that was given to it when it was rented
+    # For so long CUDA may be dead after the first login; None: torch's own look is enough.
+    cuda_patience_s: float | None = None
+    boot_s: tuple[float, float] = (20.0, 300.0)  # what a boot takes, low and high
     can_stop: bool = False
     spot: bool = False
     can_relabel: bool = False
@@ -143,6 +150,10 @@ class MachineRequest:
     ports: tuple[int, ...] = (22,)
     avoid: tuple[str, ...] = ()  # regions in which this run's machines did not come up
     bid_usd_per_hour: Decimal | None = None  # only with an offer that says `spot`
+    host_private_key: str = field(
+        default="", repr=False
+    )  # of the machine's sshd, where it takes one
+    host_public_key: str = ""
 
 
 class Provider(Protocol):
@@ -158,7 +169,7 @@ class Provider(Protocol):
         """Rent one machine that carries `request.label`; may return before it boots.
 
         Raises: NoCapacity, OfferRefused, InvalidRequest, BadCredentials, QuotaExceeded,
-        InsufficientFunds: nothing was rented. RateLimited: a proof only where
+        InsufficientFunds, NotSent: nothing was rented. RateLimited: a proof only where
         `rate_limit_is_proof`. RentedAnyway: return that machine. OutcomeUnknown: one may exist.
         """
 
@@ -193,6 +204,26 @@ class Witness(Protocol):
 
     def second_list(self) -> frozenset[str] | None:
         """Ids of all its machines; None where that client is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something on an account that was made for a machine and outlives it."""
+
+    kind: str  # for a person
+    id: str
+    label: str  # of the machine, or of the first one of its run
+
+
+@runtime_checkable
+class Leftovers(Protocol):
+    """What an account keeps beside machines: keys, scripts, addresses."""
+
+    def list_leftovers(self) -> list[Leftover]:
+        """All that carry a label of ours, whichever home's."""
+
+    def delete_leftover(self, leftover: Leftover) -> None:
+        """Remove one; safe to repeat. Machines that live lose nothing by it."""
 
 
 @runtime_checkable

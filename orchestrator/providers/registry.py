@@ -12,6 +12,7 @@ from orchestrator.providers.doubts import Doubt
 _FACTORIES = {
     "runpod": "orchestrator.providers.runpod:build",
     "vast": "orchestrator.providers.vast:build",
+    "lambda": "orchestrator.providers.lambda_cloud:build",
     "local": "orchestrator.providers.local:build",
     "ssh_host": "orchestrator.providers.ssh_host:build",
 }
@@ -20,7 +21,7 @@ _DOUBTS = {
     "runpod": "orchestrator.providers.runpod.doubts",
     "vast": "orchestrator.providers.vast.doubts",
 }
-_SURFACES = {"runpod": ("", "graphql"), "vast": ("",)}
+_SURFACES = {"runpod": ("", "graphql"), "vast": ("",), "lambda": ("",)}
 
 
 def provider_names() -> tuple[str, ...]:

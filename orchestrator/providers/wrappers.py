@@ -11,7 +11,7 @@ from threading import Event, Lock
 from typing import TypeVar
 
 from orchestrator.clock import Clock, SystemClock
-from orchestrator.errors import ProviderDown, RateLimited
+from orchestrator.errors import NotSent, ProviderDown, RateLimited
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import (
     Account,
@@ -19,6 +19,7 @@ from orchestrator.providers.base import (
     BootTrouble,
     Capabilities,
     Charges,
+    Leftovers,
     Machine,
     MachineRequest,
     OwnLogin,
@@ -38,6 +39,7 @@ _OPTIONAL: dict[type, tuple[str, ...]] = {
     BootLog: ("boot_log",),
     BootTrouble: ("boot_trouble",),
     Charges: ("charges",),
+    Leftovers: ("list_leftovers", "delete_leftover"),
     Witness: ("second_list",),
     OwnLogin: ("open_shell", "login_command"),
 }
@@ -142,7 +144,7 @@ class Paced(Wrapper):
         _sleep(self._clock, wait_s)
         if name == _CREATE and self._clock.elapsed_s() - asked_s > wait_s + _OVERSLEPT_S:
             # This computer was asleep meanwhile: whoever wanted the machine may not any more.
-            raise RateLimited("the computer slept before the create was sent", retry_after_s=1.0)
+            raise NotSent("the computer slept before the create was sent", retry_after_s=1.0)
         return call()
 
     def _book(self, name: str) -> float:

@@ -47,7 +47,7 @@ from orchestrator.spec.train import CausalLmTrain, Train
 
 KINDS = Choice(("finetune",), later=("serve", "experiment"))
 PROVIDERS = Choice(
-    ("runpod", "vast", "local", "ssh_host"), later=("lambda", "paperspace"), several=("ssh_host",)
+    ("runpod", "vast", "lambda", "local", "ssh_host"), later=("paperspace",), several=("ssh_host",)
 )
 TASKS = Choice(
     ("text-classification", "causal-lm"),

@@ -33,7 +33,7 @@ ANSWERS = {
     "gpulease comp": "completion",
     "gpulease --no": "--no-color",
     "gpulease submit --wa": "--wait",
-    "gpulease submit job.yaml --provider l": "local",
+    "gpulease submit job.yaml --provider l": "lambda local",
     "gpulease --json logs ti": "tickets",
     "gpulease logs -f abc": "abc12345",
     "gpulease show ''": "last tickets abc12345",

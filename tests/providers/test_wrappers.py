@@ -15,6 +15,7 @@ from orchestrator.errors import (
     BadCredentials,
     MachineNotFound,
     NoCapacity,
+    NotSent,
     OutcomeUnknown,
     ProviderDown,
     ProviderError,
@@ -273,7 +274,7 @@ def test_a_create_that_slept_on_its_way_is_not_sent_hours_later() -> None:
     pacing = Paced(cloud, Drowsy())
     pacing.create_machine(REQUEST)
 
-    with pytest.raises(RateLimited):
+    with pytest.raises(NotSent):
         pacing.create_machine(REQUEST)
 
     assert cloud.calls == ["create_machine"]

@@ -101,12 +101,12 @@ def test_requirements_lie_below_the_code(
         ("artifacts: {to: s3://b}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
         ("artifacts: {to: results/}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
         (
-            "providers: [lambda]",
-            "`lambda` is not yet supported in this version; supported: runpod, v",
+            "providers: [paperspace]",
+            "`paperspace` is not yet supported in this version; supported: runpod, v",
         ),
         (
             "providers: [loca]",
-            "providers.0: cannot be `loca`: one of runpod, vast, local, ssh_host; did you mean",
+            "providers.0: cannot be `loca`: one of runpod, vast, lambda, local, ssh_host; did you",
         ),
         ("gpu: 4090", "gpu: must be `auto`, or a mapping such as"),
         ("name: last", "is written twice"),

@@ -24,7 +24,7 @@ def command(
         str,
         typer.Argument(
             metavar="P",
-            help="runpod, vast, huggingface, or the NAME of a secret that jobs use.",
+            help="runpod, vast, lambda, huggingface, or the NAME of a secret that jobs use.",
             autocompletion=complete_account,
         ),
     ],

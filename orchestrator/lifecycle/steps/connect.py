@@ -8,6 +8,7 @@ from orchestrator.errors import HostKeyMismatch, MachineNotFound, ProviderError,
 from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.boots import boot_deadline_s
 from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
+from orchestrator.lifecycle.host_keys import given_host_key
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
 from orchestrator.lifecycle.steps.drill import await_end
 from orchestrator.lifecycle.steps.rent import not_as_offered, seen_running, with_machine
@@ -33,6 +34,7 @@ _AT_ONE_ADDRESS_S = 45.0
 _SHORTEST_S = 0.3
 _LOOK_SHARE = 0.2  # a wait of 2 s is looked at every 0.4 s, one of a minute every poll_s
 _KNOCK_SHARE = 0.05
+_GIVEN = "cloud-init"  # the machine was given its host key when it was rented
 
 
 def connect(run: Run, world: World) -> Step:
@@ -131,13 +133,17 @@ def _log_in(run: Run, world: World, lease: Lease, again_s: float) -> Step:
         # Asked first, because the provider's calls are counted and these knocks are not.
         if not world.answers(lease):
             return Wait(again_s, "sshd does not answer yet", run.with_lease(lease))
-        lease = _pin(world, lease)
+        lease = _pin(run, world, lease)
         if not lease.host_key_by:
             problem = "its boot log does not show the host key yet"
             return Wait(SHELL_RETRY_S / 2, problem, run.with_lease(lease))
     try:
         opened = world.open_shell(run, lease)
     except HostKeyMismatch as error:
+        if lease.host_key_by == _GIVEN:  # its sshd may be up before it takes the key; until then
+            return Wait(
+                max(again_s, 1.0), "it does not show its own host key yet", run.with_lease(lease)
+            )
         return abandon(run, world, lease, error.problem)
     except Unreachable as error:
         waiting = f"sshd does not answer yet: {error.problem}"
@@ -149,12 +155,16 @@ def _log_in(run: Run, world: World, lease: Lease, again_s: float) -> Step:
     return Moved(moved, events=(f"logged in (host key by {lease.host_key_by or 'nobody'})",))
 
 
-def _pin(world: World, lease: Lease) -> Lease:
+def _pin(run: Run, world: World, lease: Lease) -> Lease:
     """The lease with the machine's own host key, as its boot log says, else by first use.
 
     `host_key_by` stays empty while the log may still show it.
     """
     provider = world.accounts.provider(lease.provider)
+    if provider.capabilities.takes_host_key:
+        given = given_host_key(world.cargo.folder(run), lease.label)
+        if given:
+            return replace(lease, host_key=given, host_key_by=_GIVEN)
     if isinstance(provider, BootLog) and provider.capabilities.has_boot_log:
         assert lease.machine_id is not None
         try:

@@ -11,6 +11,7 @@ from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
     InvalidRequest,
+    NotSent,
     ProviderError,
     RateLimited,
     Recovery,
@@ -89,6 +90,9 @@ def create(run: Run, world: World) -> Step:
         machine = provider.create_machine(request)
     except RentedAnyway as error:
         return abandon(run, world, _hold(lease, error.machine_id, now_s), error.problem)
+    except NotSent as error:
+        run = run.with_lease(nothing_rented(lease, error.problem))
+        return next_offer(run, world, error.problem, same=True, after_s=error.retry_after_s)
     except RateLimited as error:
         if not provider.capabilities.rate_limit_is_proof:
             return _look(run, world, error.problem)

@@ -21,7 +21,7 @@ from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import Outcome, State, Wish
 
 _LIST_GPUS = "nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader"
-# Asked only where the job may run on the CPU: whether CUDA really starts, or is only advertised.
+# Whether CUDA really starts, or is only advertised: asked where the job may run on the CPU.
 _START_CUDA = """python3 - <<'PY'
 import ctypes, sys
 try:
@@ -33,7 +33,22 @@ try:
 except (OSError, AttributeError):
     sys.exit(1)
 PY"""
-
+# The same where machines are sold whose GPU is listed and dead; it prints the driver's CUDA. A
+# context is not made: what fails there (802, system not ready) fails in cuInit.
+_ASK_CUDA = """python3 - <<'PY'
+import ctypes, sys
+try:
+    cuda = ctypes.CDLL("libcuda.so.1")
+    count, version = ctypes.c_int(0), ctypes.c_int(0)
+    for code in (cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(count))):
+        if code:
+            sys.exit(f"CUDA answers with error {code}")
+    cuda.cuDriverGetVersion(ctypes.byref(version))
+    print(count.value, f"{version.value // 1000}.{version.value % 1000 // 10}")
+except (OSError, AttributeError) as error:
+    sys.exit(f"CUDA cannot be loaded: {error}")
+PY"""
+_CUDA_LOOK_S = 45.0
 
 _GUARD_S = 60.0  # first login → its guard has reached the provider; one try may take 20 s
 _GUARD_LOOK_S = 0.5
@@ -51,7 +66,11 @@ class _Unfit(Exception):
 
 
 class _NotYet(Exception):
-    """Nobody can tell yet whether this machine can do the job."""
+    """Nobody can tell yet whether this machine can do the job; look again after `seconds`."""
+
+    def __init__(self, why: str, seconds: float) -> None:
+        super().__init__(why)
+        self.seconds = seconds
 
 
 def ship(run: Run, world: World) -> Step:
@@ -70,7 +89,7 @@ def ship(run: Run, world: World) -> Step:
         if not is_clear:
             _clear(run, shell)
         guard = _prove_guard(run, world, lease, shell)
-        device = _probe(run, lease, shell)
+        device = _probe(run, world, lease, shell)
         lease = replace(lease, guard=guard)
         run = replace(run.with_lease(lease), device=device)
         if bucket := world.bucket(run, lease):  # first, because it may be refused
@@ -81,7 +100,7 @@ def ship(run: Run, world: World) -> Step:
         give_back = abandon_unbooted if error.is_hosts else abandon
         return give_back(run, world, lease, str(error))
     except _NotYet as error:
-        return Wait(_GUARD_LOOK_S, str(error))
+        return Wait(error.seconds, str(error))
     except Interrupted:
         return Wait(0.0, "the wish changed, or its time is over")
     except SpecError as error:
@@ -168,7 +187,7 @@ def _started(run: Run, world: World, lease: Lease) -> Moved:
     return Moved(begun, events=("the agent is started",))
 
 
-def _probe(run: Run, lease: Lease, shell: Shell) -> str:
+def _probe(run: Run, world: World, lease: Lease, shell: Shell) -> str:
     """Which device the program gets; _Unfit when the GPU that was rented is not there."""
     if not lease.offer.gpu_count:  # GPUs of this computer that somebody else uses are not ours
         return "cpu"
@@ -176,6 +195,7 @@ def _probe(run: Run, lease: Lease, shell: Shell) -> str:
     names = [line for line in listed.stdout.decode(errors="replace").splitlines() if "," in line]
     if listed.exit_code == 0 and len(names) >= max(1, lease.offer.gpu_count):
         if not run.launch.allow_cpu:
+            _try_cuda(run, world, lease, shell)
             return "cuda"
         return "cuda" if shell.run(_START_CUDA, timeout_s=60.0).exit_code == 0 else "cpu"
     if run.launch.allow_cpu:
@@ -183,21 +203,46 @@ def _probe(run: Run, lease: Lease, shell: Shell) -> str:
     raise _Unfit("nvidia-smi finds no working GPU on it", is_hosts=True)
 
 
+def _try_cuda(run: Run, world: World, lease: Lease, shell: Shell) -> None:
+    """Returns where CUDA starts and is new enough, or nobody asked; else _NotYet or _Unfit."""
+    patience_s = world.accounts.provider(lease.provider).capabilities.cuda_patience_s
+    if patience_s is None:
+        return
+    asked = shell.run(_ASK_CUDA, timeout_s=60.0)
+    if asked.exit_code == 0:
+        told = asked.stdout.decode(errors="replace").split()
+        newest = told[1] if len(told) == 2 else ""
+        if _numbers(newest) < _numbers(run.launch.cuda):
+            why = f"its driver has CUDA {newest or 'of no version'}, {run.launch.cuda} is needed"
+            raise _Unfit(why, is_hosts=True)
+        return
+    why = asked.stderr.decode(errors="replace").strip()[-200:] or "CUDA does not start"
+    if world.awake_since_first_saw_s(f"{lease.key} cuda") < patience_s:
+        raise _NotYet(f"its GPU is listed, but dead: {why}", _CUDA_LOOK_S)
+    raise _Unfit(f"its GPU is listed, but stayed dead: {why}", is_hosts=True)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
 def _prove_guard(run: Run, world: World, lease: Lease, shell: Shell) -> str:
     """The grade of the machine's own guard; _Unfit when it is absent and must not be."""
     provider = world.accounts.provider(lease.provider)
     if not provider.capabilities.bills:
         return "not needed"
+    planned = {one.guard for one in run.candidates if one.offer == lease.offer}
+    if provider.capabilities.guard is GuardWay.NONE and "watched" in planned:
+        return "watched"
     armed: bool | None = False
     if provider.capabilities.guard is GuardWay.START_COMMAND:
         armed = _is_armed(shell, lease)
     if armed:
-        drilled = any(one.guard == "drilled" for one in run.candidates if one.offer == lease.offer)
-        return "drilled" if drilled else "plausible"
+        return "drilled" if "drilled" in planned else "plausible"
     if run.launch.accept_unguarded:
         return "absent"
     if armed is None and world.awake_since_first_saw_s(f"{lease.key} guard") < _GUARD_S:
-        raise _NotYet("its guard has not reached the provider yet")
+        raise _NotYet("its guard has not reached the provider yet", _GUARD_LOOK_S)
     raise _Unfit("its guard is not armed, and the job does not say accept_unguarded")
 
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.lifecycle.guards import guard_grade, guard_sentences
+from orchestrator.providers.base import Capabilities, GuardWay
+from orchestrator.runs.run import Candidate
+from tests.lifecycle.clouds import FREE, GUARDED
+from tests.runs.samples import launch, offer
+
+UNGUARDED = Capabilities(guard=GuardWay.NONE)
+NOBODY: frozenset[str] = frozenset()
+
+
+def candidate(guard: str) -> Candidate:
+    usd = offer().price.usd_per_hour
+    return Candidate(offer(), (0.1, 0.2), (usd, usd), 60.0, 7200.0, False, guard)
+
+
+def told(guard: str, facts: Capabilities) -> str:
+    return "\n".join(guard_sentences(candidate(guard), {"runpod": facts}, launch()))
+
+
+@pytest.mark.parametrize(
+    ("facts", "drilled", "watched", "grade"),
+    [
+        (GUARDED, False, False, "plausible"),
+        (GUARDED, True, True, "drilled"),
+        (FREE, False, False, "not needed"),
+        (UNGUARDED, True, False, "absent"),
+        (UNGUARDED, False, True, "watched"),
+    ],
+)
+def test_a_guard_has_a_grade(facts: Capabilities, drilled: bool, watched: bool, grade: str) -> None:
+    one = frozenset(["runpod"])
+
+    assert (
+        guard_grade("runpod", facts, one if drilled else NOBODY, one if watched else NOBODY)
+        == grade
+    )
+
+
+def test_without_a_guard_the_plan_says_what_happens_when_this_computer_is_off() -> None:
+    words = told("absent", UNGUARDED)
+
+    assert "no guard if this computer is off: then it bills $" in words
+    assert "past the cap too, until gpulease runs again" in words
+    assert "results wait on the machine" in words
+    assert "then are lost" not in words
+
+
+def test_a_reaper_on_another_host_stands_for_the_guard_while_it_lives() -> None:
+    words = told("watched", UNGUARDED)
+
+    assert "a reaper on another host ends it once it is 15 min past its deadline of 2.0 h" in words
+    assert "no guard if this computer is off" not in words
+
+
+def test_a_machine_that_ends_itself_says_so_and_what_is_lost_with_it() -> None:
+    assert "ends itself after 2.0 h at the latest" in told("plausible", GUARDED)
+    assert "drilled" in told("drilled", GUARDED)
+    assert "then are lost" in told("plausible", GUARDED)
+
+
+def test_what_costs_nothing_needs_no_guard() -> None:
+    assert told("not needed", FREE).startswith("this computer costs nothing")
