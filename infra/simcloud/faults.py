@@ -16,6 +16,7 @@ OPERATIONS = (
     "logs",
     "billing",
     "account",
+    "keys",
     "graphql",
     "machine",
     "start",
@@ -110,12 +111,35 @@ class Fault:
         return float(value) if value is not None else default
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Faults that may be named: of any call or of one operation, and which stay or pick a call."""
+
+    any_call: dict[str, str]
+    belongs_to: dict[str, str]
+    standing: set[str]
+    only: dict[str, tuple[str, str]]
+
+
+_SHARED = Words(ANY_CALL, BELONGS_TO, STANDING, _ONLY)
+
+
 class FaultScript:
     """Faults in the order in which they were added; the first that matches a call happens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._words: dict[str, Words] = {}
+
+    def learn(self, provider: str, words: Words) -> None:
+        """What goes wrong with one provider alone."""
+        self._words[provider] = Words(
+            any_call=_SHARED.any_call | words.any_call,
+            belongs_to=_SHARED.belongs_to | words.belongs_to,
+            standing=_SHARED.standing | words.standing,
+            only=_SHARED.only | words.only,
+        )
 
     def add(self, provider: str, operation: str, fault: str, **options: Option) -> Fault:
         """Add one. `times` (1; None: always), `after` (calls to let pass), `match` by facts
@@ -123,13 +147,14 @@ class FaultScript:
 
         Raises: UnknownFault.
         """
-        operation = BELONGS_TO.get(fault, operation)
-        if fault not in ANY_CALL and fault not in BELONGS_TO:
-            known = ", ".join(sorted([*ANY_CALL, *BELONGS_TO]))
+        words = self._words.get(provider, _SHARED)
+        operation = words.belongs_to.get(fault, operation)
+        if fault not in words.any_call and fault not in words.belongs_to:
+            known = ", ".join(sorted([*words.any_call, *words.belongs_to]))
             raise UnknownFault(f"no fault {fault!r}; known: {known}")
         if operation not in OPERATIONS:
             raise UnknownFault(f"no operation {operation!r}; known: {', '.join(OPERATIONS)}")
-        times = options.pop("times", None if fault in STANDING else 1)
+        times = options.pop("times", None if fault in words.standing else 1)
         made = Fault(
             provider=provider,
             operation=operation,
@@ -143,8 +168,8 @@ class FaultScript:
             },
             options=options,
         )
-        if fault in _ONLY:
-            made.match.setdefault(*_ONLY[fault])
+        if fault in words.only:
+            made.match.setdefault(*words.only[fault])
         with self._lock:
             self._faults.append(made)
         return made

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from infra.simcloud.cloud import SimCloud
 from infra.simcloud.machines.pool import FOLDER_SETTING
 from infra.simcloud.rented import EndedBy
 from tests.simcloud.api import Login, wait_until
-from tests.simcloud.vast import Vast, address_of
+from tests.simcloud.vast import Vast, address_of, direct
 
 pytestmark = pytest.mark.root
 
@@ -122,3 +125,89 @@ def test_bytes_both_ways_are_counted_and_billed(real: SimCloud, vast: Vast, logi
     assert after["inet_down_billed"] > 0
     expected = after["inet_up_billed"] * offer["inet_up_cost"]
     assert float(machine.traffic_usd()) >= expected > 0
+
+
+def test_a_key_that_is_attached_to_a_running_instance_lets_in(
+    vast: Vast, login: Login, tmp_path: Path
+) -> None:
+    private = tmp_path / "second"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private], check=True)
+    second = Login(private)
+    instance_id = vast.create(onstart=onstart(login))
+    address = vast.login(login, instance_id)
+    path = f"/api/v0/instances/{instance_id}/ssh/"
+    assert second.run(address, "true").returncode == 255
+
+    vast.post(path, json={"ssh_key": second.public_key})
+    assert second.run(address, "true").returncode == 0
+    (row,) = json.loads(vast.get(path).json()["ssh_keys"])
+    vast.delete(f"{path}{row['id']}/")
+
+    assert second.run(address, "true").returncode == 255
+    assert login.run(address, "true").returncode == 0
+
+
+def test_an_accounts_key_lets_in_without_onstart(vast: Vast, login: Login) -> None:
+    key_id = vast.post("/api/v0/ssh/", json={"ssh_key": login.public_key}).json()["key"]["id"]
+    try:
+        instance_id = vast.create(onstart=None)
+        assert login.run(vast.login(login, instance_id), "true").returncode == 0
+    finally:
+        vast.delete(f"/api/v0/ssh/{key_id}/")
+
+
+def test_a_login_is_greeted_on_stderr_and_may_be_disturbed_on_stdout(
+    real: SimCloud, vast: Vast, login: Login
+) -> None:
+    real.fault("login_noise", times=2)
+    calm = vast.create(onstart=onstart(login))
+    noisy = vast.create(onstart=onstart(login).partition("; ")[2])
+    quiet, loud = vast.login(login, calm), vast.login(login, noisy)
+
+    assert login.run(quiet, "echo here").stdout == "here\n"
+    assert login.run(loud, "echo here").stdout == "You are in a tmux session.\nhere\n"
+
+
+def test_a_key_may_be_late_or_never_be_accepted(real: SimCloud, vast: Vast, login: Login) -> None:
+    real.fault("ssh_no_auth")
+    real.fault("key_late", after=1, seconds=2)
+    never, late = (vast.create(onstart=onstart(login)) for _ in range(2))
+    wait_until(lambda: "ports" in vast.show(never) and "ports" in vast.show(late))
+
+    wait_until(lambda: "Permission denied" in login.run(direct(vast.show(never)), "true").stderr)
+    wait_until(lambda: login.run(direct(vast.show(late)), "true").returncode == 0)
+    assert "Permission denied" in login.run(direct(vast.show(never)), "true").stderr
+
+
+def test_a_proxy_is_a_way_where_the_host_maps_no_port(
+    real: SimCloud, vast: Vast, login: Login
+) -> None:
+    instance_id = vast.create(runtype="ssh_proxy", onstart=onstart(login))
+    wait_until(lambda: vast.show(instance_id)["actual_status"] == "running")
+    row = vast.show(instance_id)
+    proxy = address_of(row["ssh_host"], row["ssh_port"])
+
+    wait_until(lambda: login.run(proxy, "true").returncode == 0)
+    assert "ports" not in row
+
+
+def test_a_command_from_outside_and_the_log_of_onstart(vast: Vast, login: Login) -> None:
+    instance_id = vast.create(onstart=onstart(login, "touch ~/made", "echo done"))
+    vast.login(login, instance_id)
+
+    def text(path: str, **body: str) -> str:
+        url = vast.put(f"/api/v0/instances/{path}/{instance_id}/", json=body).json()["result_url"]
+        wait_until(lambda: vast.get(url).status_code == 200)
+        return vast.get(url).text
+
+    assert "made" in text("command", command="ls")
+    wait_until(lambda: "done" in text("request_logs", tail="100").splitlines())
+
+
+def test_a_recycled_instance_loses_its_disk(vast: Vast, login: Login) -> None:
+    instance_id = vast.create(onstart=onstart(login))
+    login.run(vast.login(login, instance_id), "touch ~/lost")
+
+    vast.put(f"/api/v0/instances/recycle/{instance_id}/", json={})
+
+    assert login.run(vast.login(login, instance_id), "ls ~/lost").returncode == 2

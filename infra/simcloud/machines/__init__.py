@@ -44,6 +44,9 @@ class Process(Protocol):
     def fill_disk(self) -> None:
         """From now on writing below its home fails with ENOSPC."""
 
+    def run(self, script: str, *words: str) -> str:
+        """Run a shell script in it, as its provider can; gives what it prints."""
+
 
 class Backend(Protocol):
     """One way to make machines."""

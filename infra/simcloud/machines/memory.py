@@ -47,6 +47,10 @@ class MemoryProcess:
     def fill_disk(self) -> None:
         """There is no disk."""
 
+    def run(self, script: str, *words: str) -> str:
+        """There is no shell."""
+        return ""
+
 
 def host_key(machine_id: str, disk: int = 1) -> str:
     """The host key line that a machine without sshd shows: well formed, and of this disk alone.

@@ -24,7 +24,7 @@ from infra.simcloud.machines.image import (
     write_libcuda,
 )
 from infra.simcloud.machines.pool import CACHE, Pool
-from infra.simcloud.machines.spawning import Spawner, children
+from infra.simcloud.machines.spawning import Spawner, children, run_script
 
 _KILL_S = 10.0
 _UNSHARE = (
@@ -146,8 +146,18 @@ class NamespaceProcess:
 
     def fill_disk(self) -> None:
         for pid in children(self._process.pid):
-            enter = ["nsenter", "--target", str(pid), "--mount", "--root", "--wd=/"]
-            subprocess.run([*enter, "/bin/sh", "-c", _FILL, self._disk], check=True)
+            subprocess.run([*_enter(pid), "/bin/sh", "-c", _FILL, self._disk], check=True)
+
+    def run(self, script: str, *words: str) -> str:
+        environment = {"HOME": "/root", "PATH": PATH}
+        return "".join(
+            run_script(_enter(pid), environment, script, words)
+            for pid in children(self._process.pid)
+        )
+
+
+def _enter(pid: int) -> list[str]:
+    return ["nsenter", "--target", str(pid), "--mount", "--root", "--wd=/"]
 
 
 def shown_folders(host: HostSettings, shared: Path) -> str:

@@ -26,7 +26,7 @@ from infra.simcloud.machines.image import (
     sshd_config,
 )
 from infra.simcloud.machines.pool import CACHE, Pool
-from infra.simcloud.machines.spawning import Spawner
+from infra.simcloud.machines.spawning import Spawner, run_script
 
 _KILL_S = 10.0
 _INIT = Path(__file__).with_name("plain_init.py")
@@ -130,6 +130,9 @@ class PlainProcess:
 
     def break_gpu(self) -> None:
         (self._disk / "run/gpu-dead").touch()
+
+    def run(self, script: str, *words: str) -> str:
+        return run_script([], {"HOME": str(self._disk / "root"), "PATH": PATH}, script, words)
 
     def fill_disk(self) -> None:
         raise NotPossible("a machine without namespaces has no disk of its own")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _LONGEST_LINE = 64 * 1024
+_SCRIPT_S = 20.0
 
 
 class Spawner:
@@ -43,6 +44,22 @@ class Spawner:
             start_new_session=True,
             cwd="/",
         )
+
+
+def run_script(
+    before: Sequence[str], environment: Mapping[str, str], script: str, words: Sequence[str]
+) -> str:
+    """What a shell script prints, also where it fails; `before` leads into a machine."""
+    done = subprocess.run(
+        [*before, "/bin/sh", "-c", script, "sh", *words],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=_SCRIPT_S,
+    )
+    return done.stdout.decode("utf-8", "replace")
 
 
 def children(pid: int) -> list[int]:

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 
 from infra.simcloud.rented import Rented
+from infra.simcloud.vast.facts import facts_of
 from infra.simcloud.vast.hosts import PROVIDER
-from infra.simcloud.vast.instances import facts_of
 from infra.simcloud.vast.problems import Problem
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
@@ -18,15 +18,15 @@ _LARGEST_PAGE = 500
 
 
 def list_charges(
-    world: World, account: str, query: Mapping[str, str], *, lag_s: float
+    world: World, account: str, query: Mapping[str, str], *, lag_s: float, whole: bool
 ) -> dict[str, Json]:
-    """GET /api/v0/charges/. Raises: Problem."""
+    """GET /api/v0/charges/; not `whole`: only what GPUs cost has arrived. Raises: Problem."""
     since_s, until_s = _days(query)
     now_s = world.clock.now_s()
     rows = [
         row
         for machine in world.of(PROVIDER, account)
-        if (row := _charge(machine, since_s, min(until_s, now_s - lag_s), now_s))
+        if (row := _charge(machine, since_s, min(until_s, now_s - lag_s), now_s, whole=whole))
     ]
     start = _start(query.get("after_token", ""))
     page = rows[start : start + _limit(query)]
@@ -65,7 +65,7 @@ def _start(token: str) -> int:
 
 
 def _charge(
-    machine: Rented, since_s: float, until_s: float, now_s: float
+    machine: Rented, since_s: float, until_s: float, now_s: float, *, whole: bool
 ) -> dict[str, Json] | None:
     """What one instance cost in a stretch of time; nothing where it cost nothing."""
     total, disk = machine.amounts_usd(since_s, until_s, now_s)
@@ -92,6 +92,8 @@ def _charge(
         ("bwd", f"{traffic.bytes_in / 1e9:.3f} GB", usd_in),
         ("bwu", f"{traffic.bytes_out / 1e9:.3f} GB", usd_out),
     ]
+    if not whole:
+        parts, amount = parts[:1], total - disk
     return {
         "start": start_s,
         "end": ended_s,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import cast
 
 from infra.simcloud.keys import Keys
 from infra.simcloud.machines import Boot
+from infra.simcloud.mishaps import OUTBID
 from infra.simcloud.net import LOOPBACK
 from infra.simcloud.orders import NotNow, Order, SoldOut
 from infra.simcloud.rented import Phase, Rented
 from infra.simcloud.vast.bodies import CreateInstance
-from infra.simcloud.vast.hosts import PROVIDER, Ask, Host
+from infra.simcloud.vast.facts import Facts, facts_of
+from infra.simcloud.vast.hosts import PROVIDER, Ask
 from infra.simcloud.vast.market import Market
+from infra.simcloud.vast.mishaps import end_at_its_contract, spoil, start_modes
 from infra.simcloud.vast.problems import Problem, invalid_args, no_such_ask
 from infra.simcloud.world import World
 
@@ -25,23 +26,6 @@ _FIRST_PORT, _LAST_PORT = 40_000, 65_000
 _LEAST_CREDIT_HOURS = 1
 
 
-@dataclass(slots=True)
-class Facts:
-    """What an instance keeps of its create."""
-
-    asked: CreateInstance
-    host: Host
-    gpus: int
-    label: str | None
-    bid_usd: Decimal | None
-    key: str
-    ports: dict[str, int]  # "8000/tcp": external port; port 22 is the machine's own
-    end_s: float  # of the contract
-    disk_gb: Decimal
-    ssh_keys: dict[int, str] = field(default_factory=dict)
-    wants_to_run: bool = True
-
-
 class Instances:
     """Rents machines of the world as instances."""
 
@@ -51,10 +35,12 @@ class Instances:
         self._keys = keys
         self._next_id = 20_000_000 + world.random.randrange(1_000_000)
 
-    def create(self, ask_id: int, asked: CreateInstance, account: str) -> tuple[Rented, bool]:
+    def create(
+        self, ask_id: int, asked: CreateInstance, account: str, *, loses: bool = False
+    ) -> tuple[Rented, bool]:
         """Take an ask; also whether it was a bid too low, so that it is there and stopped.
 
-        Raises: Problem.
+        `loses`: whatever it bids. Raises: Problem.
         """
         ask = self._market.find(ask_id)
         if ask is None:
@@ -64,14 +50,15 @@ class Instances:
             raise invalid_args(f"disk of {asked.disk_gb} GB is more than the offer has")
         if self._world.accounts.balance_usd(PROVIDER, account) < host.usd_per_hour(ask.gpus):
             raise Problem(400, "insufficient_credit", "error 400/3471: Insufficient credits")
-        loses = asked.bid_usd is not None and asked.bid_usd < host.min_bid_usd(ask.gpus)
-        if loses and asked.cancel_unavail:
+        is_low = asked.bid_usd is not None and asked.bid_usd < host.min_bid_usd(ask.gpus)
+        if is_low and asked.cancel_unavail and not loses:
             raise no_such_ask(ask_id, "410")
         machine = self._rent(ask, asked, account)
-        if loses or not asked.starts:
-            self.stop(machine, "Outbid" if loses else "Exited by user")
+        is_low = is_low or loses
+        if is_low or not asked.starts:
+            self.stop(machine, OUTBID if is_low else "Exited by user")
         self._market.relist(ask)
-        return machine, loses
+        return machine, is_low
 
     def stop(self, machine: Rented, why: str = "Exited by user") -> None:
         """Its disk stays and bills. Raises: NotNow."""
@@ -90,14 +77,32 @@ class Instances:
         except NotNow:
             return machine.phase is not Phase.LOST
         facts.wants_to_run = True
+        end_at_its_contract(machine, facts)
         return True
+
+    def recycle(self, machine: Rented) -> None:
+        """Its container is made anew; it keeps its GPUs and bills all the time. Raises: NotNow."""
+        with self._world.lock:
+            machine.keeps_disk = False
+            try:
+                self._world.start_anew(machine)
+            finally:
+                machine.keeps_disk = True
+            now_s = self._world.clock.now_s()
+            machine.meter(now_s, machine.usd_per_hour, machine.disk_usd_per_hour)
+
+    def renew_boot(self, machine: Rented) -> None:
+        """It will start with what is true now."""
+        if machine.alive:
+            machine.boot = self.boot(machine)
 
     def boot(self, machine: Rented) -> Boot:
         """How the container starts."""
         facts = facts_of(machine)
         kind = facts.host.kind
         asked = facts.asked
-        argv = (LAUNCH, asked.onstart) if asked.has_ssh else _own_command(asked)
+        launch = (LAUNCH, asked.onstart, start_modes(machine))
+        argv = launch if asked.has_ssh else _own_command(asked)
         return Boot(
             machine_id=machine.id,
             argv=argv,
@@ -155,10 +160,13 @@ class Instances:
             starting_share=_STARTING_SHARE,
             ssh_share=_SSH_SHARE,
         )
-        try:
-            return self._world.rent(order, to_boot)
-        except SoldOut:
-            raise no_such_ask(ask.id) from None
+        with self._world.lock:
+            try:
+                machine = self._world.rent(order, to_boot)
+            except SoldOut:
+                raise no_such_ask(ask.id) from None
+            spoil(machine, facts_of(machine), self._world.delay_s)
+            return machine
 
     def _map_ports(self, asked: CreateInstance) -> dict[str, int]:
         """External ports, by chance; those from 70000 on are the same outside and inside."""
@@ -202,11 +210,6 @@ class Instances:
             for name, link in machine.links.items()
             if name in names
         }
-
-
-def facts_of(machine: Rented) -> Facts:
-    """What a machine of these keeps of its create."""
-    return cast(Facts, machine.details[PROVIDER])
 
 
 def _own_command(asked: CreateInstance) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import math
 
 from infra.simcloud.net import LOOPBACK
 from infra.simcloud.rented import Phase, Rented
-from infra.simcloud.vast.instances import Facts, facts_of
+from infra.simcloud.vast.facts import Facts, facts_of
+from infra.simcloud.vast.mishaps import spoil_row
 from infra.simcloud.vast.rows import machine_facts, prices
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
@@ -17,8 +18,10 @@ STORED = ("id", "label", "actual_status", "intended_status", "cur_state", "next_
           "end_date", "is_bid")  # fmt: skip
 
 
-def instance_row(world: World, machine: Rented, *, lagging: bool = False) -> dict[str, Json]:
-    """One instance; `lagging`: as a list that lags shows one that has ended."""
+def instance_row(
+    world: World, machine: Rented, *, lagging: bool = False, single: bool = False
+) -> dict[str, Json]:
+    """One instance, in a list or a `single` one; `lagging`: it may have ended, and still shows."""
     facts = facts_of(machine)
     now_s = world.clock.now_s()
     phase = machine.shown_phase if lagging and not machine.alive else machine.phase
@@ -57,8 +60,9 @@ def instance_row(world: World, machine: Rented, *, lagging: bool = False) -> dic
         "time_remaining_isbid": "",
         "volume_info": [],
     }
-    if runs and (ports := _ports(machine, facts)):
+    if runs and (ports := _ports(machine, facts, now_s)):
         row["ports"] = ports
+    spoil_row(row, machine, facts, now_s, single=single)
     return row
 
 
@@ -115,10 +119,10 @@ def _address(machine: Rented, facts: Facts) -> dict[str, Json]:
     }
 
 
-def _ports(machine: Rented, facts: Facts) -> dict[str, Json]:
+def _ports(machine: Rented, facts: Facts, now_s: float) -> dict[str, Json]:
     """As docker says it: ports are text."""
     ports: dict[str, int] = dict(facts.ports)
-    if machine.has_address and machine.ssh_port:
+    if machine.shows_address(now_s) and machine.ssh_port:
         ports["22/tcp"] = machine.ssh_port
     return {name: [{"HostIp": "0.0.0.0", "HostPort": str(port)}] for name, port in ports.items()}
 

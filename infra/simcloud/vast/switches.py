@@ -18,5 +18,6 @@ class Switches(switches.Switches):
     gone_instance: str = "null"  # what GET says of one that is no more: null or 404
     v0_list: str = "410"  # 410, 200_error, empty or full
     strict_bodies: bool = True  # a create with a key that is not documented is refused
+    thresholds: bool = False  # whether calls that come too soon are refused
     container_key_may: tuple[str, ...] = ("show", "state", "destroy")
     charges_lag_s: float = 86_400.0
