@@ -19,6 +19,7 @@ from typing import Literal, Protocol, Self
 from infra.simcloud.control import Control, machine_fault, machine_rows
 from infra.simcloud.faults import Option
 from infra.simcloud.keys import Keys
+from infra.simcloud.lambda_cloud.api import LambdaApi
 from infra.simcloud.machines import Backend, NotPossible
 from infra.simcloud.machines.memory import MemoryBackend
 from infra.simcloud.machines.namespaces import NamespaceBackend
@@ -53,7 +54,11 @@ class ProviderApi(Protocol):
         """Variables that lead to it, when it is served at `url` and `user` logs in."""
 
 
-_APIS: dict[str, Callable[[World], ProviderApi]] = {"runpod": RunPodApi, "vast": VastApi}
+_APIS: dict[str, Callable[[World], ProviderApi]] = {
+    "runpod": RunPodApi,
+    "vast": VastApi,
+    "lambda": LambdaApi,
+}
 PROVIDERS = tuple(_APIS)
 
 

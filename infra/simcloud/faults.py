@@ -35,6 +35,9 @@ ANY_CALL = {
     "forbidden": "403",
     "conflict": "409",
     "gone": "410",
+    "upstream": "503 of somebody behind the provider",
+    "rate_limit_after": "does it, answers 429",
+    "html_after": "does it, answers with a gateway's page",
 }
 # Faults that belong to one operation, whatever operation the caller names.
 BELONGS_TO = {
@@ -43,6 +46,9 @@ BELONGS_TO = {
     "insufficient_funds": "create",
     "too_large": "create",  # 413
     "unprocessable": "create",  # 422
+    "quota": "create",
+    "inactive": "create",  # the account may rent nothing
+    "no_ids": "create",  # does it, and names no machine
     "list_lag_s": "list",  # standing: new machines absent and ended ones shown for `seconds`
     "list_page_fail": "list",  # any page but the first
     "delete_lies": "delete",  # 204, and the machine goes on
@@ -60,6 +66,8 @@ BELONGS_TO = {
     "error_status": "machine",  # fails after `seconds` (0) of running
     "exited": "machine",  # stops after `seconds` (0) of running
     "gpu_dead": "machine",
+    "cuda_dead": "machine",  # its GPU is listed, and CUDA does not start
+    "born_unhealthy": "machine",  # never passes its first health check
     "zero_gpu": "machine",  # is placed without any of its GPUs
     "stale_runtime": "machine",  # stopped, it still shows address and runtime of its last life
     # These four happen `seconds` (0) after it runs:

@@ -21,6 +21,8 @@ OUTBID = "Outbid"
 _PULL_ERROR = "toomanyrequests: You have reached your unauthenticated pull rate limit."
 _PULLS_AGAIN_S = 10.0
 
+_HALTED_S = 180.0  # so long a computer that was halted from inside counts as healthy
+
 Delay = Callable[[float], float]
 
 
@@ -40,7 +42,7 @@ def spoil_boot(machine: Rented, faults: Mapping[str, Fault], delay_s: Delay) -> 
     if fault := faults.get("image_error"):
         machine.starting_at_s = machine.running_at_s = math.inf
         machine.pull_error = str(fault.options.get("text") or _PULL_ERROR)
-    if "starting_stuck" in faults or "never_starts" in faults:
+    if {"starting_stuck", "never_starts", "born_unhealthy"} & set(faults):
         machine.running_at_s = math.inf
     machine.never_starts = "never_starts" in faults
     if fault := faults.get("ssh_late"):
@@ -75,6 +77,12 @@ def spoil_start(
     if fault := faults.get("start_stale_address"):
         machine.old_port = old_port
         machine.old_port_until_s = now_s + delay_s(fault.seconds(30.0))
+
+
+def fall_silent(machine: Rented, now_s: float, delay_s: Delay) -> None:
+    """A whole computer was halted from inside: its provider notices later, and bills on."""
+    if machine.fails_at_s == math.inf:
+        machine.fails_at_s = now_s + delay_s(_HALTED_S)
 
 
 def forget_moments(machine: Rented) -> None:

@@ -21,18 +21,27 @@ class Listener:
     else gets the number.
     """
 
-    def __init__(self, serve: Callable[[socket.socket], None], *, listening: bool = True) -> None:
+    def __init__(
+        self,
+        serve: Callable[[socket.socket], None],
+        *,
+        at: tuple[str, int] | None = None,
+        listening: bool = True,
+    ) -> None:
+        """`at`: a loopback address and port of its own; None: a free port."""
         self._serve = serve
         self._lock = threading.Lock()
         self._live: set[socket.socket] = set()
         self._listening = False
         self._closed = False
         self._socket = socket.socket()
-        self._socket.bind((LOOPBACK, 0))
+        self._socket.bind(at or (LOOPBACK, 0))
         # Not before bind, or it might share the number; connections inherit it, else `cut` could
         # not bind again while one of them is dying.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.port: int = self._socket.getsockname()[1]
+        self.host: str
+        self.port: int
+        self.host, self.port = self._socket.getsockname()
         if listening:
             self.open()
 
@@ -55,7 +64,7 @@ class Listener:
                 _shut(self._socket)
                 self._socket = socket.socket()
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                self._socket.bind((LOOPBACK, self.port))
+                self._socket.bind((self.host, self.port))
             self._end_all()
 
     def close(self) -> None:
@@ -133,6 +142,7 @@ class Relay:
         self,
         target: tuple[str, int] | None,
         *,
+        at: tuple[str, int] | None = None,
         listening: bool = True,
         sent: Callable[[int], None] | None = None,
         answered: Callable[[int], None] | None = None,
@@ -141,7 +151,7 @@ class Relay:
         self.target = target
         self._sent, self._answered = sent, answered
         self.silent = False
-        self._listener = Listener(self._serve, listening=listening)
+        self._listener = Listener(self._serve, at=at, listening=listening)
         self.port = self._listener.port
         self.open = self._listener.open
         self.cut = self._listener.cut

@@ -51,5 +51,9 @@ class Order:
     boots_free: bool = False  # until it runs only its disk bills
     keeps_disk: bool = False  # stopped, it loses nothing
     stays_when_lost: bool = False  # without its host, its provider still knows it
+    address: tuple[str, int] | None = None  # where its sshd is reached; None: a port of ours
+    billing_increment_s: int = 1
+    boot_factor: float = 1.0  # of the boot time
+    is_container: bool = True  # false: when its first process ends, it is out of touch for good
     starting_share: float = 0.3  # of the boot time until the container starts
     ssh_share: float = 0.0  # of the boot time, from running until its sshd answers

@@ -48,11 +48,13 @@ class Span:
     until_s: float | None
     usd_per_hour: Decimal
     disk_usd_per_hour: Decimal  # the part of it that is for disk
+    increment_s: int = 1
 
     def end_s(self, now_s: float) -> float:
-        """When it ends, on the grid of whole billed seconds."""
+        """When it ends, on the grid of whole billed increments."""
         seconds = (now_s if self.until_s is None else self.until_s) - self.since_s
-        return self.since_s + math.ceil(max(0.0, round(seconds, 6)))
+        increments = math.ceil(max(0.0, round(seconds / self.increment_s, 6)))
+        return self.since_s + increments * self.increment_s
 
     def usd(self, now_s: float) -> Decimal:
         """What it cost until now."""
@@ -123,6 +125,10 @@ class Rented:
     stays_when_lost: bool
     starting_share: float
     ssh_share: float
+    boot_factor: float
+    billing_increment_s: int
+    is_container: bool
+    own_address: tuple[str, int] | None
     created_s: float
     data_center: str | None
     backend: str
@@ -134,6 +140,7 @@ class Rented:
     shown_phase: Phase = Phase.PLACED  # as a list that lags shows it
     starting_at_s: float = math.inf
     running_at_s: float = math.inf
+    due_s: float = math.inf  # it is to run by then, if nothing goes wrong
     started_s: float | None = None
     ssh_open_at_s: float = math.inf
     has_address: bool = True
@@ -221,4 +228,5 @@ class Rented:
                     return
                 span.until_s = now_s
         if usd_per_hour:
-            self.spans.append(Span(now_s, None, usd_per_hour, disk_usd_per_hour))
+            step_s = self.billing_increment_s
+            self.spans.append(Span(now_s, None, usd_per_hour, disk_usd_per_hour, step_s))

@@ -11,7 +11,9 @@ from infra.simcloud.rented import Rented
 def connect(machine: Rented, services: Mapping[str, int]) -> None:
     """Ports of its own: new ones to its sshd, and once to each of our servers."""
     came_in, went_out = machine.traffic.add_in, machine.traffic.add_out
-    machine.ssh = Relay(None, listening=False, sent=came_in, answered=went_out)
+    machine.ssh = Relay(
+        None, at=machine.own_address, listening=False, sent=came_in, answered=went_out
+    )
     machine.ssh_port = machine.ssh.port
     if machine.has_proxy and machine.proxy is None:
         machine.proxy = Relay(None, listening=False, sent=came_in, answered=went_out)

@@ -254,6 +254,10 @@ class World:
             stays_when_lost=order.stays_when_lost,
             starting_share=order.starting_share,
             ssh_share=order.ssh_share,
+            boot_factor=order.boot_factor,
+            billing_increment_s=order.billing_increment_s,
+            is_container=order.is_container,
+            own_address=order.address,
             created_s=now_s,
             changed_s=now_s,
             data_center=order.data_center,
@@ -300,11 +304,10 @@ class World:
 
     def _schedule_boot(self, machine: Rented, now_s: float) -> None:
         machine.phase = Phase.PLACED
-        machine.starting_at_s = now_s + self.delay_s(self._boot_s * machine.starting_share)
-        machine.running_at_s = now_s + self.delay_s(self._boot_s)
-        machine.ssh_open_at_s = machine.running_at_s + self.delay_s(
-            self._boot_s * machine.ssh_share
-        )
+        boot_s = self.delay_s(self._boot_s * machine.boot_factor)
+        machine.starting_at_s = now_s + boot_s * machine.starting_share
+        machine.due_s = machine.running_at_s = now_s + boot_s
+        machine.ssh_open_at_s = machine.running_at_s + boot_s * machine.ssh_share
         disk_usd = machine.disk_usd_per_hour
         machine.meter(now_s, disk_usd if machine.boots_free else machine.usd_per_hour, disk_usd)
         machine.log.write(now_s, "system", "create container: pulling image")
@@ -340,6 +343,10 @@ class World:
             machine.process.kill()
             wires.shut_doors(machine)
             code = 0
+        if code is not None and not machine.is_container:
+            wires.shut_doors(machine)
+            mishaps.fall_silent(machine, now_s, self.delay_s)
+            return
         if code is not None and machine.restart_at_s == math.inf:
             machine.restart_at_s = now_s + self.delay_s(RESTART_S)
             machine.log.write(now_s, "system", f"container exited with code {code}; restarting")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.bench import Bench
+from tests.contract.lambda_cloud_bench import LambdaBench
 from tests.contract.local_bench import LocalBench
 from tests.contract.runpod_bench import RunPodBench
 from tests.contract.ssh_host_bench import SshHostBench
@@ -20,6 +21,12 @@ from tests.contract.ssh_host_bench import SshHostBench
 @pytest.fixture
 def runpod(tmp_path: Path) -> Iterator[RunPodBench]:
     with RunPodBench(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+def lambda_cloud(tmp_path: Path) -> Iterator[LambdaBench]:
+    with LambdaBench(tmp_path) as bench:
         yield bench
 
 
@@ -34,7 +41,7 @@ def ssh_host(tmp_path: Path) -> Iterator[SshHostBench]:
         yield bench
 
 
-OVER_A_NETWORK = ["runpod"]
+OVER_A_NETWORK = ["runpod", "lambda_cloud"]
 
 
 @pytest.fixture(params=[*OVER_A_NETWORK, "local", "ssh_host"])

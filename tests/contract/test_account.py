@@ -41,7 +41,9 @@ def test_another_accounts_machines_are_unseen_and_the_identity_says_whose(cloud:
         another.get_machine(machine.id)
     assert isinstance(another, Account)
     assert isinstance(cloud.provider, Account)
-    assert same_account(cloud.provider.identity(), another.identity()) is False
+    mine, others = cloud.provider.identity(), another.identity()
+    # Where keys alone are known, two of them may or may not be of one account.
+    assert same_account(mine, others) is (False if "user:" in mine else None)
 
 
 def test_the_identity_stays_the_same_and_is_no_key(bench: Bench) -> None:

@@ -11,6 +11,7 @@ import pytest
 from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from tests.simcloud.api import Api, Login
+from tests.simcloud.lambda_cloud import LambdaClient
 from tests.simcloud.vast import Vast
 
 
@@ -55,3 +56,17 @@ def vast_cloud(tmp_path: Path, clock: FakeClock) -> Iterator[SimCloud]:
 def vast(vast_cloud: SimCloud) -> Iterator[Vast]:
     with Vast(vast_cloud.env) as vast:
         yield vast
+
+
+@pytest.fixture
+def lambda_cloud(tmp_path: Path, clock: FakeClock) -> Iterator[SimCloud]:
+    with SimCloud(
+        state=tmp_path, machines="memory", clock=clock, seed=7, providers=("lambda",)
+    ) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def lambda_api(lambda_cloud: SimCloud) -> Iterator[LambdaClient]:
+    with LambdaClient(lambda_cloud.env) as client:
+        yield client

@@ -11,16 +11,19 @@ _PAGE = 0x1000
 _DRIVER = 12080  # CUDA 12.8
 
 
-def libcuda(gpu_count: int, machine: str = platform.machine()) -> bytes:
+def libcuda(gpu_count: int, machine: str = platform.machine(), *, error: int = 0) -> bytes:
     """cuInit, cuDeviceGetCount and cuDriverGetVersion; with no GPU the first two fail.
+
+    With an `error` they fail with it whatever is there.
 
     Raises: KeyError for an architecture other than x86_64 and aarch64.
     """
     code = _X86_64 if machine == "x86_64" else _AARCH64
-    works = code.give(0) if gpu_count else code.give(NO_DEVICE)
+    error = error or (0 if gpu_count else NO_DEVICE)
+    works = code.give(error)
     functions = {
         "cuInit": works,
-        "cuDeviceGetCount": code.store(gpu_count) if gpu_count else code.give(NO_DEVICE),
+        "cuDeviceGetCount": code.give(error) if error else code.store(gpu_count),
         "cuDriverGetVersion": code.store(_DRIVER),
     }
     return _shared_object(functions, _ELF_MACHINE[machine])

@@ -21,7 +21,7 @@ FILES = Path(__file__).resolve().parents[1] / "image"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DRIVER_VERSION = "570.124.06"
 # What providers start: its name at the root of a machine's disk, and its file here.
-STARTS = {"start.sh": "start.sh", ".launch": "launch.sh"}
+STARTS = {"start.sh": "start.sh", ".launch": "launch.sh", ".cloud-init": "cloud_init.sh"}
 
 _CARRIED = re.compile(
     r"SSL_CERT_FILE|SSL_CERT_DIR|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|PIP_CERT"
@@ -119,7 +119,8 @@ def write_image(folder: Path, boot: Boot, host: HostSettings, sshd_config: str) 
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
     (folder / "etc/shadow").chmod(0o600)
-    write_libcuda(folder / library_folder(), 0 if boot.gpu_dead else boot.gpu_count)
+    gpus = 0 if boot.gpu_dead else boot.gpu_count
+    write_libcuda(folder / library_folder(), gpus, boot.cuda_error)
     flags = folder / "run/simcloud"
     flags.mkdir(parents=True, exist_ok=True)
     (flags / "gpu-dead").unlink(missing_ok=True)
@@ -127,10 +128,10 @@ def write_image(folder: Path, boot: Boot, host: HostSettings, sshd_config: str) 
         (flags / "gpu-dead").touch()
 
 
-def write_libcuda(folder: Path, gpu_count: int) -> None:
+def write_libcuda(folder: Path, gpu_count: int, error: int = 0) -> None:
     """The stub library, where there is one for this architecture."""
     try:
-        library = libcuda(gpu_count)
+        library = libcuda(gpu_count, error=error)
     except KeyError:
         return
     folder.mkdir(parents=True, exist_ok=True)

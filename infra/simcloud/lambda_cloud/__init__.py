@@ -1,0 +1,1 @@
+"""Lambda Cloud as its API shows it."""

@@ -1,0 +1,70 @@
+"""A job on a provider whose machines have no guard, from the command line to the receipt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.books import books_agree
+from tests.e2e.cloud import Cloud
+from tests.e2e.jobs import own_code
+from tests.e2e.person import Person
+from tests.simcloud.lambda_cloud import LambdaClient
+
+ACCEPTS = "accept_unguarded: true\n"
+
+
+@pytest.fixture
+def cloud(environment: dict[str, str], tmp_path: Path) -> Iterator[Cloud]:
+    """A cloud that speaks Lambda's API alone, and counts its calls as it is documented."""
+    options = ("--boot-s", "1", "--providers", "lambda")
+    made = Cloud(tmp_path / "cloud", environment, *options)
+    made.switch(launch_every_s=12.0)
+    yield made
+    made.close()
+
+
+def on_lambda(person: Person, more: str = "") -> str:
+    job = own_code(person, more=more)
+    path = person.desk / job
+    path.write_text(path.read_text().replace("[runpod]", "[lambda]"))
+    return job
+
+
+def test_without_the_jobs_word_no_machine_is_offered_that_nothing_ends(
+    person: Person, cloud: Cloud
+) -> None:
+    refused = person.types("submit", on_lambda(person), "--provider", "lambda", "--yes")
+    words = " ".join((refused.out + refused.err).split())
+
+    assert refused.code == 3
+    assert "no guard if this computer is off" in words
+    assert "`accept_unguarded: true` may allow" in words
+    assert cloud.machines() == []
+
+    accepted = person.types("plan", on_lambda(person, ACCEPTS))
+    words = " ".join(accepted.out.split())
+    assert accepted.code == 0, accepted.err
+    assert "no guard if this computer is off: then it bills $0.20/h, past the cap too" in words
+
+
+@pytest.mark.slow
+def test_a_job_is_done_and_machine_and_key_are_gone(person: Person, cloud: Cloud) -> None:
+    run = person.submits(on_lambda(person, ACCEPTS), "--provider", "lambda")
+    with cloud.hurrying(2.0):
+        assert person.types("attach", run).code == 0
+
+    receipt = person.types("receipt", run, "--json").json()
+    assert (receipt["outcome"], receipt["provider"]) == ("succeeded", "lambda")
+    assert (receipt["guard"], receipt["host_key_by"]) == ("absent", "cloud-init")
+    assert Path(receipt["artifacts_dir"], "result.txt").read_text() == "forty-two\n"
+    books_agree(receipt, person, cloud)
+    with LambdaClient(cloud.env) as client:
+        give_up_at = time.monotonic() + 30
+        while client.data("/ssh-keys"):
+            assert time.monotonic() < give_up_at, "the run's key is still registered"
+            time.sleep(0.2)
+        assert client.data("/instances") == []
