@@ -79,6 +79,9 @@ def test_trouble_that_may_have_rented_is_unknown_also_when_it_did_not(
         ("rule", InvalidRequest),
         ("insufficient_funds", InsufficientFunds),
         ("forbidden", OfferRefused),
+        ("conflict", InvalidRequest),
+        ("too_large", InvalidRequest),
+        ("unprocessable", InvalidRequest),
         ("wrong_key", BadCredentials),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_delete_that_was_not_answered_is_an_error_and_can_be_repeated(
     assert cloud.rented() == []
 
 
-@pytest.mark.parametrize("fault", ["wrong_key", "forbidden", "gone"])
+@pytest.mark.parametrize("fault", ["wrong_key", "forbidden", "conflict", "gone"])
 def test_a_delete_that_was_refused_is_an_error(cloud: Bench, fault: str) -> None:
     needs(cloud, fault)
     machine = rent(cloud)
