@@ -17,7 +17,7 @@ class RunPodBench:
     """Machines without processes, and a clock that moves when told."""
 
     need = Need(gpu_memory_gib=24)
-    faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages", "cluster_member"])
+    faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages", "cluster_member", "odd_catalog"])
 
     def __init__(self, state: Path) -> None:
         self._clock = FakeClock()
@@ -55,6 +55,8 @@ class RunPodBench:
     def break_next(self, fault: str, **options: float | int | str) -> None:
         if fault == "small_pages":
             self._cloud.switch(page_size=1)
+        elif fault == "odd_catalog":
+            self._cloud.switch(odd_catalog=True)
         elif fault == "cluster_member":
             self._cloud.switch(clusters=[options["label"]])
         else:

@@ -31,3 +31,13 @@ def test_offers_that_cannot_be_had_now_are_an_error_and_not_none(cloud: Bench) -
 
     with pytest.raises(ProviderDown):
         cloud.provider.list_offers(cloud.need)
+
+
+def test_a_catalog_at_odds_with_itself_hides_no_stock_and_invents_no_card(cloud: Bench) -> None:
+    needs(cloud, "odd_catalog")
+    before = {offer.id: offer.stock for offer in cloud.provider.list_offers(cloud.need)}
+    cloud.break_next("odd_catalog")
+
+    after = {offer.id: offer.stock for offer in cloud.provider.list_offers(cloud.need)}
+
+    assert after == before

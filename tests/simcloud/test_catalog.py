@@ -62,6 +62,17 @@ def test_the_query_has_rules(api: Api, query: dict[str, str], status: int) -> No
     assert api.get("/catalog/gpus", params=query).status_code == status
 
 
+def test_the_catalog_may_be_at_odds_with_itself(cloud: SimCloud, api: Api) -> None:
+    cloud.switch(odd_catalog=True)
+
+    rows = api.get("/catalog/gpus", params={"include": "AVAILABILITY", "product": "POD"}).json()
+
+    l4 = next(row for row in rows["gpus"] if row["id"] == "NVIDIA L4")
+    assert l4["availability"] == "NONE"
+    assert {center["availability"] for center in l4["dataCenters"]} == {"HIGH"}
+    assert rows["gpus"][-1]["id"] == "unknown"
+
+
 def test_data_centers_with_what_they_have(api: Api) -> None:
     query = {"include": "GPU_AVAILABILITY", "regions": "EUROPE"}
     rows = api.get("/catalog/datacenters", params=query).json()["dataCenters"]

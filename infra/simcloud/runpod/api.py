@@ -131,7 +131,7 @@ class RunPodApi:
     def _catalog(self, rest: tuple[str, ...], query: Mapping[str, str]) -> dict[str, Json]:
         match rest:
             case ("gpus",):
-                return catalog.list_gpus(self.world, query)
+                return catalog.list_gpus(self.world, query, odd=self.switches.odd_catalog)
             case ("gpus", gpu_id):
                 return catalog.get_gpu(self.world, gpu_id, query)
             case ("datacenters",):

@@ -20,6 +20,7 @@ class Switches(switches.Switches):
     v1_gone: bool = True
     calls_per_minute: int = 0  # to v2, that an account may make; 0: they are only counted
     says_pages: bool = True  # a list that is one page has `pagination` too
+    odd_catalog: bool = False  # NONE above centers that have stock, and a card `unknown`
     clusters: tuple[str, ...] = ()  # names of pods that are members of an Instant Cluster
     refuses_urllib: bool = False  # the edge answers Python-urllib with a page of its own
     billing_lag_s: float = 300.0

@@ -71,6 +71,8 @@ _STATUS = {
     "ERROR": MachineStatus.FAILED,
 }
 
+_STOCKS = ("none", "low", "medium", "high")
+
 # RunPod owns the hardware of SECURE; COMMUNITY is hosts of others that RunPod lets in.
 TRUST = {"SECURE": "secure", "COMMUNITY": "verified"}
 
@@ -118,11 +120,21 @@ def _to_offer(gpu: dict[str, Any], cloud: str, need: Need) -> Offer | None:
         price=Price(usd_per_gpu_hour * count + disk_usd_per_hour(need.disk_gib)),
         region=",".join(allowed or centers) if restricted else "",
         trust=TRUST[cloud],
-        stock=str(gpu.get("availability", "")).lower() if count == need.gpu_count else "",
+        stock=_stock(gpu, allowed) if count == need.gpu_count else "",
         cuda=max(versions, key=_version, default=""),
         architecture=known.architecture if known else "x86_64",
         details=details,
     )
+
+
+def _stock(gpu: dict[str, Any], allowed: list[str]) -> str:
+    """The most that is said of a card: NONE above a center that says LOW was seen (2026-08)."""
+    centers = gpu.get("dataCenters")
+    rows = [to_object(one) for one in (centers if isinstance(centers, list) else [])]
+    rows = [gpu, *(row for row in rows if row.get("id") in allowed)]
+    words = [str(row.get("availability", "")).lower() for row in rows]
+    known = [word for word in words if word in _STOCKS]
+    return max(known, key=_STOCKS.index, default="")
 
 
 def disk_usd_per_hour(disk_gib: int) -> Decimal:

@@ -90,9 +90,29 @@ def test_what_this_cloud_does_not_sell_is_no_offer(row: dict[str, Any]) -> None:
 
 
 def test_no_stock_is_an_offer_all_the_same() -> None:
-    (offer,) = to_offers({"gpus": [gpu(availability="NONE")]}, "SECURE", Need())
+    row = gpu(availability="NONE", dataCenters=[])
+    (offer,) = to_offers({"gpus": [row]}, "SECURE", Need())
 
     assert offer.stock == "none"
+
+
+@pytest.mark.parametrize(
+    ("top", "allow", "stock"),
+    [
+        ("NONE", (), "high"),
+        ("NONE", ("US",), "low"),
+        ("MEDIUM", ("US",), "medium"),
+        (None, ("US",), "low"),
+        ("NONE", ("AP",), "none"),
+    ],
+)
+def test_stock_is_the_most_that_the_catalog_says_of_the_places_that_may_be(
+    top: str | None, allow: tuple[str, ...], stock: str
+) -> None:
+    row = gpu(availability=top)
+    (offer,) = to_offers({"gpus": [row]}, "SECURE", Need(regions_allow=allow))
+
+    assert offer.stock == stock
 
 
 def test_too_few_gpus_in_one_machine_are_told_as_what_there_is() -> None:
