@@ -20,6 +20,7 @@ OWN_HOSTS = "ssh_host"  # each host of the config file is an account: ssh_host:N
 _DOUBTS = {
     "runpod": "orchestrator.providers.runpod.doubts",
     "vast": "orchestrator.providers.vast.doubts",
+    "lambda": "orchestrator.providers.lambda_cloud.doubts",
 }
 _SURFACES = {"runpod": ("", "graphql"), "vast": ("",), "lambda": ("",)}
 

@@ -15,13 +15,15 @@ from orchestrator.lifecycle.cargo import (
     run_file,
     settings,
 )
+from orchestrator.lifecycle.host_keys import given_host_key
 from orchestrator.lifecycle.snapshot import keep_code
+from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.remote.folder import FolderShell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.spec.job import Job
 from orchestrator.store.home import run_folder
-from tests.lifecycle.clouds import FREE, SmallCloud, label
+from tests.lifecycle.clouds import FREE, GUARDED, SmallCloud, label
 from tests.lifecycle.jobs import own_code, tickets
 from tests.runs.samples import NOW_S, RUN_ID, launch, lease, run
 
@@ -220,3 +222,35 @@ def test_a_request_avoids_the_places_where_a_machine_of_the_run_did_not_come_up(
     made = replace(run_of(own_code(tmp_path)), leases=leases)
 
     assert cargo(tmp_path / "home").request(made, LEASE).avoid == ("EU-SE-1",)
+
+
+UNGUARDED = Capabilities(guard=GuardWay.NONE, container_images=False, takes_host_key=True)
+
+
+def test_a_whole_computer_is_given_a_host_key_and_neither_image_nor_guard(tmp_path: Path) -> None:
+    cloud = SmallCloud()
+    cloud.capabilities = UNGUARDED
+    made = RunCargo(tmp_path / "home", lambda _: cloud, lambda _: None)
+    run = run_of(own_code(tmp_path))
+
+    asked = made.request(run, LEASE)
+
+    assert (asked.image, asked.start_command) == ("", "")
+    assert asked.host_private_key.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    assert given_host_key(made.folder(run), LEASE.label) in asked.host_public_key
+    assert made.request(run, LEASE).host_private_key == asked.host_private_key
+    assert asked.public_key != asked.host_public_key
+    assert "PRIVATE" not in repr(asked)
+
+
+@pytest.mark.parametrize(("facts", "ends"), [(UNGUARDED, False), (GUARDED, True), (FREE, True)])
+def test_an_agent_is_told_to_end_its_machine_where_there_is_a_way_to(
+    tmp_path: Path, facts: Capabilities, ends: bool
+) -> None:
+    cloud = SmallCloud()
+    cloud.capabilities = facts
+    job = own_code(tmp_path)
+
+    made = RunCargo(tmp_path, lambda _: cloud, lambda _: None)
+
+    assert made.run_file(run_of(job), LEASE, job)["ends_machine"] is ends

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 
 from orchestrator.clock import SystemClock
 from orchestrator.errors import MachineNotFound, ProviderError
+from orchestrator.lifecycle.host_keys import new_host_key
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE
 from orchestrator.offers.rank import select
-from orchestrator.providers.base import Machine, MachineRequest, MachineStatus, Provider
+from orchestrator.providers.base import GuardWay, Machine, MachineRequest, MachineStatus, Provider
 from orchestrator.providers.http import Answer, Http
 from orchestrator.remote.keys import KeyPair, make_key_pair
 from orchestrator.remote.render import boot_guard
@@ -36,7 +37,7 @@ class Account:
         self.provider = provider
         self.clock = _clock()
         self.keys: KeyPair = make_key_pair(folder / "keys")
-        self._http = http
+        self._http, self._folder = http, folder
 
     def ask(self, method: str, path: str, body: object = None, **query: str) -> Answer:
         """One call of the raw API."""
@@ -80,7 +81,13 @@ class Account:
             pytest.skip(f"the cheapest offer may cost ${worst_usd:.2f}, more than ${CAP_USD}")
         now_s = int(self.clock.now_s())
         label = str(Label("livets", "livechck", 0, now_s, now_s + _LIFE_S))
-        guard = boot_guard(label, now_s, now_s + _LIFE_S, _LIFE_S, ways=self.provider.name)
+        facts = self.provider.capabilities
+        guard = ""
+        if facts.guard is GuardWay.START_COMMAND:
+            guard = boot_guard(label, now_s, now_s + _LIFE_S, _LIFE_S, ways=self.provider.name)
+        host_key = ("", "")
+        if facts.takes_host_key:
+            host_key = new_host_key(self._folder, label)
         return MachineRequest(
             label=label,
             offer=offer,
@@ -88,6 +95,8 @@ class Account:
             disk_gib=need.disk_gib,
             public_key=self.keys.public_line,
             start_command=guard,
+            host_private_key=host_key[0],
+            host_public_key=host_key[1],
         )
 
     def give_back(self, machine: Machine) -> None:

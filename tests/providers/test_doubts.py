@@ -23,7 +23,7 @@ def checks(provider: str) -> list[str]:
 
 
 def test_every_cloud_says_what_nobody_has_tried() -> None:
-    assert WITH_DOUBTS == ["runpod", "vast"]
+    assert WITH_DOUBTS == ["runpod", "vast", "lambda"]
     assert doubts("ssh_host:tower") == ()
 
 

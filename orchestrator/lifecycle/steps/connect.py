@@ -70,6 +70,9 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
         return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
+    if _is_out_of_touch(world, lease, machine, provider):
+        why = "its provider has lost touch with it before anybody could log in"
+        return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
     lease = seen_running(_at_next_address(world, lease, machine), machine, world.clock.now_s())
     if problem := not_as_offered(run, lease, machine, world.clock.now_s()):
         # The answer to create need not have told.
@@ -80,6 +83,15 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         return Wait(min(look_s / 2, 1.0), "the machine boots")
     knock_s = _pace_s(waited_s, _KNOCK_SHARE, SHELL_RETRY_S)
     return _log_in(run, world, lease, knock_s)
+
+
+def _is_out_of_touch(world: World, lease: Lease, machine: Machine, provider: Provider) -> bool:
+    """Whether a new machine has failed its provider's own check for too long."""
+    key = f"{lease.key} is out of touch"
+    if machine.status is not MachineStatus.OUT_OF_TOUCH:
+        world.first_saw.pop(key, None)
+        return False
+    return world.awake_since_first_saw_s(key) >= provider.capabilities.out_of_touch_s
 
 
 def _at_next_address(world: World, lease: Lease, machine: Machine) -> Lease:
@@ -151,6 +163,8 @@ def _log_in(run: Run, world: World, lease: Lease, again_s: float) -> Step:
     world.shells[lease.connection] = opened.shell
     if opened.host_key:  # whole, where only its hash was known
         lease = replace(lease, host_key=opened.host_key)
+    if lease.ran_s is None:  # it answers, whatever its provider calls it yet
+        lease = replace(lease, ran_s=world.clock.now_s())
     moved = run.with_lease(lease).move(State.SHIPPING, world.clock.now_s())
     return Moved(moved, events=(f"logged in (host key by {lease.host_key_by or 'nobody'})",))
 

@@ -79,6 +79,7 @@ class Lambda(Provider, Account, Leftovers):
         rate_limit_is_proof=False,
         boot_deadline_s=1200.0,
         boot_s=(150.0, 900.0),
+        out_of_touch_s=180.0,  # a fresh one that is unhealthy seldom heals, and may be billed
         poll_s=5.0,
         min_create_interval_s=_LAUNCH_INTERVAL_S,
         has_charges=False,

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.errors import HostKeyMismatch, ProviderDown, Unreachable
 from orchestrator.lifecycle.deadlines import LOGIN_S
+from orchestrator.lifecycle.host_keys import given_host_key, new_host_key
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.keys import fingerprint
@@ -349,3 +350,94 @@ def test_an_image_on_a_slow_line_has_longer_to_come_up(stage: Stage) -> None:
     assert stage.state() is State.BOOTING
     stage.after(500)
     assert "nobody could log in within 40 min" in stage.first.why_ended
+
+
+def given(stage: Stage) -> str:
+    """A provider whose machines take a host key, and the one that was made for this lease."""
+    stage.cloud.capabilities = replace(CAPABILITIES, takes_host_key=True, has_boot_log=False)
+    new_host_key(stage.home, "label-0")
+    return given_host_key(stage.home, "label-0")
+
+
+def test_the_host_key_that_a_machine_was_given_is_the_only_one_believed(stage: Stage) -> None:
+    stage.box.host_key = given(stage)
+    booting(stage)
+
+    stage.drive()
+
+    assert stage.state() is State.SHIPPING
+    assert (stage.first.host_key, stage.first.host_key_by) == (stage.box.host_key, "cloud-init")
+
+
+def test_another_key_is_waited_past_until_cloud_init_has_put_in_the_right_one(stage: Stage) -> None:
+    right = given(stage)
+    booting(stage)
+
+    stage.drive()
+    stage.after(5)
+    assert stage.state() is State.BOOTING
+    assert stage.run.waiting == "it does not show its own host key yet"
+    stage.box.host_key = right
+    stage.after(5)
+
+    assert stage.state() is State.SHIPPING
+
+
+def test_a_machine_that_never_shows_the_key_it_was_given_goes_back(stage: Stage) -> None:
+    given(stage)
+    booting(stage)
+    limit_s = CAPABILITIES.boot_deadline_s + LOGIN_S
+
+    stage.drive()
+    for _ in range(4):
+        stage.after(limit_s / 3)
+
+    assert is_given_up(stage, "nobody could log in")
+
+
+def test_without_the_key_that_was_made_for_it_the_first_one_is_believed_and_told(
+    stage: Stage,
+) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, takes_host_key=True, has_boot_log=False)
+    booting(stage)
+
+    stage.drive()
+
+    assert (stage.state(), stage.first.host_key_by) == (State.SHIPPING, "first use")
+
+
+def test_a_new_machine_that_its_provider_lost_touch_with_has_some_time_to_come_back(
+    stage: Stage,
+) -> None:
+    stage.box.answers = False
+    stage.cloud.capabilities = replace(CAPABILITIES, out_of_touch_s=180.0)
+    booting(stage)
+    lost = replace(stage.cloud.machines["m1"], status=MachineStatus.OUT_OF_TOUCH)
+    stage.cloud.machines["m1"] = lost
+
+    stage.drive()
+    stage.after(170)
+    assert stage.state() is State.BOOTING
+    stage.cloud.machines["m1"] = replace(lost, status=MachineStatus.RUNNING)
+    stage.after(20)
+    assert stage.state() is State.BOOTING
+    stage.cloud.machines["m1"] = lost
+    stage.after(5)
+    stage.after(185)
+
+    assert is_given_up(stage, "lost touch")
+
+
+def test_a_machine_that_answers_before_it_is_called_running_costs_from_then_on(
+    stage: Stage,
+) -> None:
+    stage.cloud.console = f"{PINNED} root@box\n"
+    stage.box.host_key = PINNED
+    booting(stage)
+    early = replace(stage.cloud.machines["m1"], status=MachineStatus.BOOTING)
+    stage.cloud.machines["m1"] = early
+
+    stage.after(60)
+
+    assert stage.state() is State.SHIPPING
+    assert stage.first.ran_s == NOW_S + 60

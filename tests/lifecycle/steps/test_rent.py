@@ -11,6 +11,7 @@ from orchestrator.errors import (
     GpuleaseError,
     InvalidRequest,
     NoCapacity,
+    NotSent,
     OutcomeUnknown,
     ProviderDown,
     ProviderError,
@@ -457,3 +458,17 @@ def test_a_machine_that_is_not_what_was_asked_for_goes_back(
 
     assert stage.first.state is LeaseState.RETURNING
     assert why in stage.first.why_ended
+
+
+def test_a_create_that_was_never_sent_is_tried_again_on_the_same_offer(stage: Stage) -> None:
+    stage.cloud.errors["create"] = [NotSent("the key is not registered yet", retry_after_s=7.0)]
+    stage.begin()
+
+    stage.drive(2)
+    old, new = stage.run.leases
+    assert (old.state, new.offer) == (LeaseState.TOMBSTONE, old.offer)
+    assert old.upper_usd(NOW_S + 60) == 0
+    assert stage.cloud.machines == {}
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    assert len(stage.cloud.machines) == 1

@@ -287,3 +287,79 @@ def test_a_cancelled_run_ships_nothing(stage: Stage) -> None:
 
     assert stage.run.outcome is Outcome.CANCELLED
     assert stage.crate.shipped == []
+
+
+TRIES_CUDA = replace(CAPABILITIES, cuda_patience_s=180.0)
+DEAD = Reply(1, b"", b"CUDA answers with error 802\n")
+
+
+def test_cuda_is_started_before_anything_is_sent_where_dead_gpus_are_sold(stage: Stage) -> None:
+    stage.cloud.capabilities = TRIES_CUDA
+    shipping(stage)
+    stage.box.replies = {"nvidia-smi": ONE_GPU, "cuDriverGetVersion": Reply(0, b"1 13.0\n", b"")}
+
+    stage.drive()
+
+    assert stage.state() is State.SETTING_UP
+    asked = [number for number, line in enumerate(stage.box.commands) if "cuInit" in line]
+    assert asked and asked[0] < stage.box.commands.index(START)
+
+
+def test_a_gpu_that_is_listed_and_dead_is_tried_for_three_minutes_then_goes_back(
+    stage: Stage,
+) -> None:
+    stage.cloud.capabilities = TRIES_CUDA
+    shipping(stage)
+    stage.box.replies = {"nvidia-smi": ONE_GPU, "cuDriverGetVersion": DEAD}
+
+    stage.drive()
+    assert "dead: CUDA answers with error 802" in stage.run.waiting
+    for _ in range(4):
+        stage.after(45)
+
+    assert_unfit(stage, "its GPU is listed, but stayed dead: CUDA answers with error 802")
+    assert stage.first.failed_boot_s is not None
+    assert sum("cuDriverGetVersion" in line for line in stage.box.commands) == 5
+
+
+def test_a_gpu_that_comes_to_life_in_time_is_used(stage: Stage) -> None:
+    stage.cloud.capabilities = TRIES_CUDA
+    shipping(stage)
+    stage.box.replies = {"nvidia-smi": ONE_GPU, "cuDriverGetVersion": DEAD}
+
+    stage.drive()
+    stage.box.replies["cuDriverGetVersion"] = Reply(0, b"1 13.0\n", b"")
+    stage.after(45)
+
+    assert stage.state() is State.SETTING_UP
+
+
+@pytest.mark.parametrize("told", [b"1 12.4\n", b"1 9.2\n", b"", b"words\n"])
+def test_a_driver_older_than_the_jobs_cuda_is_unfit_at_once(stage: Stage, told: bytes) -> None:
+    stage.cloud.capabilities = TRIES_CUDA
+    shipping(stage, launch=replace(launch(), cuda="12.8"))
+    stage.box.replies = {"nvidia-smi": ONE_GPU, "cuDriverGetVersion": Reply(0, told, b"")}
+
+    stage.drive()
+
+    assert_unfit(stage, "12.8 is needed")
+
+
+def test_a_reaper_on_another_host_stands_for_a_guard_where_the_plan_says_so(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, guard=GuardWay.NONE)
+    shipping(stage)
+    watched = tuple(replace(one, guard="watched") for one in stage.run.candidates)
+    stage.journal.save(stage.run, replace(stage.run, candidates=watched), [], [], NOW_S)
+
+    stage.drive()
+
+    assert (stage.state(), stage.first.guard) == (State.SETTING_UP, "watched")
+
+
+def test_a_machine_that_nothing_ends_is_used_only_with_the_jobs_word(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, guard=GuardWay.NONE)
+    shipping(stage)
+
+    stage.drive()
+
+    assert_unfit(stage, "does not say accept_unguarded")
