@@ -128,6 +128,9 @@ def read_create(body: bytes, *, strict: bool = True) -> CreateInstance:
     runtype = str(given.get("runtype", "args" if _has_args(given) else "ssh"))
     if runtype not in _RUNTYPES:
         raise invalid_args(f"unknown runtype {runtype!r}")
+    target = given.get("target_state", "running")
+    if target not in ("running", "stopped"):
+        raise invalid_args("'target_state' must be running or stopped")
     env = given.get("env", {})
     assert isinstance(env, dict)
     made = CreateInstance(
@@ -140,7 +143,7 @@ def read_create(body: bytes, *, strict: bool = True) -> CreateInstance:
         onstart=str(given.get("onstart", "")),
         args=_args(given),
         cancel_unavail=_cancel_unavail(given),
-        starts=given.get("target_state", "running") == "running",
+        starts=target == "running",
     )
     _check_limits(made)
     return made

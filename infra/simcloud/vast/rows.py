@@ -36,9 +36,9 @@ def offer_row(ask: Ask, storage_gb: Decimal, now_s: float, *, is_bid: bool) -> d
         "credit_discount_max": 0.4,
         "min_bid": float(host.min_bid_usd(gpus)),
         "is_bid": is_bid,
-        "dlperf_per_dphtotal": _per(host.kind.dlperf * gpus, total_usd),
-        "flops_per_dphtotal": _per(host.kind.tflops * gpus, total_usd),
-        "score": None if host.cpu_cores is None else _per(host.kind.dlperf * gpus, total_usd),
+        "dlperf_per_dphtotal": per(host.kind.dlperf * gpus, total_usd),
+        "flops_per_dphtotal": per(host.kind.tflops * gpus, total_usd),
+        "score": None if host.cpu_cores is None else per(host.kind.dlperf * gpus, total_usd),
         "duration": host.end_s - now_s,
         "end_date": host.end_s,
         "start_date": now_s - 86_400.0,
@@ -130,5 +130,6 @@ def prices(gpu_usd: Decimal, disk_usd: Decimal) -> Json:
     }
 
 
-def _per(amount: float, usd: Decimal) -> float | None:
+def per(amount: float, usd: Decimal) -> float | None:
+    """So much for a dollar an hour."""
     return round(amount / float(usd), 2) if usd else None

@@ -8,7 +8,7 @@ from infra.simcloud.net import LOOPBACK
 from infra.simcloud.rented import Phase, Rented
 from infra.simcloud.vast.facts import Facts, facts_of
 from infra.simcloud.vast.mishaps import spoil_row
-from infra.simcloud.vast.rows import machine_facts, prices
+from infra.simcloud.vast.rows import machine_facts, per, prices
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
 
@@ -144,7 +144,7 @@ def _usage(runs: bool, facts: Facts) -> dict[str, Json]:
 
 def _price(machine: Rented, facts: Facts) -> dict[str, Json]:
     disk_usd = machine.disk_usd_per_hour
-    gpu_usd = machine.usd_per_hour - disk_usd
+    gpu_usd, kind = machine.usd_per_hour - disk_usd, facts.host.kind
     return {
         "dph_base": float(gpu_usd),
         "dph_total": float(machine.usd_per_hour),
@@ -152,9 +152,9 @@ def _price(machine: Rented, facts: Facts) -> dict[str, Json]:
         "is_bid": facts.bid_usd is not None,
         "min_bid": float(facts.host.min_bid_usd(facts.gpus)),
         "credit_discount_max": 0.4,
-        "score": None,
-        "dlperf_per_dphtotal": None,
-        "flops_per_dphtotal": 0.0,
+        "score": per(kind.dlperf * facts.gpus, machine.usd_per_hour),
+        "dlperf_per_dphtotal": per(kind.dlperf * facts.gpus, machine.usd_per_hour),
+        "flops_per_dphtotal": per(kind.tflops * facts.gpus, machine.usd_per_hour),
         "vram_costperhour": 0.0,
         "search": prices(gpu_usd, disk_usd),
         "instance": prices(gpu_usd, disk_usd),
