@@ -23,7 +23,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh
 DIFFERENCES = {
     "/api/v0/instances/{id} instances/extra_env": "described as a list of texts; the v1 list "
     "describes pairs, and the command line (1.9.1) reads pairs",
-    "/api/v0/instances/{id} instances/ports": "described as numbers; the v1 list describes docker's "
+    "/api/v0/instances/{id} instances/ports": "described as numbers; the v1 list has docker's "
     "shape, which dstack reads in the single answer too",
     "/api/v0/instances/{id} instances": "described as an object; one that is no more is null under "
     "a 200 (the command line; Max19970/easy-server#125)",
