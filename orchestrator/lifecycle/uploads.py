@@ -138,6 +138,22 @@ def settle(run: Run, world: World, lease: Lease) -> tuple[Run, bool]:
     return replace(run, artifacts_missing=(*run.artifacts_missing, _NOT_ALL)), False
 
 
+def has_begun(run: Run, world: World, lease: Lease, *, is_gone: bool) -> bool:
+    """Whether a machine that nobody reaches has left something in its bucket.
+
+    Then its agent was started, although nobody lived to write that down: the work goes on, or is
+    done, and must not be done a second time.
+
+    Raises: as `find_left`, of a machine that is gone. No store holds up the return of another.
+    """
+    if is_gone:
+        return find_left(run, world, lease)[1] is not None
+    with contextlib.suppress(BucketDown, BucketRefused, ArtifactsError):
+        bucket = world.bucket(run, lease)
+        return bucket is not None and bucket.index() is not None
+    return False
+
+
 def bring_checkpoint(run: Run, world: World, lease: Lease) -> bool:
     """Bring the newest checkpoint that a lost machine has in the bucket home, to go on from it.
 

@@ -16,6 +16,7 @@ from tests.crash.invariants import check
 from tests.crash.life import deaths
 from tests.crash.stage import Process, Stage, Violation
 from tests.crash.stories import Story
+from tests.crash.uploads import TO
 
 _JOB = """\
 kind: finetune
@@ -23,7 +24,8 @@ name: trainer
 code: {{path: own, command: python train.py}}
 gpu: {{memory_gib: 12}}
 budget: {{max_cost: {max_cost}, max_duration: 1h}}
-artifacts: {{hold: {hold}}}
+artifacts: {{hold: {hold}{to}}}
+checkpoints: {{every: {every}}}
 """
 
 
@@ -37,7 +39,9 @@ class Theatre:
         (folder / "own").mkdir()
         (folder / "own" / "train.py").write_text("print('trained')\n")
         job = folder / "job.yaml"
-        job.write_text(_JOB.format(max_cost=story.max_cost, hold=story.hold))
+        to = f", to: '{TO}'" if story.bucket else ""
+        text = _JOB.format(max_cost=story.max_cost, hold=story.hold, to=to, every=story.every)
+        job.write_text(text)
         self._job = load_job(job)
         empty = Journal(f"sqlite:///{folder / 'empty.sqlite'}")  # migrated once
         empty.close()

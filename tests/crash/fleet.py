@@ -14,6 +14,7 @@ from orchestrator.clock import FakeClock
 from orchestrator.errors import HostKeyMismatch, Unreachable
 from orchestrator.remote.keys import is_same_key
 from orchestrator.runs.lease import Lease
+from tests.artifacts.memory_store import MemoryStore
 from tests.crash.machine import Box, Login, Program
 
 _EXCHANGE_S = 0.2
@@ -45,6 +46,7 @@ class Fleet:
     def __init__(self, cloud: SimCloud, clock: StageClock) -> None:
         self.boxes: dict[str, Box] = {}
         self.program = Program()
+        self.store = MemoryStore()  # the bucket of whoever wants one
         self._cloud = cloud
         self._clock = clock
         # As the container would: with the pod's own key, from outside this computer.
@@ -82,7 +84,7 @@ class Fleet:
                 continue
             if machine.id not in self.boxes and machine.phase is Phase.RUNNING:
                 now_s = self._clock.now_s()
-                self.boxes[machine.id] = Box(machine, self.program, now_s, self._end)
+                self.boxes[machine.id] = Box(machine, self.program, now_s, self._end, self.store)
             if machine.id in self.boxes:
                 self.boxes[machine.id].settle(self._clock.now_s())
 

@@ -15,6 +15,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.runs.view import RunView
 from tests.crash.stage import Stage, Violation, artifacts_dir, bill_usd, promised
+from tests.crash.uploads import stored
 
 _LATE_S = 120.0  # a guard's tick and the ways that it tries
 
@@ -161,8 +162,10 @@ def _artifacts(stage: Stage, run: Run, view: RunView) -> Iterator[str]:
     home = artifacts_dir(stage, run.id)
     for path, size_bytes, sha256 in run.artifacts:
         data = (home / path).read_bytes() if (home / path).is_file() else b""
+        if run.launch.bucket and not run.brought_home:
+            data = stored(stage.fleet.store, sha256, size_bytes) or b""
         if (len(data), hashlib.sha256(data).hexdigest()) != (size_bytes, sha256):
-            yield f"{path} is not at home as the run says"
+            yield f"{path} is not where the run says"
     known = {sha256 for _, _, sha256 in run.artifacts}
     lost = [path for path, sha256 in promised(stage, run.id).items() if sha256 not in known]
     if lost and not run.artifacts_missing:

@@ -19,12 +19,16 @@ from orchestrator.agent import protocol
 from orchestrator.agent.protocol import encode
 from orchestrator.errors import Unreachable
 from orchestrator.remote.shell import Reply
+from tests.artifacts.memory_store import MemoryStore
+from tests.crash.uploads import Uploads
 
 _SETUP_S = 2.0
 _STEP_S = 4.0
 _STOPS_S = 3.0  # SIGTERM → last checkpoint
 _FLUSH_S = 1.0
 _KEPT_SPARE_S = 60.0
+_LAST_LOOK_S = 20.0
+_SEND_AGAIN_S = 20.0
 _AGAIN_S = 60.0  # the guard's pause between two tries to end
 _UNSHIPPED_S = 1200.0
 _MODEL = random.Random(0).randbytes(1_300_000)  # more than one range, and more than one group
@@ -43,7 +47,12 @@ class Box:
     """One machine's inside. Time comes to it by `settle`, and only as the cloud's clock says."""
 
     def __init__(
-        self, machine: Rented, program: Program, now_s: float, end: Callable[[Rented], bool]
+        self,
+        machine: Rented,
+        program: Program,
+        now_s: float,
+        end: Callable[[Rented], bool],
+        store: MemoryStore,
     ) -> None:
         self.machine = machine
         self.files: dict[str, bytes] = {}
@@ -51,6 +60,8 @@ class Box:
         self.promised: dict[str, dict[str, str]] = {}  # run: path: sha256, as its manifest says
         self._program = program
         self._end = end
+        self._store = store
+        self._uploads: Uploads | None = None
         self._now_s = now_s
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -88,7 +99,7 @@ class Box:
         """The container's command is started again: no process is left, perhaps no file."""
         self._due.clear()
         self.armed = self._agent = self._stopping = False
-        self._over_s = None
+        self._over_s = self._uploads = None
         if self.machine.disks != self._disk:
             self.files.clear()
             self._boots = self._step = 0
@@ -109,6 +120,9 @@ class Box:
             missing = [name for name in names if name not in self.files]
             found = b"".join(self.files.get(name, b"") for name in names)
             return Reply(1 if missing else 0, found, b"")
+        if "mktemp" in command and f" {protocol.SLOTS_FILE} && case" in command:
+            self.files[protocol.SLOTS_FILE] = stdin
+            return Reply(0, b"", b"")
         if command == f"python3 {protocol.AGENT} start":
             return self._start_agent()
         if command == f"python3 {protocol.AGENT} guard-status":
@@ -135,7 +149,7 @@ class Box:
             return Reply(3, b"", b"its job is not over")
         self._job += 1
         self._agent = self._stopping = False
-        self._over_s, self._step = None, 0
+        self._over_s, self._step, self._uploads = None, 0, None
         stays = (protocol.CODE_DIR, protocol.DATA_DIR, protocol.MODEL_DIR)
         kept = (protocol.AGENT, protocol.RUN_FILE, protocol.GUARD_FILE)
         self.files = {
@@ -223,6 +237,11 @@ class Box:
         self._hold_s, self._keep_s, self._run = run["hold_s"], run["keep_s"], run["run"]
         self._say("phase", phase="setup", state="started")
         self._of_job(self._now_s + _SETUP_S, self._begin)
+        if run["upload"] is not None:
+            self._uploads = Uploads(self._store, self.files, run, self._say)
+            self._every_s = float(run["checkpoints_every_s"])
+            self._saved_s = self._now_s
+            self._of_job(self._now_s + self._uploads.every_s, self._send_what_comes)
         self._of_job(run["stop_at"], lambda: self._stop(protocol.WHY_DEADLINE))
         self._of_job(run["deadline_at"], self._end_machine)
         return Reply(0, encode({"started": True, "pid": 2}), b"")
@@ -305,7 +324,30 @@ class Box:
         self.files[protocol.MANIFEST_FILE] = encode(manifest)
         self._say("ready", manifest=True)
         self._sent_s = self._now_s
+        if self._uploads is not None:
+            self._of_job(self._now_s + _FLUSH_S, self._send_all)
         self._of_job(self._now_s + self._hold_s, self._hold_is_over)
+
+    def _send_what_comes(self) -> None:
+        if self._uploads is None or self._over_s is not None:
+            return
+        due = self._now_s - self._saved_s >= self._every_s / 2
+        self._uploads.send_what_comes(self._now_s, checkpoints=due)
+        if due:
+            self._saved_s = self._now_s
+        self._of_job(self._now_s + self._uploads.every_s, self._send_what_comes)
+
+    def _send_all(self) -> None:
+        """Nothing else holds the machine; whoever watches it has a moment for a last look."""
+        assert self._uploads is not None
+        if self._uploads.send_all(self._now_s):
+            self._of_job(self._now_s + _LAST_LOOK_S, self._uploaded)
+        else:
+            self._of_job(self._now_s + _SEND_AGAIN_S, self._send_all)
+
+    def _uploaded(self) -> None:
+        if not (self._keep_s and protocol.FETCHED_FILE in self.files):
+            self._end_machine()
 
     def _hold_is_over(self) -> None:
         if self._keep_s and protocol.FETCHED_FILE in self.files:

@@ -43,9 +43,10 @@ def broken_promises(story: Story, telling: Telling, before: Records) -> list[str
     broken += _machines(machines)
     if telling.view:
         broken += _ended(story, telling)
-        broken += _money(telling.view, machines, telling.person.home)
-        broken += _artifacts(telling.view)
-    broken += _left_at_home(telling.person.home)
+        views = [one for one in (telling.first_view, telling.view) if one]
+        broken += _money(views, machines, telling.person.home)
+        broken += [problem for one in views for problem in _artifacts(one)]
+    broken += _left_at_home(telling.person.home, story.runs)
     return broken
 
 
@@ -73,16 +74,21 @@ def _ended(story: Story, telling: Telling) -> Iterator[str]:
         yield "the return is not proven"
 
 
-def _money(view: dict[str, Any], machines: list[dict[str, Any]], home: Path) -> Iterator[str]:
+def _money(
+    views: list[dict[str, Any]], machines: list[dict[str, Any]], home: Path
+) -> Iterator[str]:
+    """One cap holds over all runs that used a machine: the first one's."""
     billed = sum((Decimal(one["billed_usd"]) for one in machines), Decimal(0))
     rate = max((Decimal(one["price_usd_per_hour"]) for one in machines), default=Decimal(0))
-    cost, upper = Decimal(view["cost_usd"]), Decimal(view["spent_upper_usd"])
+    cost = sum((Decimal(one["cost_usd"]) for one in views), Decimal(0))
+    upper = sum((Decimal(one["spent_upper_usd"]) for one in views), Decimal(0))
+    cap = Decimal(views[0]["cap_usd"])
     if abs(cost - billed) > max(_CENT, rate * 2 / 3600):
         yield f"the cost is ${cost}, the bill ${billed}"
     if upper < billed:
         yield f"the upper figure ${upper} is below the bill of ${billed}"
-    if upper > Decimal(view["cap_usd"]):
-        yield f"the upper figure ${upper} is above the cap of ${view['cap_usd']}"
+    if upper > cap:
+        yield f"the upper figure ${upper} is above the cap of ${cap}"
     sums = ledger_usd(home)
     accrued = sums.get("accrued", Decimal(0))
     if abs(accrued - upper) > _CENT:
@@ -106,10 +112,10 @@ def _artifacts(view: dict[str, Any]) -> Iterator[str]:
             yield f"result.txt holds {data[:100]!r}"
 
 
-def _left_at_home(home: Path) -> Iterator[str]:
+def _left_at_home(home: Path, runs: int) -> Iterator[str]:
     stored = look(home)
-    if stored.runs != 1:
+    if stored.runs != runs:
         yield f"{stored.runs} runs were recorded"
     for lease in stored.leases:
-        if lease["state"] not in ("closed", "tombstone"):
+        if lease["state"] not in ("closed", "tombstone", "handed_over"):
             yield f"the lease {lease['key']} is left {lease['state']}"

@@ -13,9 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One look at the home's only run."""
+    """One look at the home's newest run."""
 
-    runs: int = 0
+    ids: tuple[str, ...] = ()  # of every run, the oldest first
     state: str = ""
     is_open: bool = False
     wish: str = ""
@@ -23,23 +23,30 @@ class Stored:
     leases: tuple[dict[str, Any], ...] = ()
 
     @property
+    def runs(self) -> int:
+        return len(self.ids)
+
+    @property
     def is_over(self) -> bool:
         return self.runs > 0 and not self.is_open
 
 
 def look(home: Path) -> Stored:
-    """The run as it stands; nothing at all while there is no store or no run in it."""
+    """The newest run as it stands; nothing at all while there is no store or no run in it."""
     try:
         with closing(_open(home)) as store:
-            rows = store.execute("SELECT state, is_open, wish, document FROM runs").fetchall()
+            rows = store.execute(
+                "SELECT id, state, is_open, wish, document FROM runs ORDER BY created_s"
+            ).fetchall()
             leases = store.execute("SELECT document FROM leases ORDER BY position").fetchall()
     except sqlite3.Error:
         return Stored()
     if not rows:
         return Stored()
-    state, is_open, wish, document = rows[-1]
+    ids = tuple(row[0] for row in rows)
+    _, state, is_open, wish, document = rows[-1]
     documents = tuple(json.loads(row[0]) for row in leases)
-    return Stored(len(rows), state, bool(is_open), wish, json.loads(document), documents)
+    return Stored(ids, state, bool(is_open), wish, json.loads(document), documents)
 
 
 def ledger_usd(home: Path) -> dict[str, Decimal]:

@@ -30,6 +30,12 @@ class Story:
     max_duration: str = "10h"
     cancels: bool = False  # once the program runs
     reaches_cap: bool = False  # likewise, by time that goes by
+    reuses: bool = False  # once the first run keeps its machine, another goes on with it
+
+    @property
+    def runs(self) -> int:
+        """How many are recorded in the end."""
+        return 2 if self.reuses else 1
 
     def __str__(self) -> str:
         return self.name
@@ -47,5 +53,6 @@ STORIES = (
     Story("cancel", 9, "cancelled", script=_GOES_ON, cancels=True),
     Story("cap", 5, "capped", script=_GOES_ON, max_cost="0.30", reaches_cap=True),
     Story("delete_lies", begin=lambda cloud: cloud.fault("delete_lies")),
+    Story("reuse", reuses=True),
     Story("program_fails", 1, "failed", script=_FAILS),
 )

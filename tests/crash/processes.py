@@ -149,6 +149,7 @@ class Telling:
         self.mode = mode or dice.choice(MODES)
         self.exit_code: int | None = None
         self.view: dict[str, Any] = {}
+        self.first_view: dict[str, Any] = {}  # of the run whose machine was used again
         self._submit_again = dice.random() < 0.5
         self._commands: list[_Command] = []
         self._follower: _Command | None = None
@@ -159,7 +160,7 @@ class Telling:
 
     def go_on(self) -> list[str]:
         """To the end of the run; what went wrong on the way."""
-        give_up_at = time.monotonic() + _ENDS_S
+        give_up_at = time.monotonic() + _ENDS_S * self.story.runs
         self._submit()
         while True:
             stored = look(self.person.home)
@@ -173,14 +174,17 @@ class Telling:
             time.sleep(_LOOK_S)
 
     def _submit(self) -> None:
-        words = ["submit", self.job, "--yes", "--json"]
-        if self.mode == "detached":
-            words += ["--detach", "--ephemeral-keys"]
-        self._follower = self._type(*words)
+        self._follower = self._type(
+            *self._words("--keep", "1h") if self.story.reuses else self._words()
+        )
+
+    def _words(self, *options: str) -> list[str]:
+        words = ["submit", self.job, "--yes", "--json", *options]
+        return [*words, "--detach", "--ephemeral-keys"] if self.mode == "detached" else words
 
     def _is_done(self, stored: Stored) -> bool:
         busy = [one for one in self._commands if one.process.poll() is None]
-        return stored.is_over and not busy
+        return stored.is_over and stored.runs >= self.story.runs and not busy
 
     def _is_stuck(self, stored: Stored) -> bool:
         """Whether nobody died, and yet every command is over without a run."""
@@ -201,12 +205,15 @@ class Telling:
             return  # it follows, and starts another driver by itself
         self._is_resumed = True
         if not stored.runs or (killed == "driver" and self._submit_again and stored.is_open):
-            self._follower = self._type("submit", self.job, "--yes", "--json")
+            options = ["--keep", "1h"] if self.story.reuses and not stored.runs else []
+            self._follower = self._type("submit", self.job, "--yes", "--json", *options)
         else:
             self._follower = self._type("attach", "last", "--json")
 
     def _happen(self, stored: Stored) -> None:
-        """What the story has in store once the program runs."""
+        """What the story has in store once the program runs, or is over."""
+        if self.story.reuses and stored.runs == 1 and stored.state == "kept":
+            self._reuse()
         if stored.state != "running" or not self._has_written():
             return
         cancels = self.story.cancels and stored.wish == "go_on"
@@ -216,6 +223,12 @@ class Telling:
             self._capped = True
             stop_s = stored.leases[-1]["stop_s"]
             self.cloud.advance(stop_s + 1 - self.cloud.now_s())
+
+    def _reuse(self) -> None:
+        """Submit again, on the kept machine; once more where that command did not live for it."""
+        if any(one.process.poll() is None for one in self._commands):
+            return
+        self._follower = self._type(*self._words("--reuse", "last"))
 
     def _has_written(self) -> bool:
         runs = self.person.home / "runs"
@@ -228,7 +241,7 @@ class Telling:
         waits = stored.state == "looking" or (
             stored.state == "returning"
             and all(
-                one["state"] == "closed" or one["unknown_s"] is not None
+                one["state"] in ("closed", "handed_over") or one["unknown_s"] is not None
                 for one in stored.leases
                 if one["state"] != "tombstone"
             )
@@ -273,6 +286,9 @@ class Telling:
         else:
             receipt = self.person.types("receipt", "last", "--json")
             self.view, self.exit_code = receipt.json(), receipt.code
+        if self.story.reuses:
+            first = look(self.person.home).ids[0]
+            self.first_view = self.person.types("receipt", first, "--json").json()
         return self._wait_for_the_driver()
 
     def _wait_for_the_driver(self) -> list[str]:

@@ -30,6 +30,7 @@ from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.lifecycle.reusing import reuse_plan, take_over
 from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import record
+from orchestrator.lifecycle.uploads import check_bucket, to_bucket
 from orchestrator.lifecycle.world import Opened, World
 from orchestrator.providers.base import MachineRequest, Provider
 from orchestrator.providers.runpod import RunPod
@@ -46,6 +47,7 @@ from orchestrator.store.journal import Journal
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.life import FILES, Killed, Life
 from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
+from tests.crash.uploads import MortalStores, write_signed
 
 HOME_ID = "homeid"
 RUN_ID = "runid123"
@@ -221,6 +223,7 @@ class Process:
         self.accounts = Accounts(lambda _: provider, stage.clock)
         self.purses = Purses(self.accounts, self.journal, stage.clock)
         self.cargo = self.cargo_type(stage.home, self.accounts.provider, lambda _: None)
+        self.stores = MortalStores(stage.fleet.store, self.life, stage.clock.now_s)
         self.world = self.make_world()
         self.engine = Engine(self.journal, self.world)
         reaper = Reaper(self.accounts, self.journal, stage.clock, HOME_ID)
@@ -238,6 +241,7 @@ class Process:
             open_shell=self.open_shell,
             cargo=self.cargo,
             wish_of=lambda run_id: self.journal.run(run_id).wish,
+            bucket=self.stores.bucket,
             purse=self.purses.of,
             answers=self.stage.fleet.answers,
         )
@@ -251,7 +255,10 @@ class Process:
         stage = self.stage
         made = prepare(stage.job, cache_dir=stage.home, endpoint="", token=None)
         keep_s = stage.keep_s if not stage.is_recorded() else 0.0
-        return replace(made, launch=replace(made.launch, keep_s=keep_s))
+        launch = replace(made.launch, keep_s=keep_s)
+        if launch.bucket:
+            launch = to_bucket(launch, self.stores.settled("eu-west-1"))
+        return replace(made, launch=launch)
 
     def submit(self) -> None:
         """As the command does it; from the record on, a driver is started."""
@@ -267,6 +274,10 @@ class Process:
         if stage.wait_s:
             plan = to_wait(plan, ["runpod"], stage.wait_s)
         assert plan.cap_usd is not None
+        if material.launch.bucket:
+            s3 = self.stores.open_for(material.launch)
+            write = write_signed(stage.fleet.store)
+            check_bucket(plan, s3, stage.clock.now_s(), write=write)
         keep_code(run_folder(stage.home, RUN_ID), material.job)
         record(
             self.journal,

@@ -29,6 +29,8 @@ class Story:
     program: Program = _SHORT
     max_cost: str = "0.50"
     hold: str = "15m"
+    every: str = "15m"  # a checkpoint is saved elsewhere
+    bucket: bool = False  # results go there
     keep_s: float = 0.0
     reuses: bool = False
     pace_s: float = 0.5
@@ -82,6 +84,26 @@ def _spend_when(state: State) -> Act:
             balance_usd = stage.cloud.world.accounts.balance_usd("runpod", "main")
             if balance_usd > Decimal("0.04"):
                 stage.cloud.switch(balance_usd="0.04")
+
+    return meddle
+
+
+def _lose_when_saved(stage: Stage) -> None:
+    """The machine is lost once a checkpoint of it is in the bucket."""
+    run = stage.run
+    is_saved = any(b"complete.json" in one for one in stage.fleet.store.objects.values())
+    if run.state is State.RUNNING and len(run.leases) == 1 and is_saved:
+        for machine in stage.living():
+            stage.cloud.machine_fault(machine.id, "host_lost")
+
+
+def _bucket_down_for(seconds: float) -> Act:
+    """The store answers nobody, from the program's end on."""
+
+    def meddle(stage: Stage) -> None:
+        run = stage.run
+        since_s = run.exit_seen_s or math.inf
+        stage.fleet.store.down = since_s <= stage.clock.now_s() < since_s + seconds
 
     return meddle
 
@@ -361,6 +383,55 @@ STORIES = {
             reuses=True,
             since="before hand_over",
         ),
+        Story("to a bucket", _WELL, bucket=True),
+        Story(
+            "to a bucket, asleep for 8 h",
+            _WELL,
+            revive=lambda stage: stage.sleep(SLEEP_S),
+            bucket=True,
+            since="after run python3 start",
+        ),
+        Story(
+            "to a bucket, killed for good",
+            _WELL,
+            revive=lambda stage: stage.clock.advance(SLEEP_S),
+            bucket=True,
+            since="after run python3 start",
+        ),
+        Story(
+            "to a bucket, then lost",
+            _WELL,
+            meddle=_lose_when_saved,
+            program=Program(seconds=120.0),
+            every="1m",
+            bucket=True,
+        ),
+        Story("to a bucket, which is down", _WELL, meddle=_bucket_down_for(120.0), bucket=True),
+        Story("to a bucket, which stays down", _WELL, meddle=_bucket_down_for(1e6), bucket=True),
+        Story(
+            "to a bucket, cancelled",
+            _ends((_O.CANCELLED, 9)),
+            meddle=_wish_when(State.RUNNING, Wish.CANCEL),
+            program=_LONG,
+            bucket=True,
+        ),
+        Story(
+            "to a bucket, cancel --now",
+            _ends((_O.CANCELLED, 8)),
+            meddle=_wish_when(State.RUNNING, Wish.CANCEL_NOW),
+            program=_LONG,
+            bucket=True,
+        ),
+        Story(
+            "to a bucket, to the cap",
+            _ends((_O.CAPPED, 5)),
+            program=_LONG,
+            max_cost="0.04",
+            hold="1m",
+            pace_s=6.0,
+            bucket=True,
+        ),
+        Story("to a bucket, used again", _WELL, keep_s=600.0, reuses=True, bucket=True),
         Story(
             "asleep for 8 h",
             _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8)),

@@ -12,7 +12,7 @@ from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachab
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
 from orchestrator.lifecycle.steps.watch import has_vanished, where_it_is
-from orchestrator.lifecycle.uploads import send_slots
+from orchestrator.lifecycle.uploads import has_begun, send_slots
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
 from orchestrator.providers.base import GuardWay
 from orchestrator.remote.shell import Shell
@@ -113,12 +113,16 @@ def ship(run: Run, world: World) -> Step:
         return finish(run, world, Outcome.REFUSED, failure, failure.problem)
     except Unreachable as error:
         world.drop_shell(lease)
-        if run.wish is not Wish.GO_ON:
+        is_wanted = run.wish is Wish.GO_ON
+        vanished = is_wanted and has_vanished(world, lease)
+        gives_up = vanished or not is_wanted or _is_late(lease, world)
+        if gives_up and has_begun(run, world, lease, is_gone=vanished is True):
+            return _started(run, world, lease, heard_s=run.state_since_s)
+        if not is_wanted:
             return cancelled(run, world)
-        if has_vanished(world, lease):
-            return _lose(run, world, lease, "the machine vanished before its job began")
-        if _is_late(lease, world):
-            return _lose(run, world, lease, _LATE)
+        if gives_up:
+            why = "the machine vanished before its job began" if vanished else _LATE
+            return _lose(run, world, lease, why)
         waiting = f"the connection broke: {error.problem}"
         return Wait(SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease)))
     except RemoteError as error:
@@ -179,11 +183,12 @@ def _lose(run: Run, world: World, lease: Lease, why: str) -> Moved:
     return replace(moved, run=replace(moved.run, artifacts_missing=(lost,)))
 
 
-def _started(run: Run, world: World, lease: Lease) -> Moved:
+def _started(run: Run, world: World, lease: Lease, *, heard_s: float | None = None) -> Moved:
     lease = replace(lease, did_work=True)
     moved = run.with_lease(lease).move(State.SETTING_UP, world.clock.now_s())
     # What an earlier machine took with it is made anew.
-    begun = replace(moved, heard_s=world.clock.now_s(), artifacts_missing=())
+    heard_s = world.clock.now_s() if heard_s is None else heard_s
+    begun = replace(moved, heard_s=heard_s, artifacts_missing=())
     return Moved(begun, events=("the agent is started",))
 
 

@@ -8,7 +8,13 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.agent.protocol import EVENTS_FILE, FETCHED_FILE, MANIFEST_FILE, SLOTS_FILE
+from orchestrator.agent.protocol import (
+    EVENTS_FILE,
+    FETCHED_FILE,
+    MANIFEST_FILE,
+    SLOTS_FILE,
+    encode,
+)
 from orchestrator.errors import BucketRefused, Unreachable
 from orchestrator.providers.base import MachineStatus
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
@@ -237,3 +243,65 @@ def test_a_lost_machine_s_work_goes_on_elsewhere_with_a_folder_of_its_own(
 
     assert (stage.run.upload, stage.run.slots_sent_s) == ("", 0.0)
     assert stage.cloud.machines["m1"].status is MachineStatus.RUNNING
+
+
+def shipping(stage: Stage, **changes: object) -> None:
+    """A machine whose agent was started by a process that did not live to write it down."""
+    stage.begin_held(State.SHIPPING, {}, **{"launch": with_bucket(), **changes})
+
+
+def test_a_job_that_was_done_while_nobody_lived_is_found_in_its_bucket(
+    stage: Stage, left_behind: LeftBehind
+) -> None:
+    shipping(stage)
+    events = encode({"event": "exited", "at": NOW_S, **ENDED}) + encode({"event": "ready"})
+    left_behind.sends({"output/a": b"abc"}, complete=True, others={EVENTS_FILE: events})
+    ends_itself(stage)
+    stage.clock.advance(8 * 3600, asleep=True)
+
+    stage.until(lambda run: not run.is_open)
+
+    assert (stage.run.outcome, stage.run.artifacts_missing) == (Outcome.SUCCEEDED, ())
+    assert [path for path, _, _ in stage.run.artifacts] == ["a"]
+    assert len(stage.run.leases) == 1, "nothing was done a second time"
+
+
+def test_a_machine_that_left_nothing_is_replaced(stage: Stage, left_behind: LeftBehind) -> None:
+    shipping(stage)
+    ends_itself(stage)
+
+    stage.until(lambda run: len(run.leases) == 2)
+
+    assert stage.first.why_ended == "the machine vanished before its job began"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_machine_that_nobody_reaches_for_long_goes_on_where_its_bucket_shows_that_it_works(
+    stage: Stage, left_behind: LeftBehind, begun: bool
+) -> None:
+    shipping(stage)
+    if begun:
+        left_behind.sends({}, complete=False)
+    stage.box.fault = Unreachable("no route")
+    stage.drive()
+    assert stage.state() is State.SHIPPING
+
+    stage.after(3 * 3600)
+
+    assert (stage.state() is State.SETTING_UP) is begun
+    assert (stage.first.state is LeaseState.HELD) is begun
+
+
+@pytest.mark.parametrize("wish", [Wish.CANCEL, Wish.CANCEL_NOW])
+def test_a_bucket_that_is_down_holds_up_no_cancel(
+    stage: Stage, left_behind: LeftBehind, wish: Wish
+) -> None:
+    shipping(stage)
+    left_behind.store.down = True
+    stage.box.fault = Unreachable("no route")
+    stage.journal.wish(RUN_ID, wish)
+
+    stage.drive()
+
+    assert stage.run.outcome is Outcome.CANCELLED
+    assert stage.first.state is LeaseState.RETURNING
