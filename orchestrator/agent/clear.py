@@ -31,6 +31,7 @@ _LEFT = (
     protocol.TAILS_DIR,
     protocol.PID_FILE,
     protocol.CONCLUDED_FILE,
+    protocol.RESUMED_FILE,
 )
 _SECRETS = (protocol.SECRETS_FILE, protocol.SLOTS_FILE)
 _CLEARING_FILE = f"{protocol.CLEARED_FILE}.new"

@@ -44,8 +44,9 @@ class Daemon:
     """Runs one job, and sees to the end of the machine."""
 
     def __init__(
-        self, work: Path, run: RunFile, machine: Mapping[str, str], *, concludes: bool = False
+        self, work: Path, run: RunFile, machine: Mapping[str, str], task: str = "perform"
     ) -> None:
+        """`task`: perform the job, or after an agent that died `resume` or `conclude` it."""
         base = {**base_environment(machine), "GPULEASE_LABEL": run.label}
         # Downloads obey the machine's proxies and certificates; nothing else is inherited.
         os.environ.clear()
@@ -74,7 +75,8 @@ class Daemon:
             self._checkpoints,
         )
         self._job = Job(work, run, base, tools)
-        self._perform = self._job.conclude if concludes else self._job.perform
+        tasks = {"resume": self._job.resume, "conclude": self._job.conclude}
+        self._perform = tasks.get(task, self._job.perform)
         self._bucket: BucketCopy | None = None
         if run.upload is not None:
             self._bucket = BucketCopy(work, run, self._clock, self._events, self._job.over)

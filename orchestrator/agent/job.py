@@ -85,6 +85,10 @@ class Job:
         """After an agent of this job that died: give back what is there; raises nothing."""
         self._reach_an_end(self._abandoned)
 
+    def resume(self) -> None:
+        """After an agent of this job that died: go on with the job; raises nothing."""
+        self._reach_an_end(self._another_attempt)
+
     def _reach_an_end(self, attempt: Callable[[], Ending]) -> None:
         try:
             self._finish(attempt())
@@ -115,11 +119,18 @@ class Job:
                 why, phase = protocol.WHY_FINISHED, "program"
             return Ending(why, phase, f"the agent failed: {type(error).__name__}: {error}")
 
-    def _abandoned(self) -> Ending:
+    def _another_attempt(self) -> Ending:
+        self._end_strays()
+        self._tools.events.add("resumed")
+        return self._attempt()
+
+    def _end_strays(self) -> None:
         """What the other agent left running gets its grace, and then nothing of it runs on."""
-        grace_s = self._run.grace_s
         label = f"GPULEASE_LABEL={self._run.label}"  # all that an agent starts has it
-        self._tools.children.end_strays(label.encode(), grace_s)
+        self._tools.children.end_strays(label.encode(), self._run.grace_s)
+
+    def _abandoned(self) -> Ending:
+        self._end_strays()
         return Ending(protocol.WHY_FINISHED, "program", "the agent died in mid-job")
 
     def _prepare(self) -> None:

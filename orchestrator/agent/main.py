@@ -25,6 +25,7 @@ from .send import serve
 _USAGE = 64
 _REFUSED = 3
 _BAD_RUN_FILE = 2
+_MOST_RESUMED = 8
 _KILL_ROUNDS = 200
 _KILL_PAUSE_S = 0.02
 
@@ -42,15 +43,20 @@ def main(arguments: Sequence[str]) -> int:
 
 def start(work: Path, _: Sequence[str]) -> int:
     """Detach the daemon and say so."""
-    return _launch(work, concludes=False)
+    return _launch(work, "perform")
 
 
 def conclude(work: Path, _: Sequence[str]) -> int:
     """The same for one that only gives back what an agent that died has left."""
-    return _launch(work, concludes=True)
+    return _launch(work, "conclude")
 
 
-def _launch(work: Path, *, concludes: bool) -> int:
+def resume(work: Path, _: Sequence[str]) -> int:
+    """The same for one that goes on with the job of an agent that died, as with its computer."""
+    return _launch(work, "resume")
+
+
+def _launch(work: Path, task: str) -> int:
     from .daemon import Daemon  # most of the agent: `send` shall not wait for it
 
     try:
@@ -58,22 +64,24 @@ def _launch(work: Path, *, concludes: bool) -> int:
     except (OSError, BadRunFile) as error:
         return _refuse(_BAD_RUN_FILE, f"{protocol.RUN_FILE}: {error}")
     try:
-        lock = take_lock(work, after_another=concludes)
-        if concludes:
+        lock = take_lock(work, after_another=task != "perform")
+        if task == "conclude":
             _once(work, lock)
+        if task == "resume":
+            _not_for_ever(work, lock)
     except AlreadyStarted as error:
         if agent_process(work)[1]:  # the answer to the first start was lost
             _answer({"started": True, "pid": error.pid, "again": True})
             return 0
         return _refuse(_REFUSED, str(error), pid=error.pid)
-    if not concludes:
+    if task == "perform":
         join_tails(work)
     pid = detach(work, lock)
     if pid is not None:
         _answer({"started": pid > 0, "pid": pid})
         return 0 if pid else 1
     try:
-        Daemon(work, run, machine_environment(work, os.environ), concludes=concludes).live()
+        Daemon(work, run, machine_environment(work, os.environ), task).live()
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -87,6 +95,21 @@ def _once(work: Path, lock: int) -> None:
     except FileExistsError as error:
         os.close(lock)
         raise AlreadyStarted(agent_process(work)[0]) from error
+
+
+def _not_for_ever(work: Path, lock: int) -> None:
+    """Make room for a further life of the job. Raises AlreadyStarted after too many of them."""
+    path = work / protocol.RESUMED_FILE
+    times = 0
+    with contextlib.suppress(OSError, ValueError):
+        times = int(path.read_text())
+    if times >= _MOST_RESUMED:
+        os.close(lock)
+        raise AlreadyStarted(agent_process(work)[0])
+    path.write_text(str(times + 1))
+    for name in (protocol.EXIT_FILE, protocol.MANIFEST_FILE, protocol.STOP_FILE):
+        with contextlib.suppress(FileNotFoundError):
+            (work / name).unlink()
 
 
 def stop(work: Path, arguments: Sequence[str]) -> int:
@@ -199,6 +222,7 @@ def _answer(record: Record) -> None:
 _COMMANDS: dict[str, Callable[[Path, Sequence[str]], int]] = {
     "start": start,
     "conclude": conclude,
+    "resume": resume,
     "stop": stop,
     "kill": kill,
     "send": send,

@@ -14,6 +14,8 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                      `conclude`      where the agent died: starts another, which ends what it left
                                      running and gives back what is there; answers as `start`, and
                                      with exit code 3 the second time, or where none had died
+                     `resume`        the same for one that goes on with the job, from its newest
+                                     checkpoint: as `resumed`; a few times, then exit code 3
                      `kill`          ends agent, program and all they started, at once
                      `send`          see below
                      `here FOLDER…`  lists files of these folders: HERE
@@ -56,6 +58,7 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     guard.sh         the boot guard's loop; the agent starts it again if it dies
     agent.pid        the agent's pid, locked (flock) while it lives. A folder has one agent, once
     concluded        written by `conclude`
+    resumed          text: how often `resume` has started another agent
     agent.stderr     what the agent itself had to say, normally nothing
     reserve          1 MiB, given up so that the last records fit on a full disk
 
@@ -100,6 +103,7 @@ END_FILE = "end"
 GUARD_SCRIPT = "guard.sh"
 PID_FILE = "agent.pid"
 CONCLUDED_FILE = "concluded"
+RESUMED_FILE = "resumed"
 STDERR_FILE = "agent.stderr"
 RESERVE_FILE = "reserve"
 TRAFFIC_FILE = "traffic.json"  # the network's counters when the first agent began
@@ -157,6 +161,8 @@ CHECKPOINT_COMPLETE = "complete.json"
 #               "gpus": [{"util", "memory_used_bytes"}]}
 #   restarted  {"signal", "step"}       (the program was killed, and goes on from its newest
 #                                        checkpoint, once for each that is new)
+#   resumed    {}                       (another agent goes on with the job: what was said
+#                                        before of its end and of an upload counts no more)
 #   message    {"text"}                                            (shown to the person)
 #   exited     the EXIT RECORD's fields
 #   ready      {"manifest": true}                                  (manifest.json is complete)

@@ -126,6 +126,8 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         )
         said.append(text)
         return run.note(text)
+    if name == "resumed":
+        return replace(run, exit={}, manifest_ready=False, upload="", upload_problem="")
     if name == "exited" and not run.exit:
         record = to_exit(event)
         said.append(f"the program ended: {record.get('exit_code', record['why'])}")

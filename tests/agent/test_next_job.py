@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from orchestrator.agent import protocol
+from orchestrator.agent.detach import agent_process
 from tests.agent.loopback_hub import LoopbackHub
 from tests.agent.work_folder import WorkFolder
 
@@ -139,3 +142,65 @@ def test_the_same_model_is_checked_and_not_fetched_again(work: WorkFolder) -> No
     assert hub.fetched() == ["model.safetensors"]
     model = Path(work.path / protocol.MODEL_DIR)
     assert {path.name: path.read_bytes() for path in model.iterdir()} == files
+
+
+COUNTS = """\
+import json, os, pathlib, signal, sys, time
+saves = pathlib.Path(os.environ["GPULEASE_CHECKPOINTS"])
+step = max((int(one.name[5:]) for one in saves.glob("step-*")), default=0)
+print("life from", step, flush=True)
+def save(*_):
+    folder = saves / f"step-{step + 1}"
+    folder.mkdir()
+    (folder / "complete.json").write_text(json.dumps({"step": step + 1, "at": 0, "files": []}))
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+if step == 2:
+    sys.exit(0)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def dies(work: WorkFolder, *numbers: int) -> None:
+    """The agent and all that it started end, as with their computer."""
+    for number in numbers:
+        os.kill(work.agent_pid(), number)
+        if number == signal.SIGTERM:
+            work.until((work.path / protocol.MANIFEST_FILE).exists, "its last records")
+    work.until(lambda: not agent_process(work.path)[1], "its death")
+
+
+def test_a_job_goes_on_after_a_restart_and_says_what_counts_no_more(work: WorkFolder) -> None:
+    (work.path / "code/needs.txt").write_text("six==1.17.0\n")
+    label = f"gl1-again-{os.getpid()}"
+    work.write_program(COUNTS, label=label, requirements="needs.txt", grace_s=20)
+    work.start()
+    work.wait_for_log("life from 0")
+    assert work.call("resume").returncode == 0, "it lives"
+    dies(work, signal.SIGTERM, signal.SIGKILL)
+    assert work.record(protocol.EXIT_FILE)["why"] == protocol.WHY_STOPPED
+
+    assert work.call("resume").returncode == 0
+    work.wait_for_log("life from 1")
+    dies(work, signal.SIGKILL)  # and its program lives on
+    assert work.call("resume").returncode == 0
+    work.until(lambda: len(work.events("exited")) == 2, "the end")
+
+    assert work.log().count("life from 2") == 1
+    assert work.log().count("the environment is as this job needs it") == 2
+    assert work.record(protocol.EXIT_FILE)["why"] == protocol.WHY_FINISHED
+    assert len(work.events("resumed")) == 2
+
+
+def test_a_job_that_is_ended_again_and_again_does_not_go_on_for_ever(work: WorkFolder) -> None:
+    work.write_run("sleep 60", label=f"gl1-often-{os.getpid()}", grace_s=0)
+    work.start()
+    answers = []
+    for _ in range(9):
+        os.kill(work.agent_pid(), signal.SIGKILL)
+        work.until(lambda: not agent_process(work.path)[1], "its death")
+        answers.append(work.call("resume").returncode)
+
+    assert answers == [0] * 8 + [3]
+    assert work.call("conclude").returncode == 0

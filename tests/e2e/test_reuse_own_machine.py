@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +156,6 @@ def test_another_model_of_the_hub_takes_the_place_of_the_one_before(person: Pers
     assert none.code == 1 and "config.json" in person.types("logs", "last").out
 
 
-def reboots(tower: Workstation) -> None:
-    """Every process ends; files stay."""
-    tower.sshd.stop()
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(tower.home):
-                os.kill(int(entry.name), signal.SIGKILL)
-    tower.sshd.start()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_kept_workstation_is_nobody_elses_and_outlives_a_restart(
@@ -187,7 +174,7 @@ def test_a_kept_workstation_is_nobody_elses_and_outlives_a_restart(
     elsewhere = owner.types("submit", job, "--yes", "--reuse", "last")
     assert elsewhere.code == 3 and "--on ssh_host:tower" in elsewhere.err
 
-    reboots(tower)
+    tower.reboots()
     owner.kills_driver()
     reused = owner.types(*on, "--reuse", "last", "--keep", "20m")
     assert reused.json()["state"] == "kept", reused.err + owner.driver_log()

@@ -101,6 +101,34 @@ def test_a_workstation_that_is_gone_for_a_while_is_waited_for(
     assert len(owner.view()["machines"]) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("gently_s", [0.0, 5.0], ids=["power cut", "shut down"])
+def test_a_restart_in_mid_job_costs_only_what_came_after_the_newest_checkpoint(
+    owner: Person, tower: Workstation, gently_s: float
+) -> None:
+    before = tower.listing()
+    owner.writes("trainer/needs.txt", "six==1.17.0\n")
+    job = own_code(owner, training(steps=6, waits_at=5), requirements="needs.txt")
+    owner.submits(job, "--on", "ssh_host")
+    waits_for_step(owner, 5)
+
+    tower.reboots(gently_s=gently_s)
+    says_go(tower)
+    ended = owner.types("attach", "mine", limit_s=180.0)
+
+    assert ended.code == 0, ended.err + owner.driver_log()
+    view = owner.view()
+    assert len(view["machines"]) == 1
+    trained = json.loads(Path(view["artifacts_dir"], "trained.json").read_text())
+    assert trained == {"steps": [1, 2, 3, 4, 5, 6], "lives": 2}
+    log = owner.types("logs", "mine").out
+    assert log.count("step 4\n") == 1, "it went on from its checkpoint"
+    assert "the environment is as this job needs it" in log
+    assert any("was restarted" in note for note in view["notes"])
+    assert tower.listing() == before
+
+
 def test_a_gpu_in_use_is_no_offer(owner: Person, tower: Workstation) -> None:
     job = own_code(owner, more="")
     text = (owner.desk / job).read_text().replace("allow_cpu: true", "memory_gib: 20")

@@ -24,13 +24,13 @@ from orchestrator.errors import (
     HostKeyMismatch,
     RemoteError,
 )
+from orchestrator.lifecycle.agents import agent_lives
 from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.keep import keep_or_finish
 from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.lifecycle.steps.watch import (
-    agent_lives,
     give_up_on,
     lost_before_its_end,
     machine_lost,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from orchestrator.agent.protocol import AGENT, EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
+from orchestrator.agent.protocol import EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
 from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.budget.caps import GRACE_S, must_return, must_stop
 from orchestrator.budget.price import Price
@@ -20,6 +20,7 @@ from orchestrator.errors import (
     ProviderError,
     RemoteError,
 )
+from orchestrator.lifecycle.agents import agent_status
 from orchestrator.lifecycle.balance import heed, runs_dry
 from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import (
@@ -29,7 +30,8 @@ from orchestrator.lifecycle.deadlines import (
     SHELL_RETRY_S,
 )
 from orchestrator.lifecycle.leasing import finish
-from orchestrator.lifecycle.report import fold, to_exit, to_record
+from orchestrator.lifecycle.report import fold, to_exit
+from orchestrator.lifecycle.steps.carry_on import carry_on
 from orchestrator.lifecycle.steps.rent import with_machine
 from orchestrator.lifecycle.steps.resume import resume
 from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
@@ -78,6 +80,8 @@ def watch(run: Run, world: World) -> Step:
         after = _ask_to_stop(after, world, lease, shell)
         if _is_stubborn(after, world, lease):
             return _give_up_waiting(after, world)
+        if goes_on := carry_on(after, world, lease, shell):
+            return goes_on
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
             after = _ask_the_agent(after, world, shell)
         after = renew_slots(_pull_checkpoint(after, world, shell), world, lease, shell)
@@ -313,7 +317,7 @@ def _why_stop(run: Run, world: World, lease: Lease) -> str:
 
 def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     """A silent agent: alive, or ended without a word."""
-    status = _agent_status(shell)
+    status = agent_status(shell)
     if status.get("agent_alive") is True:
         return replace(run, heard_s=_now(world))
     try:
@@ -326,17 +330,6 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     words: dict[str, object] = {"why": "finished", "message": "the agent ended without a word"}
     record = to_exit(left if isinstance(left, dict) and left else words)
     return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})
-
-
-def agent_lives(shell: Shell) -> bool | None:
-    """Whether the agent is at work; None when the machine does not say. Raises RemoteError."""
-    said = _agent_status(shell).get("agent_alive")
-    return said if isinstance(said, bool) else None
-
-
-def _agent_status(shell: Shell) -> dict[str, object]:
-    reply = shell.run(f"python3 {AGENT} guard-status", timeout_s=30.0)
-    return to_record(reply.stdout[:4096]) or {}
 
 
 def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:

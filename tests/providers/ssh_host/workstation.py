@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.remote.hosts import Host
@@ -54,6 +57,36 @@ class Workstation:
             f"*) echo '{BANNER}' ;;\nesac\n"
         )
         program.chmod(0o755)
+
+    def processes(self) -> list[int]:
+        """Whatever runs there for a machine."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with suppress(OSError):
+                    if (entry / "cwd").readlink().is_relative_to(self.home / "gpulease"):
+                        found.append(int(entry.name))
+        return found
+
+    def reboots(self, *, gently_s: float = 0.0) -> None:
+        """Every process ends, files stay.
+
+        Args:
+            gently_s: they are told so long before, as a computer does that is shut down.
+        """
+        if gently_s:
+            self._signal(signal.SIGTERM)
+            until_s = time.monotonic() + gently_s
+            while len(self.processes()) > 1 and time.monotonic() < until_s:
+                time.sleep(0.05)  # the agent stays
+        self.sshd.stop()
+        self._signal(signal.SIGKILL)
+        self.sshd.start()
+
+    def _signal(self, number: int) -> None:
+        for process in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
 
     @contextmanager
     def hanging_at_create(self) -> Iterator[Path]:
