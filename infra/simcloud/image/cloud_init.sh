@@ -11,6 +11,10 @@ if [ -n "$SIMCLOUD_LOGIN" ]; then
   echo "$SIMCLOUD_LOGIN:*:19000:0:99999:7:::" >>/etc/shadow
   printf '#!/bin/sh\nexec "$@"\n' >/usr/local/bin/sudo
   chmod 755 /usr/local/bin/sudo
+  for name in poweroff shutdown halt; do
+    printf '#!/bin/sh\nkill -TERM 1\n' >"/usr/local/sbin/$name"
+    chmod 755 "/usr/local/sbin/$name"
+  done
   only="-oAllowUsers=$SIMCLOUD_LOGIN"
 fi
 key=/etc/ssh/ssh_host_ed25519_key
@@ -27,4 +31,6 @@ if [ -n "$SIMCLOUD_HOST_KEY" ]; then
   wait "$server"
   /usr/sbin/sshd -D $only &
 fi
-exec sleep infinity
+trap 'exit 0' TERM
+sleep infinity &
+wait $!
