@@ -16,6 +16,7 @@ from tests.contract.lambda_cloud_bench import LambdaBench
 from tests.contract.local_bench import LocalBench
 from tests.contract.runpod_bench import RunPodBench
 from tests.contract.ssh_host_bench import SshHostBench
+from tests.contract.vast_bench import VastBench
 
 
 @pytest.fixture
@@ -31,6 +32,12 @@ def lambda_cloud(tmp_path: Path) -> Iterator[LambdaBench]:
 
 
 @pytest.fixture
+def vast(tmp_path: Path) -> Iterator[VastBench]:
+    with VastBench(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
 def local(tmp_path: Path) -> LocalBench:
     return LocalBench(tmp_path)
 
@@ -41,7 +48,7 @@ def ssh_host(tmp_path: Path) -> Iterator[SshHostBench]:
         yield bench
 
 
-OVER_A_NETWORK = ["runpod", "lambda_cloud"]
+OVER_A_NETWORK = ["runpod", "lambda_cloud", "vast"]
 
 
 @pytest.fixture(params=[*OVER_A_NETWORK, "local", "ssh_host"])

@@ -38,7 +38,7 @@ def test_what_keeps_a_machine_from_coming_up_is_told_by_its_host(cloud: Bench) -
     machine, well = rent(cloud), rent(cloud, B)
     provider = cloud.provider
     assert isinstance(provider, BootTrouble)
-    assert provider.boot_trouble(machine.id) == ""
+    assert provider.boot_trouble(well.id) == ""
 
     for _ in range(2):
         cloud.wait(30)

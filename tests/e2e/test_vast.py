@@ -33,7 +33,8 @@ def renter(market: Cloud, environment: dict[str, str], tmp_path: Path) -> Iterat
     person.kills_driver()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_job_on_vast_is_shipped_run_collected_and_given_back(
     renter: Person, market: Cloud
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_job_on_vast_is_shipped_run_collected_and_given_back(
             ended = renter.ends(process)
 
     assert ended.code == 0, ended.err + renter.driver_log()
+    assert "host key by boot log" in renter.driver_log() + ended.err
     receipt = ended.json()
     assert (receipt["outcome"], receipt["provider"]) == ("succeeded", "vast")
     assert Path(receipt["artifacts_dir"], "result.txt").read_text() == "forty-two\n"

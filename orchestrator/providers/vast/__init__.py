@@ -22,6 +22,7 @@ from orchestrator.providers.base import (
     Account,
     BillingStart,
     BootLog,
+    BootTrouble,
     Capabilities,
     Charge,
     Charges,
@@ -67,7 +68,7 @@ def build(settings: ProviderSettings) -> Provider:
     return Vast(settings.key, url=url, ssh_user=settings.ssh_user or "root")
 
 
-class Vast(Provider, Account, BootLog, Charges):
+class Vast(Provider, Account, BootLog, BootTrouble, Charges):
     """One account of Vast.ai, as one key sees it."""
 
     name = "vast"
@@ -138,17 +139,7 @@ class Vast(Provider, Account, BootLog, Charges):
         return self._as_rented(machine_id, request)
 
     def get_machine(self, machine_id: str) -> Machine:
-        answer = self._http.send("GET", _path(machine_id))
-        if refusals.says_no_such_instance(answer):
-            raise MachineNotFound(f"Vast.ai has no instance {machine_id} for this account")
-        data = self._good(answer).data()
-        if not isinstance(data, dict) or "instances" not in data:
-            raise ProviderDown("Vast.ai answered without the instance")
-        row = data["instances"]
-        if row is None:  # unknown and destroyed ones alike
-            raise MachineNotFound(f"Vast.ai has no instance {machine_id} for this account")
-        if isinstance(row, list) and len(row) == 1:
-            row = row[0]
+        row = self._row(machine_id)
         machine = self._machine(row)
         if machine.id != machine_id:
             raise ProviderDown("Vast.ai answered with another instance than the one asked for")
@@ -193,6 +184,10 @@ class Vast(Provider, Account, BootLog, Charges):
             self._clock.wait(Event(), _LOG_AGAIN_S)
         return ""
 
+    def boot_trouble(self, machine_id: str) -> str:
+        """What its host's docker said, where it does not get over it."""
+        return instances.to_trouble(self._row(machine_id))
+
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
         filters = {
             "day": {"gte": int(since_s), "lte": int(until_s) + 1},
@@ -227,6 +222,19 @@ class Vast(Provider, Account, BootLog, Charges):
             self._clock.wait(Event(), _BETWEEN_PAGES_S)
         asked = {**query, "after_token": token} if token else query
         return self._good(self._http.send("GET", path, query=asked)).data()
+
+    def _row(self, machine_id: str) -> object:
+        """One instance as it is shown. Raises: as `get_machine`."""
+        answer = self._http.send("GET", _path(machine_id))
+        if refusals.says_no_such_instance(answer):
+            raise MachineNotFound(f"Vast.ai has no instance {machine_id} for this account")
+        data = self._good(answer).data()
+        if not isinstance(data, dict) or "instances" not in data:
+            raise ProviderDown("Vast.ai answered without the instance")
+        row = data["instances"]
+        if row is None:  # unknown and destroyed ones alike
+            raise MachineNotFound(f"Vast.ai has no instance {machine_id} for this account")
+        return row[0] if isinstance(row, list) and len(row) == 1 else row
 
     def _machine(self, row: object) -> Machine:
         return instances.to_machine(row, self._ssh_user, self._clock.now_s())

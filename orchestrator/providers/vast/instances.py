@@ -17,6 +17,7 @@ from orchestrator.providers.fields import (
     to_object,
     to_port,
 )
+from orchestrator.providers.http import one_line
 from orchestrator.providers.vast.offers import to_card, to_region
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
@@ -95,6 +96,12 @@ def to_status(row: dict[str, Any], now_s: float) -> MachineStatus:
     return (
         MachineStatus.FAILED if is_stopped and age_s > _STOPPED_LASTS_S else MachineStatus.BOOTING
     )
+
+
+def to_trouble(data: Any) -> str:
+    """What keeps an instance from coming up, in its host's words; empty while it may."""
+    text = to_object(data).get("status_msg")
+    return one_line(text) if isinstance(text, str) and _FATAL.search(text) else ""
 
 
 def to_rate(row: dict[str, Any]) -> Any:
