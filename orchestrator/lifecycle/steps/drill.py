@@ -60,8 +60,11 @@ def _gone(run: Run, world: World, lease: Lease, provider: Provider, identity: st
             return Wait(30.0, f"the {lease.provider} key at hand may be another account's")
     else:
         return Wait(2.0, "the machine is not listed")
-    if world.clock.now_s() < lease.deadline_s - _EARLY_S:
+    now_s = world.clock.now_s()
+    if now_s < lease.deadline_s - _EARLY_S:
         return _failed(run, world, "it was gone before its deadline, which proves nothing")
+    if now_s - lease.deadline_s <= DRILL_LATE_S:  # it was watched: it may have ended late
+        lease = replace(lease, unknown_s=now_s)
     run = run.with_lease(replace(lease, guard="drilled"))
     return finish(run, world, Outcome.SUCCEEDED, None, "the machine ended itself")
 

@@ -40,6 +40,18 @@ def test_a_machine_that_ended_itself_after_its_deadline_is_a_drilled_guard(stage
     assert stage.cloud.said("delete") == []
 
 
+def test_a_machine_that_ended_itself_late_is_counted_until_then(stage: Stage) -> None:
+    drilling(stage)
+    stage.drive()
+    stage.after(240 + 120)
+    stage.cloud.end("m1")
+
+    ended = stage.until(lambda run: run.state is State.ENDED)
+
+    assert ended.outcome is Outcome.SUCCEEDED
+    assert ended.cost_usd(0) >= stage.cloud.usd_per_hour * 360 / 3600
+
+
 def test_a_machine_that_outlives_its_deadline_is_returned_and_the_guard_is_to_blame(
     stage: Stage,
 ) -> None:
