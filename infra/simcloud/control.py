@@ -10,7 +10,7 @@ from infra.simcloud.accounts import NAMES
 from infra.simcloud.faults import Fault, UnknownFault
 from infra.simcloud.machines import NotPossible
 from infra.simcloud.mishaps import OUTBID
-from infra.simcloud.orders import NotNow
+from infra.simcloud.orders import NotNow, SoldOut
 from infra.simcloud.rented import Rented
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
@@ -39,7 +39,7 @@ class Control:
             return json_reply(self._route(request))
         except _Mistake as mistake:
             return json_reply({"error": str(mistake)}, mistake.status)
-        except (UnknownFault, ValueError, NotPossible, NotNow) as mistake:
+        except (UnknownFault, ValueError, NotPossible, NotNow, SoldOut) as mistake:
             return json_reply({"error": str(mistake)}, 400)
 
     def _route(self, request: Request) -> Json:
@@ -49,6 +49,11 @@ class Control:
                 return list(machine_rows(cloud.world))
             case ("POST", "machines", machine_id, "fault"):
                 machine_fault(cloud.world, machine_id, _text(_body(request), "fault"))
+                return {}
+            case ("POST", "machines", machine_id, "traffic"):
+                traffic = _machine(cloud.world, machine_id).traffic
+                traffic.add_in(_bytes(_body(request), "bytes_in"))
+                traffic.add_out(_bytes(_body(request), "bytes_out"))
                 return {}
             case ("GET", "machines", machine_id, "log"):
                 return [line.text for line in _machine(cloud.world, machine_id).log.lines()]
@@ -148,6 +153,7 @@ def machine_fault(world: World, machine_id: str, fault: str) -> None:
         "disk_full": lambda: world.fill_disk(machine),
         "gpu_dead": lambda: world.break_gpu(machine),
         "spot_reclaim": lambda: world.stop(machine, OUTBID),
+        "spot_return": lambda: world.start(machine),
     }
     if fault not in acts:
         raise ValueError(f"no fault {fault!r} of a machine; known: {', '.join(acts)}")
@@ -180,6 +186,13 @@ def _body(request: Request) -> dict[str, Json]:
     if not isinstance(data, dict):
         raise _Mistake(400, "the body is not a JSON object")
     return data
+
+
+def _bytes(body: dict[str, Json], name: str) -> int:
+    value = body.get(name, 0)
+    if not isinstance(value, int) or value < 0:
+        raise _Mistake(400, f"{name}: how many bytes")
+    return value
 
 
 def _text(body: dict[str, Json], name: str) -> str:

@@ -11,6 +11,9 @@ from infra.simcloud.stock import Stock
 class SoldOut(Exception):
     """There is not so much of it left."""
 
+    def __init__(self) -> None:
+        super().__init__("there is not so much of it left")
+
 
 class NotNow(Exception):
     """The machine is not in a state for this."""

@@ -394,6 +394,31 @@ def test_a_reclaimed_bid_stops_and_comes_back_for_more_money(
     assert (row["actual_status"], row["dph_base"]) == ("running", 0.3)
 
 
+def test_the_control_server_reclaims_a_bid_gives_it_back_and_moves_bytes(
+    vast_cloud: SimCloud, vast: Vast, clock: FakeClock
+) -> None:
+    instance_id = vast.create(vast.offer(inet_up_cost={"gt": 0})["id"], price=0.5)
+    clock.advance(10)
+    vast.ids()
+    with httpx.Client(base_url=vast_cloud.url, trust_env=False) as control:
+        fault = f"/machines/{instance_id}/fault"
+        assert control.post(fault, json={"fault": "spot_reclaim"}).status_code == 200
+        assert control.post(fault, json={"fault": "spot_reclaim"}).status_code == 400
+        (row,) = control.get("/machines").json()
+        assert (row["provider"], row["status"]) == ("vast", "stopped")
+        assert control.post(fault, json={"fault": "spot_return"}).status_code == 200
+        before = float(row["billed_usd"])
+        moved = {"bytes_in": 0, "bytes_out": 100 * 10**9}
+        control.post(f"/machines/{instance_id}/traffic", json=moved)
+        (row,) = control.get("/machines").json()
+
+    shown = vast.show(instance_id)
+    assert float(row["billed_usd"]) - before == pytest.approx(100 * shown["inet_up_cost"], abs=1e-4)
+    assert shown["inet_up_billed"] == 100
+    clock.advance(10)
+    assert vast.show(instance_id)["actual_status"] == "running"
+
+
 def test_a_lost_host_is_shown_offline_until_somebody_destroys_it(
     vast_cloud: SimCloud, vast: Vast, clock: FakeClock
 ) -> None:

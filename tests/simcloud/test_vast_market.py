@@ -69,6 +69,13 @@ def test_a_name_with_underscores_and_gigabytes_find_nothing_useful(vast: Vast) -
     assert len(vast.search(gpu_ram={"gte": 24})) == len(vast.search())
 
 
+def test_a_number_may_be_sent_as_text(vast: Vast) -> None:
+    """As the command line does."""
+    assert vast.search(num_gpus={"eq": "8"}) == vast.search(num_gpus={"eq": 8}) != []
+    assert vast.search(num_gpus={"in": ["8", "4"]}) == vast.search(num_gpus={"in": [8, 4]})
+    assert vast.search(num_gpus={"eq": "eight"}) == []
+
+
 def test_what_is_not_said_is_verified_and_for_rent(vast_cloud: SimCloud, vast: Vast) -> None:
     assert {row["verification"] for row in vast.search()} == {"verified"}
 

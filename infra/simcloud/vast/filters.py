@@ -52,7 +52,19 @@ def _sortable(value: Json) -> tuple[int, float, str]:
 
 def _passes(value: Json, tests: Json) -> bool:
     assert isinstance(tests, dict)
-    return all(_OPS[op](value, wanted) for op, wanted in tests.items())
+    return all(_OPS[op](value, _like(value, wanted)) for op, wanted in tests.items())
+
+
+def _like(value: Json, wanted: Json) -> Json:
+    """What is wanted of a number, as a number: the command line (1.9.1) sends text."""
+    if isinstance(wanted, list):
+        return [_like(value, one) for one in wanted]
+    if isinstance(value, int | float) and isinstance(wanted, str):
+        try:
+            return float(wanted)
+        except ValueError:
+            return wanted
+    return wanted
 
 
 def _less(one: Json, other: Json) -> bool:
