@@ -23,6 +23,8 @@ def keep_boot_log(run: Run, world: World, lease: Lease) -> Run:
         text = provider.boot_log(lease.machine_id)
     except ProviderError:
         return run
+    if not text.strip():
+        return run
     path = world.cargo.folder(run) / f"boot-{lease.machine_id}.log"
     try:
         path.write_text(text[-_MOST_CHARACTERS:])

@@ -55,3 +55,42 @@ def test_a_job_on_vast_is_shipped_run_collected_and_given_back(
     (machine,) = books_agree(receipt, renter, market)
     assert Decimal(receipt["machines"][0]["price_usd_per_hour"]) > 0
     assert machine["ended_by"] == "api"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_an_instance_ends_itself_in_a_drill_with_its_containers_own_key(
+    renter: Person, market: Cloud
+) -> None:
+    with renter.starts("doctor", "--drill", "vast", "--yes", "--json") as process:
+        market.waits_for_a_machine(renter.home_id)
+        (rented,) = market.living(renter.home_id)
+        market.waits_for(rented["id"], ended_by="self", step_s=5.0)
+        with market.hurrying():
+            ended = renter.ends(process)
+
+    assert ended.code == 0, ended.err + renter.driver_log()
+    assert ended.json()["outcome"] == "succeeded"
+    plan = renter.types("plan", own_code(renter), "--provider", "vast", "--json").json()
+    assert plan["offers"][0]["guard"] == "drilled"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_container_without_its_key_is_given_back_and_the_next_offer_is_tried(
+    renter: Person, market: Cloud
+) -> None:
+    market.fault("env_missing", provider="vast")
+    job = own_code(renter)
+
+    with renter.starts("submit", job, "--provider", "vast", "--yes", "--json") as process:
+        market.waits_for_a_machine(renter.home_id)
+        (first,) = market.machines(renter.home_id)
+        market.waits_for(first["id"], ended_by="api")
+        with market.hurrying(step_s=1.0):
+            ended = renter.ends(process)
+
+    assert ended.code == 0, ended.err + renter.driver_log()
+    receipt = ended.json()
+    assert "guard is not armed" in receipt["machines"][0]["why_ended"]
+    books_agree(receipt, renter, market, ended_by=["api", "api"])
