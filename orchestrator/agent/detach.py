@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from . import protocol
+
+_LOCK_TRIES = 10
+_LOCK_PAUSE_S = 0.05
 
 
 class AlreadyStarted(Exception):
@@ -28,7 +32,7 @@ def take_lock(work: Path, *, after_another: bool = False) -> int:
         str(work / protocol.PID_FILE), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
     )
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
         pid = _read_pid(descriptor)
     except OSError as error:
         pid = _read_pid(descriptor)
@@ -38,6 +42,16 @@ def take_lock(work: Path, *, after_another: bool = False) -> int:
         os.close(descriptor)
         raise AlreadyStarted(pid)
     return descriptor
+
+
+def _lock(descriptor: int) -> None:
+    """Raises: OSError when another has it; whoever only looks has it for a moment."""
+    for _ in range(_LOCK_TRIES):
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOCK_PAUSE_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def agent_process(work: Path) -> tuple[int, bool]:
@@ -77,8 +91,8 @@ def detach(work: Path, lock: int) -> int | None:
     _redirect(work)
     _close_others({lock, writer})
     pid = str(os.getpid()).encode()
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, pid, 0)
+    os.pwrite(lock, pid, 0)  # over an earlier one's: no new block, where the disk is full
+    os.ftruncate(lock, len(pid))
     os.fsync(lock)
     os.write(writer, pid)
     os.close(writer)

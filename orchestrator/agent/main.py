@@ -66,7 +66,7 @@ def _launch(work: Path, task: str) -> int:
     try:
         lock = take_lock(work, after_another=task != "perform")
         if task == "conclude":
-            _once(work, lock)
+            _only_once(work, lock)
         if task == "resume":
             _not_for_ever(work, lock)
     except AlreadyStarted as error:
@@ -80,6 +80,9 @@ def _launch(work: Path, task: str) -> int:
     if pid is not None:
         _answer({"started": pid > 0, "pid": pid})
         return 0 if pid else 1
+    if task == "conclude":
+        with contextlib.suppress(OSError):  # from here on it lives
+            (work / protocol.CONCLUDED_FILE).touch(mode=0o600)
     try:
         Daemon(work, run, machine_environment(work, os.environ), task).live()
     except BaseException:
@@ -88,13 +91,11 @@ def _launch(work: Path, task: str) -> int:
     os._exit(0)
 
 
-def _once(work: Path, lock: int) -> None:
+def _only_once(work: Path, lock: int) -> None:
     """Raises AlreadyStarted when an agent has followed one that died before: it died too."""
-    try:
-        (work / protocol.CONCLUDED_FILE).touch(mode=0o600, exist_ok=False)
-    except FileExistsError as error:
+    if (work / protocol.CONCLUDED_FILE).exists():
         os.close(lock)
-        raise AlreadyStarted(agent_process(work)[0]) from error
+        raise AlreadyStarted(agent_process(work)[0])
 
 
 def _not_for_ever(work: Path, lock: int) -> None:

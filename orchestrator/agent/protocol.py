@@ -49,8 +49,9 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     manifest.json    MANIFEST, written last of all
     stop             written by the driver: {"reason": "cancelled", "grace_s": 60}
     cleared          text: the run for which `clear` made room
-    .hashes          of files that `here` has read before
-    .tails/OFFSET/…  the rest of a file that was cut at OFFSET when it was sent; `here` and `start`
+    hashes           of files that `here` has read before; touched while it reads, because the
+                     boot guard looks for what changes, names with a dot left out
+    tails/OFFSET/…   the rest of a file that was cut at OFFSET when it was sent; `here` and `start`
                      put it behind what is there
     fetched          written by the driver when everything is home
     sent             touched by `send`: while artifacts are fetched, `hold_s` does not run out
@@ -109,10 +110,10 @@ RESERVE_FILE = "reserve"
 TRAFFIC_FILE = "traffic.json"  # the network's counters when the first agent began
 VENV_DIR = "venv"
 CLEARED_FILE = "cleared"
-HASHES_FILE = ".hashes"
+HASHES_FILE = "hashes"
 VENV_MARK = "gpulease"  # in venv/: what it was made of
 MODEL_MARK = ".model"  # which model of a hub is in model/
-TAILS_DIR = ".tails"
+TAILS_DIR = "tails"
 SENT_DIRS = (CODE_DIR, DATA_DIR, MODEL_DIR, CHECKPOINTS_DIR)  # what the driver's files lie in
 CHECKPOINT_COMPLETE = "complete.json"
 

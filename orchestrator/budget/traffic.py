@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from orchestrator.budget.price import Price
 
-_MOST_BYTES = 10**16  # more than any line carries in a month
+_FASTEST_MBIT_S = 10_000.0  # of a host whose line is not told
+_BYTES_PER_MBIT = 125_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +27,28 @@ class Traffic:
     received_before_bytes: int = 0  # of that, by the run that had the machine before
     sent_before_bytes: int = 0
 
-    def heard(self, received_bytes: float, sent_bytes: float) -> Traffic:
-        """With what the machine says now: a counter only grows, and is never believed absurd.
+    def heard(
+        self,
+        received_bytes: float,
+        sent_bytes: float,
+        *,
+        lived_s: float,
+        line_mbit_s: float | None = None,
+    ) -> Traffic:
+        """With what the machine says now: a counter only grows, and no faster than its line.
 
-        >>> Traffic(received_bytes=5).heard(3, 2).received_bytes
+        Args:
+            lived_s: of the machine, since it was asked for.
+            line_mbit_s: of its host, where that is known.
+
+        >>> Traffic(received_bytes=5).heard(3, 2, lived_s=60).received_bytes
         5
+        >>> Traffic().heard(1e16, 0, lived_s=10, line_mbit_s=100).received_bytes
+        250000000
         """
-        received, sent = (
-            int(min(_MOST_BYTES, max(0, size))) for size in (received_bytes, sent_bytes)
-        )
+        fastest = 2 * (line_mbit_s or _FASTEST_MBIT_S) * _BYTES_PER_MBIT  # lines are measured low
+        most = fastest * max(0.0, lived_s)
+        received, sent = (int(min(most, max(0, size))) for size in (received_bytes, sent_bytes))
         return replace(
             self,
             received_bytes=max(self.received_bytes, received),

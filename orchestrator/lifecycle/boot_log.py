@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.errors import ProviderError
+from orchestrator.errors import GpuleaseError
 from orchestrator.lifecycle.world import World
 from orchestrator.providers.base import BootLog
 from orchestrator.runs.lease import Lease
@@ -21,13 +21,13 @@ def keep_boot_log(run: Run, world: World, lease: Lease) -> Run:
         return run
     try:
         text = provider.boot_log(lease.machine_id)
-    except ProviderError:
+    except GpuleaseError:
         return run
     if not text.strip():
         return run
     path = world.cargo.folder(run) / f"boot-{lease.machine_id}.log"
     try:
-        path.write_text(text[-_MOST_CHARACTERS:])
+        path.write_bytes(text[-_MOST_CHARACTERS:].encode("utf-8", "replace"))
     except OSError:
         return run
     return run.note(f"its boot log is kept: {path}")

@@ -21,7 +21,7 @@ from orchestrator.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
-_THREADS = 8
+_THREADS = 32  # an upload keeps one for hours
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
 _FAILED_S = 30.0
@@ -82,6 +82,7 @@ class Driver:
         self._folder = folder
         self._known: list[str] = []
         self._line = Line(folder, version, self._obey)
+        engine.ends_soon(self._line.has_successor)
         self._stays = stays
         self._asked_s: float | None = None  # since when a successor waits
         self._chores = [_Chore(do) for do in chores]

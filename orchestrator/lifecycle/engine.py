@@ -85,6 +85,10 @@ class Engine:
         self._limits = limits or Limits()
         self._trouble: dict[str, int] = {}
 
+    def ends_soon(self, is_wanted_back: Callable[[], bool]) -> None:
+        """From now on long effects ask this, and end early when it is so."""
+        self._world.is_wanted_back = is_wanted_back
+
     def drive(self, run_id: str) -> float | None:
         """One step of a run. Returns: seconds until the next, None when the run is over.
 

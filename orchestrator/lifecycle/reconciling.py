@@ -32,6 +32,10 @@ class Machine:
     is_open: bool
 
     @property
+    def account(self) -> str:
+        return self.leases[0].account
+
+    @property
     def gone_s(self) -> float:
         return max(lease.gone_s or 0.0 for lease in self.leases)
 
@@ -89,8 +93,9 @@ def reconcile(journal: Journal, accounts: Accounts, month: Month, now_s: float) 
     lines: list[Line] = []
     others: list[tuple[str, int, Decimal]] = []
     failures: list[str] = []
-    for name in sorted({machine.provider for machine in machines}):
-        of_one = [machine for machine in machines if machine.provider == name]
+    payers = sorted({(machine.provider, machine.account) for machine in machines})
+    for name, account in payers:
+        of_one = [one for one in machines if (one.provider, one.account) == (name, account)]
         try:
             charges = _bill(accounts, of_one, now_s)
         except GpuleaseError as error:
@@ -160,10 +165,7 @@ def _bill(accounts: Accounts, machines: Sequence[Machine], now_s: float) -> list
 
     Raises: ProviderError, MissingCredentials.
     """
-    provider = None
-    for machine in machines:
-        lease = machine.leases[0]
-        provider, _ = accounts.renter(lease.account, lease.provider)
+    provider, _ = accounts.renter(machines[0].account, machines[0].provider)
     if not isinstance(provider, Charges):
         return None
     return provider.charges(min(one.began_s for one in machines) - _EARLY_S, now_s)

@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from orchestrator.agent.protocol import WHY
 from orchestrator.artifacts.log import without_escapes
+from orchestrator.runs.lease import Lease
 from orchestrator.runs.losses import with_loss
 from orchestrator.runs.run import Run
 
@@ -35,7 +36,7 @@ def fold(run: Run, data: bytes, now_s: float) -> tuple[Run, list[str]]:
     for line in data[:used].splitlines():
         event = to_record(line)
         if event is not None:
-            run = _apply(run, event, said)
+            run = _apply(run, event, said, now_s)
     kept = said[: max(0, _MOST_SAID - run.told)]
     if run.told < _MOST_SAID <= run.told + len(said):
         kept.append("the machine says more than is kept here")
@@ -101,7 +102,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return abs(value) < 1e300 and math.isfinite(value)
 
 
-def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
+def _apply(run: Run, event: dict[str, object], said: list[str], now_s: float) -> Run:
     name = event.get("event")
     if name == "progress":
         numbers = to_metrics({key: event[key] for key in _NUMBERS if key in event})
@@ -140,11 +141,8 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
             upload_problem=printable(str(event.get("problem", "")))[:200],
             upload_left_bytes=int(left_bytes) if _is_number(left_bytes) else 0,
         )
-    if name == "host" and run.lease is not None:
-        counted = [event.get(key) for key in ("received_bytes", "sent_bytes")]
-        received, sent = (float(one) if _is_number(one) else 0.0 for one in counted)
-        heard = run.lease.traffic.heard(received, sent)
-        return run.with_lease(replace(run.lease, traffic=heard))
+    if name == "host" and run.lease is not None and run.lease.is_open:
+        return run.with_lease(_with_traffic(run.lease, event, now_s))
     if name == "ready":
         return replace(run, manifest_ready=True)
     if name == "message" and isinstance(event.get("text"), str):
@@ -154,6 +152,16 @@ def _apply(run: Run, event: dict[str, object], said: list[str]) -> Run:
         if event.get("phase") == "program" and event.get("state") == "started":
             return replace(run, progress={"step": 0.0, **run.progress})
     return run
+
+
+def _with_traffic(lease: Lease, event: dict[str, object], now_s: float) -> Lease:
+    counted = [event.get(key) for key in ("received_bytes", "sent_bytes")]
+    received, sent = (float(one) if _is_number(one) else 0.0 for one in counted)
+    lived_s = now_s - (lease.sent_s or now_s)
+    line = lease.offer.download_mbit_s
+    return replace(
+        lease, traffic=lease.traffic.heard(received, sent, lived_s=lived_s, line_mbit_s=line)
+    )
 
 
 def _signal_name(number: object) -> str:

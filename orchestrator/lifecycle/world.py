@@ -96,6 +96,7 @@ class World:
     purse: Callable[[Lease], Purse | None] = lambda lease: None  # what its account holds
     answers: Callable[[Lease], bool] = lambda lease: True  # whether sshd says its name there
     recall: Callable[[Iterable[str]], Known] = lambda names: Known()  # beside the offers
+    is_wanted_back: Callable[[], bool] = lambda: False  # this process is to make room for another
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
     listed: dict[str, tuple[float, float]] = field(default_factory=dict)  # last, longest without

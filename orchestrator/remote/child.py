@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestrator.clock import Clock, SystemClock
 
 CHUNK_BYTES = 256 * 1024
+SLOWEST_BYTES_PER_S = 20_000  # of a line that is worth waiting for
 _END_S = 5.0
 
 
@@ -68,13 +69,18 @@ class Child:
         self.stderr = bytearray()
 
     def send(self, data: bytes, *, stall_s: float) -> None:
-        """Write all of `data`. Raises: Stalled, BrokenPipeError."""
+        """Write all of `data`. Raises: Stalled, BrokenPipeError.
+
+        Whoever takes a little now and then, slower than any line, has stalled too.
+        """
         view = memoryview(data)
+        whole = Patience(stall_s + len(data) / SLOWEST_BYTES_PER_S)
         while view:
             taken = self.write_some(view)
             view = view[taken:]
             if not taken:
-                self.wait(reading=False, writing=True, patience=Patience(stall_s))
+                patience = Patience(min(stall_s, whole.left_s()))
+                self.wait(reading=False, writing=True, patience=patience)
 
     def receive(self, limit: int, *, stall_s: float) -> bytes:
         """Some bytes of stdout, at most `limit`; empty at its end. Raises: Stalled."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import HostKeyMismatch, Unreachable
-from orchestrator.remote.child import Patience
+from orchestrator.remote.child import SLOWEST_BYTES_PER_S, Patience
 from orchestrator.remote.keys import is_same_key
 from orchestrator.remote.paths import shown
 from orchestrator.remote.script import enter, last_words, read_file, write_file
@@ -34,7 +34,6 @@ _STEP_BYTES = 64 * 1024
 _SEND_POLL_S = 0.02
 _BANNER = b"SSH-"
 _SMALL_BYTES = 4 * 1024 * 1024
-_SLOWEST_BYTES_PER_S = 20_000
 
 
 def answers(server: SshServer, timeout_s: float) -> bool:
@@ -135,7 +134,7 @@ class SshShell:
                 self._bulk.push(itertools.chain([bytes(head)], pieces))
                 return
         # A login of its own would take longer than so few bytes do.
-        limit_s = self._stall_s + len(head) / _SLOWEST_BYTES_PER_S
+        limit_s = self._stall_s + len(head) / SLOWEST_BYTES_PER_S
         reply = self.run("exec tar -x -f -", stdin=bytes(head), timeout_s=limit_s)
         if reply.exit_code != 0:
             raise refusal(

@@ -83,6 +83,11 @@ class Lease:
         return f"{self.label}/{self.machine_id}"
 
     @property
+    def was_reached(self) -> bool:
+        """Somebody logged in: what was to be sent may have been, though no work came of it."""
+        return self.did_work or bool(self.host_key_by)
+
+    @property
     def latest_s(self) -> float:
         """The deadline in the label, which the machine itself keeps, whatever else is said."""
         label = parse_label(self.label)
@@ -101,8 +106,9 @@ class Lease:
             return self.bound_usd or Decimal(0)
         end_s = self.gone_s if self.gone_s is not None else now_s
         usd = self._price().for_seconds(end_s - self.sent_s, increment_s=self.increment_s)
-        usd += self.traffic.upper_usd(self.offer.price, worked=self.did_work)
-        return usd if self.bound_usd is None else min(usd, self.bound_usd)
+        usd += self.traffic.upper_usd(self.offer.price, worked=self.was_reached)
+        usd = usd if self.bound_usd is None else min(usd, self.bound_usd)
+        return max(usd, self.billed_usd or usd)
 
     def cost_usd(self, now_s: float) -> Decimal:
         """What it costs by the provider's own rule, at the rate that it named for the machine."""
@@ -114,7 +120,7 @@ class Lease:
         ends = [end_s for end_s in known if end_s is not None]
         end_s = min(ends) if ends else now_s
         price, began_s = Price(self.usd_per_hour or self.offer.price.usd_per_hour), self.began_s
-        usd = self.traffic.cost_usd(self.offer.price, worked=self.did_work)
+        usd = self.traffic.cost_usd(self.offer.price, worked=self.was_reached)
         if self.idle_usd_per_hour is not None:
             ran_s = min(end_s, max(began_s, end_s if self.ran_s is None else self.ran_s))
             usd += Price(self.idle_usd_per_hour).for_seconds(ran_s - began_s)

@@ -226,8 +226,8 @@ def test_an_absurd_count_of_bytes_changes_nothing_or_little(said: object) -> Non
 
 
 def test_bytes_are_counted_on_the_lease_in_use() -> None:
-    made = run(leases=(lease("old"), lease("new")))
+    made = run(leases=(lease("old"), lease("new", sent_s=NOW_S)))
 
-    told = fold(made, line("host", received_bytes=7, sent_bytes=3), NOW_S)[0]
+    told = fold(made, line("host", received_bytes=7, sent_bytes=3), NOW_S + 60)[0]
 
     assert [one.traffic.received_bytes for one in told.leases] == [0, 7]

@@ -169,7 +169,7 @@ def test_traffic_counts_as_planned_and_above_it_as_the_machine_says() -> None:
 
     assert held.upper_usd(NOW_S) == Decimal("0.01")  # at most its image was pulled
     assert worked.upper_usd(NOW_S) == Decimal("0.04")
-    heard = replace(worked, traffic=TRAFFIC.heard(11 * 2**30, 0))
+    heard = replace(worked, traffic=TRAFFIC.heard(11 * 2**30, 0, lived_s=86_400))
     assert heard.upper_usd(NOW_S) == Decimal("0.14")
     assert heard.cost_usd(NOW_S) == Decimal("0.11")
 

@@ -54,6 +54,7 @@ _MOST_NAMED = 50
 _POLL_S = 0.2
 _LOOK_S = 10.0
 _ALWAYS_KEPT = ("exit", "metrics")
+_NEVER = (3, 64)  # what `conclude` says where an agent has followed, or that knows no such command
 _REFUSED_S = 300.0  # and new slots have not helped
 
 
@@ -135,7 +136,15 @@ def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     Hundreds of GiB take long to read, and only the cap hurries. An agent that died is followed by
     another, once; where that is not possible, nobody will ever list anything.
     """
-    wait = Wait(_POLL_S, "the machine lists its artifacts", run)
+    followed = _follow_the_agent(run, world, lease, shell, "the machine lists its artifacts")
+    return followed or _give_up(run, world, "the machine never listed its artifacts")
+
+
+def _follow_the_agent(
+    run: Run, world: World, lease: Lease, shell: Shell, waiting: str
+) -> Wait | None:
+    """Wait as long as an agent is at work, or another can follow it; None when none ever will."""
+    wait = Wait(_POLL_S, waiting, run)
     if world.awake_since_first_saw_s(f"{lease.key} lists") < _LOOK_S:
         return wait
     world.first_saw.pop(f"{lease.key} lists", None)
@@ -144,12 +153,17 @@ def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     if lives or (lives is None and waited_s <= MANIFEST_S):
         world.first_saw.pop(f"{lease.key} alone", None)
         return wait
-    if lives is False and world.awake_since_first_saw_s(f"{lease.key} alone") < _LOOK_S:
+    if lives is None:
+        return None
+    alone_s = world.awake_since_first_saw_s(f"{lease.key} alone")
+    if alone_s < _LOOK_S:
         return wait  # it may have ended just behind its list
-    if lives is False and shell.run(f"python3 {AGENT} conclude", timeout_s=60.0).exit_code == 0:
+    code = shell.run(f"python3 {AGENT} conclude", timeout_s=60.0).exit_code
+    if code == 0:
         died = "the agent died; another gives back what is on the machine"
         return Wait(_POLL_S, died, run.note(died))
-    return _give_up(run, world, "the machine never listed its artifacts")
+    # What ended the agent may keep another from starting for a while: no memory, a full disk.
+    return None if code in _NEVER or alone_s > MANIFEST_S else wait
 
 
 def _is_refused(run: Run, now_s: float) -> bool:
@@ -169,6 +183,10 @@ def _prove_upload(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         if run.upload == "failing":
             left = f"{run.upload_problem}; tried again"
         run = renew_slots(run, world, lease, shell)
+        if run.upload != "failing":
+            waiting = f"results go to {run.bucket_folder}: {left}"
+            dead = replace(run, upload="failing", upload_problem="the agent died")
+            return _follow_the_agent(run, world, lease, shell, waiting) or Wait(_POLL_S, "", dead)
         return Wait(_POLL_S, f"results go to {run.bucket_folder}: {left}", run)
     index = bucket.index()
     if index is None or not index.complete:

@@ -11,6 +11,7 @@ from orchestrator.agent.protocol import AGENT, CLEARED_FILE, EVENTS_FILE, GUARD_
 from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
+from orchestrator.lifecycle.steps.verdict import out_of_time
 from orchestrator.lifecycle.steps.watch import has_vanished, where_it_is
 from orchestrator.lifecycle.uploads import has_begun, send_slots
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
@@ -54,6 +55,8 @@ _GUARD_S = 60.0  # first login → its guard has reached the provider; one try m
 _GUARD_LOOK_S = 0.5
 _CLEAR_S = 120.0
 _LATE = "shipping took too long"
+_UNKNOWN = "what the machine made, if its agent was started: nobody reached it any more"
+_SLICE_S = 120.0  # of an upload, while another machine of the run is on its way back
 _BUFFERED_PIECES = 16  # of an upload may be taken by a connection that is dead
 
 
@@ -84,6 +87,8 @@ def ship(run: Run, world: World) -> Step:
             return _started(run, world, lease)
         if run.wish is not Wish.GO_ON:
             return cancelled(run, world)
+        if world.clock.now_s() > lease.stop_s:
+            return _out_of_time(run, world, lease)
         if _is_late(lease, world):
             return abandon(run, world, lease, _LATE)
         if not is_clear:
@@ -113,18 +118,7 @@ def ship(run: Run, world: World) -> Step:
         return finish(run, world, Outcome.REFUSED, failure, failure.problem)
     except Unreachable as error:
         world.drop_shell(lease)
-        is_wanted = run.wish is Wish.GO_ON
-        vanished = is_wanted and has_vanished(world, lease)
-        gives_up = vanished or not is_wanted or _is_late(lease, world)
-        if gives_up and has_begun(run, world, lease, is_gone=vanished is True):
-            return _started(run, world, lease, heard_s=run.state_since_s)
-        if not is_wanted:
-            return cancelled(run, world)
-        if gives_up:
-            why = "the machine vanished before its job began" if vanished else _LATE
-            return _lose(run, world, lease, why)
-        waiting = f"the connection broke: {error.problem}"
-        return Wait(SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease)))
+        return _out_of_reach(run, world, lease, error)
     except RemoteError as error:
         world.drop_shell(lease)
         return abandon(run, world, lease, error.problem)
@@ -132,6 +126,25 @@ def ship(run: Run, world: World) -> Step:
         words = reply.stderr.decode(errors="replace").strip()[-300:]
         return abandon(run, world, lease, f"the agent did not start: {words or reply.exit_code}")
     return _started(run, world, lease)
+
+
+def _out_of_reach(run: Run, world: World, lease: Lease, error: Unreachable) -> Step:
+    """What is to be done about a machine that nobody reaches now."""
+    is_wanted = run.wish is Wish.GO_ON
+    vanished = is_wanted and has_vanished(world, lease)
+    is_over = world.clock.now_s() > lease.stop_s
+    gives_up = vanished or not is_wanted or is_over or _is_late(lease, world)
+    if gives_up and has_begun(run, world, lease, is_gone=vanished is True):
+        return _started(run, world, lease, heard_s=run.state_since_s)
+    if not is_wanted:
+        return cancelled(run, world)
+    if is_over and not vanished:
+        return _out_of_time(replace(run, artifacts_missing=(_UNKNOWN,)), world, lease)
+    if gives_up:
+        why = "the machine vanished before its job began" if vanished else _LATE
+        return _lose(run, world, lease, why)
+    waiting = f"the connection broke: {error.problem}"
+    return Wait(SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease)))
 
 
 def _is_clear(run: Run, lease: Lease, shell: Shell) -> bool:
@@ -148,19 +161,23 @@ def _clear(run: Run, shell: Shell) -> None:
 
 
 def _is_late(lease: Lease, world: World) -> bool:
-    """Whether this process has moved nothing for too long, or the time for work is over."""
+    """Whether this process has moved nothing for too long."""
     longest_s = LONGEST_S[State.SHIPPING] or 0.0
-    still_s = world.awake_since_first_saw_s(_moved_key(lease))
-    return still_s > longest_s or world.clock.now_s() > lease.stop_s
+    return world.awake_since_first_saw_s(_moved_key(lease)) > longest_s
 
 
 def _while_it_moves(run: Run, lease: Lease, world: World) -> Callable[[], None]:
     """What an upload asks between two pieces of about 1 MiB: it may take hours, not for ever."""
     wish_stays = world.keep_going(run)
     pieces = itertools.count()
+    began_s = world.clock.awake_s()
 
     def go_on() -> None:
         wish_stays()
+        # What is there stays there: this step may end for others, and go on with the rest.
+        taken_s = world.clock.awake_s() - began_s
+        if world.is_wanted_back() or (run.returning and taken_s > _SLICE_S):
+            raise Interrupted
         if world.clock.now_s() > lease.stop_s:
             raise Interrupted
         if next(pieces) >= _BUFFERED_PIECES:
@@ -174,13 +191,22 @@ def _moved_key(lease: Lease) -> str:
     return f"{lease.key} moved"
 
 
+def _out_of_time(run: Run, world: World, lease: Lease) -> Moved:
+    """End a run whose time for work is over before its work began."""
+    outcome, failure = out_of_time(run, lease)
+    if failure is not None:
+        problem = f"{failure.problem}, and its files were not all on the machine"
+        hint = f"{failure.hint}; large data may lie in a bucket, a large model on a hub"
+        failure = replace(failure, problem=problem, hint=hint)
+    return finish(run, world, outcome, failure, "its time was over before its work began")
+
+
 def _lose(run: Run, world: World, lease: Lease, why: str) -> Moved:
     """Give up a machine that nobody reaches any more; its agent may have been started."""
     moved = abandon(run, world, lease, why)
     if moved.run.outcome is None:
         return moved  # the next machine does the work anew
-    lost = "what the machine made, if its agent was started: nobody reached it any more"
-    return replace(moved, run=replace(moved.run, artifacts_missing=(lost,)))
+    return replace(moved, run=replace(moved.run, artifacts_missing=(_UNKNOWN,)))
 
 
 def _started(run: Run, world: World, lease: Lease, *, heard_s: float | None = None) -> Moved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from orchestrator.agent.protocol import EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
+from orchestrator.agent.protocol import AGENT, EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
 from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.budget.caps import GRACE_S, must_return, must_stop
 from orchestrator.budget.price import Price
@@ -78,8 +78,10 @@ def watch(run: Run, world: World) -> Step:
         after, warned = heed(after, lease, world.purse(lease), _now(world), elapsed_s)
         said += warned
         after = _ask_to_stop(after, world, lease, shell)
+        # What is asked of the program is kept, whatever else fails in this look.
+        run = replace(run, stop_reason=after.stop_reason, stop_asked_s=after.stop_asked_s)
         if _is_stubborn(after, world, lease):
-            return _give_up_waiting(after, world)
+            after = _end_the_agent(after, world, shell)
         if goes_on := carry_on(after, world, lease, shell):
             return goes_on
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
@@ -283,21 +285,26 @@ def _ask_to_stop(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
     if run.stop_asked_s is not None and _now(world) - run.stop_asked_s < GRACE_S:
         return run
     shell.write(STOP_FILE, encode({"reason": run.stop_reason, "grace_s": run.launch.grace_s}))
+    world.awake_since_first_saw_s(_stops_key(lease))
     return replace(run, stop_asked_s=_now(world))
 
 
 def _is_stubborn(run: Run, world: World, lease: Lease) -> bool:
     """Whether an agent that was asked to stop has had far more time than it needs."""
-    if run.exit or not run.stop_reason:
+    if run.exit or _stops_key(lease) not in world.first_saw:
         return False
-    return world.awake_since_first_saw_s(f"{lease.key} stops") > run.launch.grace_s + _STUBBORN_S
+    return world.awake_since_first_saw_s(_stops_key(lease)) > run.launch.grace_s + _STUBBORN_S
 
 
-def _give_up_waiting(run: Run, world: World) -> Moved:
-    why = "its agent does not stop the program"
-    missing = f"everything after the last {_last(run)}: {why}"
-    run = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
-    return finish(run, world, *verdict(run), why)
+def _end_the_agent(run: Run, world: World, shell: Shell) -> Run:
+    """The run as if its agent had ended; what lies on the machine is then another's to list."""
+    shell.run(f"python3 {AGENT} kill", timeout_s=60.0)
+    record = to_exit({"why": "finished", "message": "its agent did not stop the program"})
+    return replace(run, exit={**record, "ended_at": _now(world)})
+
+
+def _stops_key(lease: Lease) -> str:
+    return f"{lease.key} stops"
 
 
 def _why_stop(run: Run, world: World, lease: Lease) -> str:

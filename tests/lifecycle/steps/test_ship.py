@@ -177,8 +177,9 @@ def test_a_connection_that_breaks_is_opened_again(stage: Stage) -> None:
 
 
 def test_shipping_has_an_end(stage: Stage) -> None:
-    shipping(stage)
+    shipping(stage, {"stop_s": NOW_S + 8 * 3600, "deadline_s": NOW_S + 9 * 3600})
     stage.box.fault = Unreachable("reset")
+    stage.drive()
 
     stage.after(3600)
     assert stage.state() is State.SHIPPING
@@ -201,13 +202,32 @@ def test_an_upload_takes_as_long_as_it_moves(stage: Stage) -> None:
     assert stage.state() is State.SETTING_UP
 
 
+def test_an_upload_makes_room_for_a_newer_driver_and_for_the_return_of_another_machine(
+    stage: Stage,
+) -> None:
+    shipping(stage, {"stop_s": NOW_S + 8 * 3600, "deadline_s": NOW_S + 9 * 3600})
+    stage.crate.pieces, stage.crate.slowly = 200, lambda: stage.clock.advance(60)
+    stage.engine.ends_soon(lambda: True)
+    stage.drive()
+    assert (stage.state(), stage.crate.shipped) == (State.SHIPPING, [])
+    assert stage.clock.now_s() < NOW_S + 120
+
+    stage.engine.ends_soon(lambda: False)
+    stage.drive()
+
+    assert stage.state() is State.SETTING_UP
+
+
 def test_an_upload_ends_when_the_time_for_work_does(stage: Stage) -> None:
     shipping(stage)
     stage.crate.pieces, stage.crate.slowly = 10_000, lambda: stage.clock.advance(60)
 
     stage.drive(2)
 
-    assert "shipping took too long" in stage.first.why_ended
+    assert stage.run.outcome is Outcome.EXPIRED
+    assert stage.run.failure is not None
+    assert "its files were not all on the machine" in stage.run.failure.problem
+    assert stage.run.artifacts_missing == ()
     assert stage.first.stop_s < stage.clock.now_s() < stage.first.stop_s + 120
     assert stage.crate.shipped == []
 

@@ -180,7 +180,7 @@ def test_cancel_asks_the_program_to_stop_once(stage: Stage) -> None:
     assert stage.state() is State.RUNNING
 
 
-def test_an_agent_that_lives_and_never_stops_costs_minutes_and_not_the_cap(stage: Stage) -> None:
+def test_an_agent_that_never_stops_is_ended_and_what_is_there_is_collected(stage: Stage) -> None:
     running(stage)
     stage.journal.wish(RUN_ID, Wish.CANCEL)
     for _ in range(40):
@@ -190,10 +190,24 @@ def test_an_agent_that_lives_and_never_stops_costs_minutes_and_not_the_cap(stage
     for _ in range(10):
         stage.after(15)
 
-    assert (stage.run.outcome, stage.first.returned_by) == (Outcome.CANCELLED, "provider")
-    assert stage.run.artifacts_missing == (
-        "everything after the last pull: its agent does not stop the program",
-    )
+    assert stage.state() is State.COLLECTING
+    assert "python3 agent.pyz kill" in stage.box.commands
+    assert "did not stop" in str(stage.run.exit["message"])
+
+
+def test_a_program_that_was_never_asked_is_not_given_up(stage: Stage) -> None:
+    running(stage)
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+    stage.drive()
+    stage.box.fault = Unreachable("no route")
+    stage.clock.advance(1200)
+    stage.drive()
+
+    stage.box.fault = None
+    stage.after(3)
+
+    assert stage.state() is State.RUNNING
+    assert stop_asked(stage) == "cancelled"
 
 
 def test_a_driver_that_dies_as_it_asks_leaves_the_reason_behind(stage: Stage) -> None:
