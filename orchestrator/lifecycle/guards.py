@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import ROUND_UP
 
 from orchestrator.budget.price import CENT
+from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.runs.run import Candidate, Launch
 
@@ -60,17 +61,7 @@ def guard_sentences(
             "until gpulease runs again or you end it in the provider's console"
         )
     sentences.append("account: every list of machines is searched for orphans of this home")
-    if launch.keep_s:
-        keep_usd = offer.price.for_seconds(launch.keep_s).quantize(CENT, ROUND_UP)
-        sentences.append(
-            f"kept: {launch.keep_s / 60:.0f} min (${keep_usd}) after everything is home, for "
-            "`submit --reuse`; `gpulease cancel` gives it back at once"
-        )
-    if launch.secrets:
-        sentences.append(
-            f"secrets: {', '.join(launch.secrets)} on this machine, over SSH into a file in its "
-            "memory; hosts below `datacenter` are given none unless allow_untrusted_secrets"
-        )
+    sentences += _of_launch(launch, offer)
     if launch.bucket:
         sentences.append(
             "bucket: the machine gets no AWS key, but signed URLs: each writes one object of its "
@@ -90,6 +81,28 @@ def guard_sentences(
         f"(${hold_usd}), then are lost; set artifacts.to or artifacts.hold"
     )
     return tuple(sentences)
+
+
+def _of_launch(launch: Launch, offer: Offer) -> list[str]:
+    """What traffic, keeping and secrets mean on a machine of this offer."""
+    told: list[str] = []
+    if traffic_usd := launch.traffic.planned_usd(offer.price).quantize(CENT, ROUND_UP):
+        told.append(
+            f"traffic: ${traffic_usd} of the worst case, for image, environment, model, results; "
+            "what the machine counts beyond that counts to the cap"
+        )
+    if launch.keep_s:
+        keep_usd = offer.price.for_seconds(launch.keep_s).quantize(CENT, ROUND_UP)
+        told.append(
+            f"kept: {launch.keep_s / 60:.0f} min (${keep_usd}) after everything is home, for "
+            "`submit --reuse`; `gpulease cancel` gives it back at once"
+        )
+    if launch.secrets:
+        told.append(
+            f"secrets: {', '.join(launch.secrets)} on this machine, over SSH into a file in its "
+            "memory; hosts below `datacenter` are given none unless allow_untrusted_secrets"
+        )
+    return told
 
 
 def _proof(first: Candidate) -> str:

@@ -146,6 +146,16 @@ def to_offer_view(offer: Offer, candidate: Candidate | None = None) -> OfferView
         "trust": offer.trust,
         "stock": offer.stock,
     }
+    price = offer.price
+    if price.download_usd_per_gib or price.upload_usd_per_gib:
+        view["traffic_usd_per_gib"] = {
+            "download": dollars(price.download_usd_per_gib),
+            "upload": dollars(price.upload_usd_per_gib),
+        }
+    if offer.reliability is not None:
+        view["reliability"] = offer.reliability
+    if offer.download_mbit_s is not None:
+        view["download_mbit_s"] = offer.download_mbit_s
     if candidate is not None:
         view["forecast"] = _forecast(candidate)
         view["deadline_hours"] = round(candidate.deadline_s / 3600, 3)

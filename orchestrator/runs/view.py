@@ -37,6 +37,11 @@ class ForecastView(TypedDict):
     hours: list[float]
 
 
+class TrafficView(TypedDict):
+    download: str  # what reaches the machine
+    upload: str  # what leaves it
+
+
 class OfferView(TypedDict):
     id: str
     provider: str
@@ -47,6 +52,9 @@ class OfferView(TypedDict):
     region: str
     trust: str
     stock: str
+    traffic_usd_per_gib: NotRequired[TrafficView]  # where it is charged
+    reliability: NotRequired[float]  # as far as the provider tells
+    download_mbit_s: NotRequired[float]
     forecast: NotRequired[ForecastView]
     deadline_hours: NotRequired[float]
     guard: NotRequired[str]  # drilled | plausible | absent | not needed

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
+from orchestrator.budget.price import Price
+from orchestrator.budget.traffic import Traffic
 from orchestrator.lifecycle.guards import guard_grade, guard_sentences
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.runs.run import Candidate
@@ -64,3 +69,14 @@ def test_a_machine_that_ends_itself_says_so_and_what_is_lost_with_it() -> None:
 
 def test_what_costs_nothing_needs_no_guard() -> None:
     assert told("not needed", FREE).startswith("this computer costs nothing")
+
+
+def test_what_is_kept_for_traffic_is_told_where_it_is_charged() -> None:
+    assert "traffic" not in told("plausible", GUARDED)
+    first = candidate("plausible")
+    priced = replace(first.offer, price=Price(Decimal("0.60"), Decimal("0.02"), Decimal("0.01")))
+    sends = replace(launch(), traffic=Traffic(image_bytes=25 << 30, sends_bytes=1 << 30))
+
+    said = guard_sentences(replace(first, offer=priced), {"runpod": GUARDED}, sends)
+
+    assert any(one.startswith("traffic: $0.27 of the worst case") for one in said)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from orchestrator.budget.price import Price
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.lifecycle.reaper import classify
 from orchestrator.lifecycle.sending import Part
@@ -61,6 +63,9 @@ def test_a_run_has_every_key_of_the_published_shape_and_is_json(made: Run) -> No
     assert json.loads(json.dumps(shown)) == shown
 
 
+OF_SOME = {"traffic_usd_per_gib", "reliability", "download_mbit_s"}  # not every provider tells
+
+
 def test_a_plan_has_every_key_of_the_published_shape(tmp_path: Path) -> None:
     refused = offer("dear", usd_per_hour="60")
     made = make_plan(
@@ -79,7 +84,7 @@ def test_a_plan_has_every_key_of_the_published_shape(tmp_path: Path) -> None:
     assert [one["id"] for one in shown["offers"]] == ["RTX 4090 x1"]
     assert [one["usd_per_hour"] for one in shown["refused"]] == ["60.00"]
     assert Decimal(shown["worst_usd"]) <= Decimal(shown["cap_usd"] or "0")
-    assert set(shown["offers"][0]) == set(OfferView.__annotations__)
+    assert set(shown["offers"][0]) == set(OfferView.__annotations__) - OF_SOME
     assert shown["offers"][0]["guard"] == "plausible"
 
 
@@ -190,3 +195,13 @@ def test_a_machine_shows_whose_it_is_and_what_it_burns() -> None:
     assert (shown["age_hours"], shown["note"]) == (1.25, "past its deadline")
     stranger = to_machine_view(classify("runpod", machine(), [], "homeid"), NOW_S)
     assert (stranger["whose"], stranger["run"], stranger["deadline"]) == ("foreign", None, None)
+
+
+def test_an_offer_says_what_its_host_charges_and_how_it_is_as_far_as_it_is_known() -> None:
+    price = Price(Decimal("0.60"), Decimal("0.02"), Decimal("0.01"))
+    told = to_offer_view(replace(offer(), price=price, reliability=0.99, download_mbit_s=910.0))
+    plain = to_offer_view(offer())
+
+    assert told["traffic_usd_per_gib"] == {"download": "0.01", "upload": "0.02"}
+    assert (told["reliability"], told["download_mbit_s"]) == (0.99, 910.0)
+    assert not {"traffic_usd_per_gib", "reliability", "download_mbit_s"} & set(plain)
