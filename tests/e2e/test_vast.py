@@ -21,6 +21,7 @@ def market(
     """Vast.ai alone, in a process of its own."""
     state = tmp_path_factory.mktemp("vast")
     cloud = Cloud(state, environment, "--providers", "vast", "--boot-s", "0.5")
+    cloud.switch(thresholds=True)
     yield cloud
     cloud.close()
 
