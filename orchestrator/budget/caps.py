@@ -33,6 +33,7 @@ def terms(
     collect_s: float,
     spent_usd: Decimal = Decimal(0),
     traffic_usd: Decimal = Decimal(0),
+    late_s: float = 0.0,
     increment_s: int = 1,
 ) -> Terms:
     """Fit one machine under what is left of the cap.
@@ -41,6 +42,10 @@ def terms(
     that plus checkpoint, collecting and hold; after the deadline RETURN_S stay reserved, because
     the upper figure counts until the provider proves the return.
 
+    Args:
+        late_s: after its deadline, that a machine which cannot end itself may live until a reaper
+            on another host ends it.
+
     Raises: BudgetRefused when not even a minute of work fits.
 
     >>> fitted = terms(Price(Decimal("0.60")), cap_usd=Decimal("1"), max_duration_s=36000,
@@ -48,14 +53,14 @@ def terms(
     >>> fitted.work_s, fitted.deadline_s, fitted.capped
     (3900.0, 5820.0, True)
     """
-    after_work_s = GRACE_S + collect_s + hold_s
+    after_work_s, return_s = GRACE_S + collect_s + hold_s, RETURN_S + late_s
     if price.usd_per_hour <= 0:
         return Terms(max_duration_s, max_duration_s + after_work_s, Decimal(0), Decimal(0), False)
     left_usd = cap_usd - spent_usd
     payable_s = (
         int((left_usd - traffic_usd) * 3600 / price.usd_per_hour / increment_s) * increment_s
     )
-    capped_work_s = payable_s - after_work_s - RETURN_S
+    capped_work_s = payable_s - after_work_s - return_s
     work_s = float(min(max_duration_s, capped_work_s))
     if capped_work_s >= LEAST_WORK_S > work_s:
         raise BudgetRefused(
@@ -63,7 +68,7 @@ def terms(
             hint="raise budget.max_duration",
         )
     if work_s < LEAST_WORK_S:
-        reserve_usd = price.for_seconds(after_work_s + RETURN_S)
+        reserve_usd = price.for_seconds(after_work_s + return_s)
         raise BudgetRefused(
             f"${left_usd:.2f} does not pay for a minute of work at ${price.usd_per_hour:.2f}/h "
             f"with ${reserve_usd + traffic_usd:.2f} kept for collecting, holding and returning"
@@ -71,8 +76,8 @@ def terms(
             hint="raise budget.max_cost, or lower artifacts.hold",
         )
     deadline_s = work_s + after_work_s
-    worst_usd = price.for_seconds(deadline_s + RETURN_S, increment_s=increment_s) + traffic_usd
-    reserve_usd = price.for_seconds(after_work_s + RETURN_S, increment_s=increment_s)
+    worst_usd = price.for_seconds(deadline_s + return_s, increment_s=increment_s) + traffic_usd
+    reserve_usd = price.for_seconds(after_work_s + return_s, increment_s=increment_s)
     return Terms(
         work_s, deadline_s, min(worst_usd, left_usd), reserve_usd, capped_work_s < max_duration_s
     )

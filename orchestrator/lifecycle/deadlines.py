@@ -21,6 +21,8 @@ LONGEST_S: dict[State, float | None] = {
 }
 
 MANIFEST_S = 900.0  # program's end → manifest
+PAST_DEADLINE_S = 900.0  # then a reaper without a store ends a machine
+REAPED_S = PAST_DEADLINE_S + 600.0  # its deadline → ended by one that searches now and then
 LOGIN_S = 240.0  # address known → first login
 UNSHIPPED_S = 1200.0  # boot → its guard ends a machine to which nothing was shipped
 SLOW_BOOT_S = 600.0

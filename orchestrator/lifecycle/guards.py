@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import ROUND_UP
 
 from orchestrator.budget.price import CENT
+from orchestrator.lifecycle.deadlines import REAPED_S
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.runs.run import Candidate, Launch
@@ -30,6 +31,11 @@ def guard_grade(
     if grade == "plausible" and account in drilled:
         return "drilled"
     return "watched" if grade == "absent" and account in watched else grade
+
+
+def late_s(grade: str) -> float:
+    """For how long after its deadline a machine may live, should nobody of this home be there."""
+    return REAPED_S if grade == "watched" else 0.0
 
 
 def guard_sentences(

@@ -18,12 +18,12 @@ from orchestrator.lifecycle.deadlines import (
     START_BY_S,
     UNSHIPPED_S,
 )
+from orchestrator.lifecycle.guards import late_s
 from orchestrator.lifecycle.world import Moved, World
-from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import BillingStart, Capabilities
 from orchestrator.runs.label import Label
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
-from orchestrator.runs.run import Failure, Launch, Run
+from orchestrator.runs.run import Candidate, Failure, Launch, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.limits import format_duration
 
@@ -33,7 +33,7 @@ def new_lease(
     home_id: str,
     run_id: str,
     n: int,
-    offer: Offer,
+    candidate: Candidate,
     account: str,
     capabilities: Capabilities,
     launch: Launch,
@@ -43,6 +43,7 @@ def new_lease(
     now_s: float,
 ) -> Lease:
     """The next machine's lease, with its label and deadline. Raises: BudgetRefused."""
+    offer = candidate.offer
     fitted = terms(
         offer.price,
         cap_usd=cap_usd,
@@ -51,6 +52,7 @@ def new_lease(
         collect_s=launch.collect_s,
         spent_usd=spent_usd,
         traffic_usd=launch.traffic.planned_usd(offer.price),
+        late_s=late_s(candidate.guard),
         increment_s=capabilities.billing_increment_s,
     )
     deadline_s = int(now_s + fitted.deadline_s)
@@ -138,14 +140,15 @@ def next_offer(
         outcome, failure = refusal
         failure = replace(failure, problem=f"{failure.problem}; the last one: {why}")
         return finish(run, world, outcome, failure, failure.problem)
-    offer = run.candidates[index].offer
+    candidate = run.candidates[index]
+    offer = candidate.offer
     try:
         capabilities = world.accounts.provider(offer.provider).capabilities
         lease = new_lease(
             home_id=world.home_id,
             run_id=run.id,
             n=run.next_number,
-            offer=offer,
+            candidate=candidate,
             account="",
             capabilities=capabilities,
             launch=run.launch,
@@ -231,8 +234,9 @@ def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
             continue
         total += lease.upper_usd(now_s)
         if lease.state is LeaseState.RETURNING:
-            ends_s = lease.deadline_s
-            if not lease.host_key_by and not _is_unguarded(run, lease):
+            grades = _grades(run, lease)
+            ends_s = lease.deadline_s + max(map(late_s, grades))
+            if not lease.host_key_by and not grades & {"absent", "watched"}:
                 ends_s = min(ends_s, lease.sent_s + SLOW_BOOT_S + UNSHIPPED_S)
             hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
             left_s = max(0.0, ends_s - now_s) + RETURN_S
@@ -240,10 +244,9 @@ def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
     return total
 
 
-def _is_unguarded(run: Run, lease: Lease) -> bool:
-    """Whether the plan said that nothing ends this machine from inside."""
-    grades = {one.guard for one in run.candidates if one.offer == lease.offer}
-    return "absent" in (lease.guard, *grades)
+def _grades(run: Run, lease: Lease) -> set[str]:
+    """What the plan and the machine itself say of its guard."""
+    return {lease.guard, *(one.guard for one in run.candidates if one.offer == lease.offer)}
 
 
 def work_left_s(run: Run, now_s: float) -> float:

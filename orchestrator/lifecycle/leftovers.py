@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from orchestrator.clock import Clock
 from orchestrator.errors import GpuleaseError
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.reaper import PAST_DEADLINE_S
+from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S
 from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Leftover, Leftovers
 from orchestrator.runs.label import parse_label

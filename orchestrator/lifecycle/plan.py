@@ -13,7 +13,7 @@ from orchestrator.errors import BudgetRefused, NoOffer
 from orchestrator.lifecycle.admission import may_be_used, with_closed
 from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told, unreliable_usd
 from orchestrator.lifecycle.deadlines import START_BY_S
-from orchestrator.lifecycle.guards import guard_grade, guard_sentences
+from orchestrator.lifecycle.guards import guard_grade, guard_sentences, late_s
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import Selection, select
@@ -244,6 +244,7 @@ def _candidate(
         hold_s=material.launch.hold_s + material.launch.keep_s,
         collect_s=material.launch.collect_s,
         traffic_usd=material.launch.traffic.planned_usd(offer.price),
+        late_s=late_s(grade),
         increment_s=facts.billing_increment_s,
     )
     if fitted.capped and fitted.work_s < hours[0] * 3600:

@@ -17,7 +17,7 @@ from orchestrator.errors import (
     StaleRun,
 )
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
-from orchestrator.lifecycle.deadlines import SECOND_MISS_S
+from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S, SECOND_MISS_S
 from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Machine
 from orchestrator.runs.label import Label, parse_label
@@ -27,7 +27,6 @@ from orchestrator.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
-PAST_DEADLINE_S = 900.0
 _PROOF_TRIES = 60
 _LOOK_AGAIN_S = 60.0
 

@@ -52,7 +52,7 @@ def record(
             home_id=home_id,
             run_id=run_id,
             n=0,
-            offer=plan.candidates[0].offer,
+            candidate=plan.candidates[0],
             account="",
             capabilities=capabilities,
             launch=plan.material.launch,

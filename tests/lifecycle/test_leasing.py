@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.errors import BudgetRefused
-from orchestrator.lifecycle.deadlines import MAX_CREATED
+from orchestrator.lifecycle.deadlines import MAX_CREATED, REAPED_S
 from orchestrator.lifecycle.leasing import (
     abandon,
     cancelled,
@@ -53,12 +53,12 @@ def idle_machines(count: int) -> tuple[Lease, ...]:
     )
 
 
-def fresh_lease(*, cap_usd: str = "5", spent_usd: str = "0") -> Lease:
+def fresh_lease(*, cap_usd: str = "5", spent_usd: str = "0", guard: str = "") -> Lease:
     return new_lease(
         home_id="homeid",
         run_id=RUN_ID,
         n=2,
-        offer=offer(),
+        candidate=replace(candidate(offer()), guard=guard),
         account="user:u1",
         capabilities=CAPABILITIES,
         launch=launch(),
@@ -78,6 +78,13 @@ def test_a_new_lease_carries_its_deadline_in_its_label() -> None:
     assert (label.created_s, label.deadline_s) == (int(NOW_S), made.deadline_s)
     assert made.stop_s < made.deadline_s
     assert (made.state, made.increment_s) == (LeaseState.INTENDED, 60)
+
+
+def test_a_machine_that_only_a_reaper_ends_has_its_lateness_reserved() -> None:
+    guarded, watched = (fresh_lease(cap_usd="0.8", guard=one) for one in ("plausible", "watched"))
+
+    assert guarded.deadline_s > watched.deadline_s
+    assert watched.deadline_s + REAPED_S <= guarded.deadline_s + 60
 
 
 def test_less_money_brings_the_deadline_nearer_until_it_is_refused() -> None:

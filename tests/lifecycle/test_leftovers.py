@@ -3,8 +3,8 @@ from __future__ import annotations
 from orchestrator.clock import FakeClock
 from orchestrator.errors import ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S
 from orchestrator.lifecycle.leftovers import Sweeper, past_deadline, removable
-from orchestrator.lifecycle.reaper import PAST_DEADLINE_S
 from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Leftover, Leftovers
 from orchestrator.runs.label import Label

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.clock import FakeClock
 from orchestrator.errors import ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.reaper import PAST_DEADLINE_S, Reaper, Whose, classify
+from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S
+from orchestrator.lifecycle.reaper import Reaper, Whose, classify
 from orchestrator.lifecycle.world import Again
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.states import LeaseState, State
