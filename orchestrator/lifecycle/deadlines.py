@@ -26,6 +26,7 @@ REAPED_S = PAST_DEADLINE_S + 600.0  # its deadline → ended by one that searche
 LOGIN_S = 240.0  # address known → first login
 UNSHIPPED_S = 1200.0  # boot → its guard ends a machine to which nothing was shipped
 SLOW_BOOT_S = 600.0
+LATE_S = 600.0  # to collect from a machine that outlived its deadline, beside the expected time
 AGENT_SILENT_S = 60.0  # then it is asked whether it lives
 SHELL_RETRY_S = 2.0
 MOST_REFUSALS = 40  # leases of refused creates that are kept while a run waits for capacity

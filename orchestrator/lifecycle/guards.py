@@ -80,7 +80,10 @@ def guard_sentences(
         )
         return tuple(sentences)
     if capabilities[offer.provider].guard is GuardWay.NONE:
-        sentences.append("if this computer is off when the job ends, results wait on the machine")
+        sentences.append(
+            "if this computer is off when the job ends, results wait on the machine; once the cap "
+            "is passed they are lost with it"
+        )
         return tuple(sentences)
     sentences.append(
         f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
-from tests.e2e.jobs import own_code
+from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code
 from tests.e2e.person import Person
 from tests.simcloud.lambda_cloud import LambdaClient
 
@@ -27,8 +27,8 @@ def cloud(environment: dict[str, str], tmp_path: Path) -> Iterator[Cloud]:
     made.close()
 
 
-def on_lambda(person: Person, more: str = "") -> str:
-    job = own_code(person, more=more)
+def on_lambda(person: Person, more: str = "", script: str = WRITES_A_RESULT) -> str:
+    job = own_code(person, script, more=more, max_cost="5.00")
     path = person.desk / job
     path.write_text(path.read_text().replace("[runpod]", "[lambda]"))
     return job
@@ -68,3 +68,40 @@ def test_a_job_is_done_and_machine_and_key_are_gone(person: Person, cloud: Cloud
             assert time.monotonic() < give_up_at, "the run's key is still registered"
             time.sleep(0.2)
         assert client.data("/instances") == []
+
+
+@pytest.mark.slow
+def test_a_computer_that_sleeps_through_the_night_finds_the_results_on_the_machine(
+    person: Person, cloud: Cloud
+) -> None:
+    run = person.submits(on_lambda(person, ACCEPTS, WAITS + WRITES_A_RESULT))
+    person.waits_for_state("running")
+    person.puts_to_sleep()
+    cloud.says_go(run)
+    for _ in range(16):
+        cloud.advance(1800)
+        time.sleep(0.3)
+    (machine,) = cloud.living(person.home_id)
+    person.wakes_up()
+    with cloud.hurrying(2.0):
+        assert person.types("attach", run).code == 0
+
+    receipt = person.types("receipt", run, "--json").json()
+    assert (receipt["outcome"], receipt["artifacts_missing"]) == ("succeeded", [])
+    assert Path(receipt["artifacts_dir"], "result.txt").read_text() == "forty-two\n"
+    assert [one["id"] for one in books_agree(receipt, person, cloud)] == [machine["id"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["reply_lost", "rate_limit_after", "html_after", "no_ids"])
+def test_a_launch_whose_answer_is_lost_is_found_by_its_name_and_never_sent_again(
+    person: Person, cloud: Cloud, fault: str
+) -> None:
+    cloud.fault(fault, provider="lambda", operation="create")
+    run = person.submits(on_lambda(person, ACCEPTS))
+    with cloud.hurrying(2.0):
+        assert person.types("attach", run).code == 0
+
+    receipt = person.types("receipt", run, "--json").json()
+    assert receipt["host_key_by"] == "cloud-init"
+    assert len(books_agree(receipt, person, cloud)) == 1

@@ -25,6 +25,7 @@ from orchestrator.lifecycle.balance import heed, runs_dry
 from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import (
     AGENT_SILENT_S,
+    LATE_S,
     LONGEST_S,
     SECOND_MISS_S,
     SHELL_RETRY_S,
@@ -124,7 +125,20 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
     if must_return(run.upper_usd(_now(world)), price, cap_usd=run.cap_usd):
         return "the cap leaves money only for the return"
-    return "its deadline has passed" if _now(world) > lease.deadline_s else ""
+    if _now(world) <= lease.deadline_s or _may_be_late(run, lease, world):
+        return ""
+    return "its deadline has passed"
+
+
+def _may_be_late(run: Run, lease: Lease, world: World) -> bool:
+    """Whether a machine that outlived its deadline, as one without a guard does, is collected.
+
+    Nobody was there to end it, its results still lie on it, and the cap leaves room.
+    """
+    if lease.guard not in ("absent", "watched"):
+        return False
+    seen_s = world.awake_since_first_saw_s(f"{lease.key} outlived its deadline")
+    return seen_s < run.launch.collect_s + LATE_S
 
 
 def machine_lost(run: Run, world: World, lease: Lease) -> Step | None:

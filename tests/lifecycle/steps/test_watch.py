@@ -9,7 +9,7 @@ import pytest
 from orchestrator.agent.protocol import EXIT_FILE, STOP_FILE
 from orchestrator.errors import HostKeyMismatch, ProviderDown, Unreachable
 from orchestrator.lifecycle.accounts import Purse
-from orchestrator.lifecycle.deadlines import AGENT_SILENT_S
+from orchestrator.lifecycle.deadlines import AGENT_SILENT_S, LATE_S
 from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.shell import Reply
@@ -142,6 +142,42 @@ def test_a_machine_that_outlives_its_deadline_is_returned(stage: Stage) -> None:
     assert (stage.run.state, stage.run.outcome) == (State.RETURNING, Outcome.EXPIRED)
     assert stage.first.why_ended == "its deadline has passed"
     assert stage.run.artifacts_missing
+
+
+def unguarded(stage: Stage) -> None:
+    """A machine that has no guard of its own, under a cap that is far away."""
+    stage.box.replies = {"guard-status": ALIVE}
+    held = {"did_work": True, "guard": "absent"}
+    stage.begin_held(State.RUNNING, dict(held), cap_usd=Decimal(100))
+
+
+def test_a_machine_that_nothing_ends_is_collected_after_its_deadline_too(stage: Stage) -> None:
+    unguarded(stage)
+    stage.box.say(event="exit", at=NOW_S + 60, code=0, why="ended")
+
+    stage.after(8 * 3600)
+
+    assert stage.state() is not State.RETURNING
+    assert stage.first.why_ended == ""
+
+
+def test_it_is_not_waited_for_without_end(stage: Stage) -> None:
+    unguarded(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.after(8 * 3600)
+    assert stage.state() is State.RUNNING
+
+    stage.after(LATE_S + stage.run.launch.collect_s)
+
+    assert stage.first.why_ended == "its deadline has passed"
+
+
+def test_past_the_cap_its_results_are_given_up(stage: Stage) -> None:
+    running(stage, cap_usd=Decimal(2))
+
+    stage.after(8 * 3600)
+
+    assert stage.first.why_ended == "the cap leaves money only for the return"
 
 
 def test_a_machine_that_ended_itself_during_a_long_sleep_did_not_reach_the_cap(
