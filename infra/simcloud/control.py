@@ -10,7 +10,7 @@ from infra.simcloud.accounts import NAMES
 from infra.simcloud.faults import Fault, UnknownFault
 from infra.simcloud.machines import NotPossible
 from infra.simcloud.mishaps import OUTBID
-from infra.simcloud.orders import NotNow, SoldOut
+from infra.simcloud.orders import Call, NotNow, SoldOut
 from infra.simcloud.rented import Rented
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
@@ -58,16 +58,7 @@ class Control:
             case ("GET", "machines", machine_id, "log"):
                 return [line.text for line in _machine(cloud.world, machine_id).log.lines()]
             case ("GET", "calls"):
-                return [
-                    {
-                        "provider": call.provider,
-                        "method": call.method,
-                        "path": call.path,
-                        "status": call.status,
-                        "at": call.at_s,
-                    }
-                    for call in list(cloud.world.calls)
-                ]
+                return [_call_row(call) for call in list(cloud.world.calls)]
             case ("GET", "bill"):
                 return bill(cloud.world)
             case ("GET", "faults"):
@@ -165,6 +156,16 @@ def _machine(world: World, machine_id: str) -> Rented:
     if machine is None:
         raise _Mistake(404, f"no machine {machine_id!r}")
     return machine
+
+
+def _call_row(call: Call) -> Json:
+    return {
+        "provider": call.provider,
+        "method": call.method,
+        "path": call.path,
+        "status": call.status,
+        "at": call.at_s,
+    }
 
 
 def _fault_row(fault: Fault) -> Json:
