@@ -104,6 +104,14 @@ def test_addresses_and_login_names_come_from_the_environment(load: Load) -> None
     assert "secret" not in repr(settings)
 
 
+def test_a_port_of_sshd_is_one_or_refused(load: Load) -> None:
+    assert load().ssh_port("lambda") is None
+    assert load(GPULEASE_LAMBDA_SSH_PORT="2222").ssh_port("lambda") == 2222
+    for word in ("0", "65536", "-1", "ssh", "²²"):
+        with pytest.raises(UsageError, match="GPULEASE_LAMBDA_SSH_PORT is no port"):
+            load(GPULEASE_LAMBDA_SSH_PORT=word).ssh_port("lambda")
+
+
 def test_limits_are_never_read_from_the_environment(load: Load) -> None:
     settings = load(GPULEASE_MONTH_USD="9999", GPULEASE_LIMITS_MONTH_USD="9999")
 

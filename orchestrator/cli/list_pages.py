@@ -234,7 +234,7 @@ def _machine_row(machine: MachineView) -> tuple[Cell, ...]:
         machine["gpu"] or "none",
         machine["status"],
         dollars(machine["usd_per_hour"]),
-        f"{machine['age_hours']:.1f} h",
+        "-" if machine["age_hours"] is None else f"{machine['age_hours']:.1f} h",
         (machine["run"] or "-")[:8],
         minute(machine["deadline"]),
         machine["note"] or "-",

@@ -176,10 +176,15 @@ def to_machine_view(found: Found, now_s: float) -> MachineView:
         "status": str(machine.status),
         "gpu": machine.gpu,
         "usd_per_hour": dollars(machine.usd_per_hour),
-        "age_hours": round(max(0.0, now_s - machine.created_at_s) / 3600, 3),
+        "age_hours": _age_hours(machine.created_at_s, now_s),
         "deadline": to_iso(label.deadline_s) if label else None,
         "note": "past its deadline" if found.is_past_deadline(now_s) else "",
     }
+
+
+def _age_hours(created_at_s: float, now_s: float) -> float | None:
+    """None where the provider does not tell when a machine was made."""
+    return round(max(0.0, now_s - created_at_s) / 3600, 3) if created_at_s > 0 else None
 
 
 def exit_code(run: Run) -> int | None:

@@ -242,6 +242,6 @@ class MachineView(TypedDict):
     status: str
     gpu: str
     usd_per_hour: str
-    age_hours: float
+    age_hours: float | None  # None: not told
     deadline: str | None
     note: str

@@ -193,6 +193,8 @@ def test_a_machine_shows_whose_it_is_and_what_it_burns() -> None:
     assert set(shown) == set(MachineView.__annotations__)
     assert (shown["whose"], shown["run"], shown["usd_per_hour"]) == ("orphan", RUN_ID, "0.60")
     assert (shown["age_hours"], shown["note"]) == (1.25, "past its deadline")
+    ageless = replace(machine(), created_at_s=0.0)
+    assert to_machine_view(classify("runpod", ageless, [], "homeid"), NOW_S)["age_hours"] is None
     stranger = to_machine_view(classify("runpod", machine(), [], "homeid"), NOW_S)
     assert (stranger["whose"], stranger["run"], stranger["deadline"]) == ("foreign", None, None)
 
