@@ -49,10 +49,12 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
     lease = replace(lease, unknown_s=None, misses=0)
     world.drop_shell(lease)
     _forget_misses(world, lease)
-    return _ask(run, world, lease, provider)
+    return _ask(run, world, lease, provider, lives=True)
 
 
-def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run, float, str]:
+def _ask(
+    run: Run, world: World, lease: Lease, provider: Provider, *, lives: bool = False
+) -> tuple[Run, float, str]:
     assert lease.machine_id is not None
     now_s = world.clock.now_s()
     if lease.delete_asked_s is None:
@@ -67,6 +69,8 @@ def _ask(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[Run,
         return_since_s=lease.return_since_s or now_s,
         delete_tries=lease.delete_tries + 1,
         delete_asked_s=now_s,
+        # Whoever accepted it and let it live has said nothing of its end.
+        delete_accepted_s=None if lives else lease.delete_accepted_s,
     )
     try:
         provider.delete_machine(lease.machine_id)

@@ -52,6 +52,20 @@ def test_a_machine_that_lives_on_is_asked_to_end_again_and_again(stage: Stage) -
     assert stage.first.delete_tries == 3
 
 
+def test_an_acceptance_that_was_a_lie_ends_no_estimate(stage: Stage) -> None:
+    stage.cloud.ignores_delete = True
+    returning(stage)
+    stage.drive()
+    accepted_s = stage.first.delete_accepted_s
+    stage.cloud.errors["delete"] = [ProviderDown("the reply was lost")]
+
+    stage.after(60)
+
+    assert accepted_s is not None
+    assert stage.first.delete_accepted_s is None
+    assert stage.first.delete_asked_s == stage.clock.now_s()
+
+
 def test_gone_needs_the_id_and_a_list_that_is_old_enough_to_know(stage: Stage) -> None:
     returning(stage)
 
