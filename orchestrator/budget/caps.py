@@ -92,16 +92,27 @@ def must_stop(
 
 
 def unpaid(
-    price: Price, worst_usd: Decimal, balance_usd: Decimal, *, least_hours: float = 0.0
+    price: Price,
+    worst_usd: Decimal,
+    balance_usd: Decimal,
+    *,
+    least_hours: float = 0.0,
+    spare: float = 1.0,
 ) -> str:
     """Why a balance does not carry a machine; empty when it does.
 
     Args:
         least_hours: of its price, that the provider wants to see on the account before it rents.
+        spare: times the worst case that must be there, where an empty account loses its disks.
 
     >>> unpaid(Price(Decimal("0.60")), Decimal("0.20"), Decimal("0.50"), least_hours=1)
     'holds $0.50, and must hold $0.60 for this machine to be rented'
     """
+    if worst_usd * Decimal(str(spare)) > balance_usd >= worst_usd:
+        return (
+            f"holds ${balance_usd:.2f}, and {spare:g} times the worst case of ${worst_usd:.2f} "
+            "must be there: an account that runs dry loses its machines with all that is on them"
+        )
     if worst_usd > balance_usd:
         return f"holds ${balance_usd:.2f}, and the worst case here is ${worst_usd:.2f}"
     least_usd = price.for_seconds(least_hours * 3600)

@@ -267,7 +267,13 @@ def _candidate(
 def _check_balance(offer: Offer, facts: Capabilities, worst_usd: Decimal, known: Known) -> None:
     balance_usd = known.balances.get(offer.provider)
     if balance_usd is not None and (
-        why := unpaid(offer.price, worst_usd, balance_usd, least_hours=facts.balance_hours)
+        why := unpaid(
+            offer.price,
+            worst_usd,
+            balance_usd,
+            least_hours=facts.balance_hours,
+            spare=facts.balance_spare,
+        )
     ):
         raise _Unpaid(f"the {offer.provider} account {why}")
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from orchestrator.budget.price import Price
 from orchestrator.offers.offer import Offer
 from orchestrator.spec.resources import Need
 
@@ -76,6 +77,7 @@ class Capabilities:
     intervals_s: Mapping[str, float] = field(default_factory=dict)  # least between two of one call
     has_boot_log: bool = False
     tells_balance: bool = False  # what is left on the account can be read, as a rule
+    balance_spare: float = 1.0  # times a plan's worst case, that the account must hold
     balance_hours: float = 0.0  # of a machine's price, that the account must hold to rent it
     has_charges: bool = True  # where it bills: its own billing records can be read
     container_images: bool = True  # false: a whole computer, on which no image of a job runs
@@ -133,6 +135,7 @@ class Machine:
     other_addresses: tuple[SshAddress, ...] = ()  # where else it may answer
     up_s: float | None = None  # for so long it has run; None: not told
     disk_gib: float | None = None  # None: not told
+    traffic: Price | None = None  # what it charges a GiB; None: not told
     spot: bool = False  # it may be taken away for a higher bid
 
 

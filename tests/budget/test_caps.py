@@ -14,6 +14,7 @@ from orchestrator.budget.caps import (
     must_return,
     must_stop,
     terms,
+    unpaid,
 )
 from orchestrator.budget.price import Price
 from orchestrator.errors import BudgetRefused
@@ -148,3 +149,12 @@ def test_traffic_that_leaves_no_minute_of_work_is_named() -> None:
             collect_s=60,
             traffic_usd=Decimal("0.90"),
         )
+
+
+def test_an_account_that_may_not_run_dry_must_hold_more_than_the_worst_case() -> None:
+    def why(balance_usd: str) -> str:
+        return unpaid(PRICE, Decimal(1), Decimal(balance_usd), spare=1.2)
+
+    assert why("1.20") == ""
+    assert "1.2 times the worst case of $1.00" in why("1.19")
+    assert why("0.99") == unpaid(PRICE, Decimal(1), Decimal("0.99"))

@@ -37,6 +37,7 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 
+_DEARER = Decimal("1.05")
 _DISK_SHARE = 0.98  # a file system takes some of it
 _OVERPRICE = 1.05  # RunPod facts §9: more than 5 % above the offer is another offer
 
@@ -216,6 +217,11 @@ def not_as_offered(run: Run, lease: Lease, machine: Machine, now_s: float) -> st
         return f"it has {machine.gpu_count} GPUs, not {offer.gpu_count}"
     if machine.disk_gib is not None and machine.disk_gib < run.launch.disk_gib * _DISK_SHARE:
         return f"its disk has {machine.disk_gib:.0f} GiB, not the {run.launch.disk_gib} asked for"
+    if machine.traffic is not None and (
+        machine.traffic.upload_usd_per_gib > offer.price.upload_usd_per_gib * _DEARER
+        or machine.traffic.download_usd_per_gib > offer.price.download_usd_per_gib * _DEARER
+    ):
+        return "its traffic costs more than the offer said"
     if machine.spot and not offer.spot:
         return "it was rented as a bid, and may be taken away"
     return ""

@@ -83,6 +83,7 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
         rate_limit_is_proof=True,
         has_boot_log=True,
         tells_balance=True,
+        balance_spare=1.2,  # without credit instances are stopped at once, and then deleted
         boot_deadline_s=480.0,  # where the host's line is not known; else by its image
         poll_s=10.0,
         min_create_interval_s=4.5,

@@ -18,7 +18,7 @@ from orchestrator.providers.fields import (
     to_port,
 )
 from orchestrator.providers.http import one_line
-from orchestrator.providers.vast.offers import to_card, to_region
+from orchestrator.providers.vast.offers import to_card, to_region, to_traffic
 
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 _SOURCE = re.compile(r"instance-([1-9][0-9]{0,18})")
@@ -76,6 +76,7 @@ def to_machine(data: Any, ssh_user: str, now_s: float) -> Machine:
         region=to_region(row.get("geolocation")),
         up_s=up_min * 60 if up_min is not None and status is MachineStatus.RUNNING else None,
         disk_gib=disk_gb * 10**9 / 2**30 if disk_gb else None,
+        traffic=to_traffic(row),
         spot=row.get("is_bid") is True,
     )
 

@@ -6,6 +6,7 @@ Facts are of the documents of 2026-08 and of what public clients saw until 2026-
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -154,6 +155,14 @@ def to_trust(row: dict[str, Any]) -> str:
     return "datacenter" if to_integer(row.get("hosting_type")) >= 1 else "verified"
 
 
+def to_traffic(row: dict[str, Any]) -> Price | None:
+    """What a row charges for traffic, and nothing else; None when it is not told."""
+    up, down = (to_known_dollars(row.get(f"inet_{way}_cost")) for way in ("up", "down"))
+    if up is None or down is None:
+        return None
+    return Price(Decimal(0), rounded_up(up * GB_PER_GIB), rounded_up(down * GB_PER_GIB))
+
+
 def to_disk_usd_per_hour(row: dict[str, Any], disk_gb: int) -> Decimal | None:
     """What `disk_gb` cost an hour; None when it is not told.
 
@@ -210,14 +219,13 @@ def _to_price(row: dict[str, Any], disk_gb: int) -> Price | None:
     """Every part, for the disk that is asked for, whatever `dph_total` was made from."""
     gpu_usd = to_known_dollars(row.get("dph_base"))
     disk_usd = to_disk_usd_per_hour(row, disk_gb)
-    up, down = (to_known_dollars(row.get(f"inet_{way}_cost")) for way in ("up", "down"))
-    if not gpu_usd or disk_usd is None or up is None or down is None:
+    traffic = to_traffic(row)
+    if not gpu_usd or disk_usd is None or traffic is None:
         return None
     total_usd = to_known_dollars(row.get("dph_total")) or Decimal(0)
-    return Price(
-        rounded_up(max(gpu_usd + disk_usd, total_usd)),
-        upload_usd_per_gib=rounded_up(up * GB_PER_GIB),
-        download_usd_per_gib=rounded_up(down * GB_PER_GIB),
+    return replace(
+        traffic,
+        usd_per_hour=rounded_up(max(gpu_usd + disk_usd, total_usd)),
         disk_usd_per_hour=disk_usd,
     )
 

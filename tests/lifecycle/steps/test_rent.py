@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from orchestrator.budget.ledger import Limits, accrued_usd
+from orchestrator.budget.price import Price
 from orchestrator.errors import (
     BadCredentials,
     GpuleaseError,
@@ -444,6 +445,7 @@ def test_a_machine_on_its_way_back_counts_to_the_limits_of_the_config_file(
     ("changes", "why"),
     [
         ({"spot": True}, "rented as a bid"),
+        ({"traffic": Price(Decimal(0), Decimal("0.02"))}, "its traffic costs more"),
         ({"disk_gib": 10.0}, "its disk has 10 GiB, not the 40 asked for"),
     ],
 )

@@ -205,3 +205,11 @@ def test_a_charge_names_its_instance_by_source() -> None:
     assert (charge.machine_id, charge.usd) == ("12345678", Decimal("0.735"))
     assert (charge.start_s, charge.end_s) == (1790000000, 1790007200)
     assert to_charge({**line, "source": "volume-7"}).machine_id == ""
+
+
+def test_traffic_is_priced_on_the_instance_too_and_null_is_not_free() -> None:
+    told = to_machine(instance(), "root", NOW_S).traffic
+
+    assert told is not None
+    assert told.upload_usd_per_gib == told.download_usd_per_gib == Decimal("0.003222")
+    assert to_machine(instance(inet_up_cost=None), "root", NOW_S).traffic is None
