@@ -64,7 +64,7 @@ class Cloud:
 
     def fault(self, fault: str, *, operation: str = "", **options: object) -> None:
         """Script a fault: see infra/simcloud/faults.py; `key_revoked` and `key_restored` too."""
-        body = {"provider": "runpod", "operation": operation, "fault": fault, **options}
+        body = {"operation": operation, "fault": fault, **options}
         self._ask("POST", "/faults", body)
 
     def clear_faults(self) -> None:

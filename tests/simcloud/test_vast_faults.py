@@ -230,6 +230,7 @@ def test_a_start_may_be_queued(vast_cloud: SimCloud, vast: Vast, clock: FakeCloc
         ("oci_error", {}, "created", "stopped", "OCI runtime create failed"),
         ("oci_error", {"text": "manifest unknown"}, "created", "stopped", "manifest unknown"),
         ("odd_status", {}, "running", "running", "success"),
+        ("odd_status", {"word": "frozen", "when": "running"}, "frozen", "running", "success"),
         ("vanishes", {}, "offline", "stopped", ""),
         ("goes_unknown", {"lasts": 1000}, "unknown", "running", "success"),
         ("exited", {}, "stopped", "stopped", ""),

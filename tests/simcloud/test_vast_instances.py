@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -158,6 +159,15 @@ def test_a_start_without_free_gpus_is_queued_with_status_200(vast: Vast, clock: 
     assert (reply.status_code, reply.json()["success"]) == (200, False)
     assert reply.json()["error"] == "resources_unavailable"
     assert vast.show(instance_id)["intended_status"] == "stopped"
+
+
+def test_of_many_who_want_one_ask_one_gets_it(vast_cloud: SimCloud, vast: Vast) -> None:
+    ask_id = vast.offer(gpu_name={"eq": "H100 SXM"}, datacenter={"eq": True})["id"]
+    with ThreadPoolExecutor(8) as many:
+        replies = list(many.map(lambda _: vast.rent(ask_id), range(8)))
+
+    assert sorted(reply.status_code for reply in replies) == [200] + [400] * 7
+    assert len(vast_cloud.machines()) == 1
 
 
 def test_a_label_may_be_changed(vast_cloud: SimCloud, vast: Vast) -> None:

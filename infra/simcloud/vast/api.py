@@ -144,7 +144,8 @@ class VastApi:
         }
 
         def create(*, loses: bool = False) -> Reply:
-            machine, lost = self._instances.create(ask_id, asked, key.account, loses=loses)
+            with self.world.lock:  # of two that want one ask, one gets it
+                machine, lost = self._instances.create(ask_id, asked, key.account, loses=loses)
             if lost:
                 msg = "error 400/3472: the bid is too low; the instance is stopped"
                 raise Problem(400, "invalid_price", msg, new_contract=int(machine.id))

@@ -35,7 +35,7 @@ _BELONGS_TO = {
     "start_unavailable": "action",  # 200 resources_unavailable
     "created_stuck": "machine",
     "oci_error": "machine",  # created, all states stopped, `text` in status_msg
-    "odd_status": "machine",  # `word` instead of loading
+    "odd_status": "machine",  # `word` while it is starting, or as `when` says: running, stopped
     "loading_stopped": "machine",  # cur_state is stopped while it still loads
     # These two happen `seconds` (0) after it runs:
     "goes_unknown": "machine",  # for `lasts` (120) s

@@ -57,10 +57,11 @@ def spoil_row(row: Row, machine: Rented, facts: Facts, now_s: float, *, single: 
     if machine.phase is Phase.STARTING:
         if "created_stuck" in faults:
             row["actual_status"], row["status_msg"] = "created", None
-        if fault := faults.get("odd_status"):
-            row["actual_status"] = str(fault.options.get("word", "scheduling"))
         if "loading_stopped" in faults:
             row |= dict.fromkeys(("cur_state", "next_state"), "stopped")
+    odd = faults.get("odd_status")
+    if odd and machine.phase.value == odd.options.get("when", "starting"):
+        row["actual_status"] = str(odd.options.get("word", "scheduling"))
     if machine.phase is Phase.PLACED and machine.pull_error:
         row["actual_status"], row["status_msg"] = "loading", machine.pull_error
     if machine.phase is Phase.RUNNING and facts.unknown_from_s <= now_s < facts.unknown_until_s:
