@@ -18,8 +18,12 @@ def books_agree(
     cloud: Cloud,
     *,
     ended_by: Sequence[str] = ("api",),
+    tick_usd: Decimal = CENT,
 ) -> list[dict[str, Any]]:
     """Check a receipt of a person's only run; `ended_by`: of each machine.
+
+    Args:
+        tick_usd: how far apart estimate and bill may be: an increment of each machine's.
 
     Returns: the cloud's own records of the person's machines.
     """
@@ -30,7 +34,7 @@ def books_agree(
     assert [one["id"] for one in receipt["machines"]] == [one["id"] for one in machines]
     assert all(one["returned"]["proven"] for one in receipt["machines"])
     billed_usd = cloud.billed_usd(person.home_id)
-    assert abs(Decimal(receipt["cost_usd"]) - billed_usd) <= CENT
+    assert abs(Decimal(receipt["cost_usd"]) - billed_usd) <= tick_usd
     assert billed_usd <= Decimal(receipt["spent_upper_usd"]) <= Decimal(receipt["cap_usd"])
     month = person.types("ps", "--json").json()["month"]
     assert Decimal(month["committed_usd"]) == 0

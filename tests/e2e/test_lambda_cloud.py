@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,23 @@ def test_a_launch_whose_answer_is_lost_is_found_by_its_name_and_never_sent_again
     receipt = person.types("receipt", run, "--json").json()
     assert receipt["host_key_by"] == "cloud-init"
     assert len(books_agree(receipt, person, cloud)) == 1
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_listed_and_dead_goes_back_before_anything_is_sent_to_it(
+    person: Person, cloud: Cloud
+) -> None:
+    job = on_lambda(person, ACCEPTS)
+    path = person.desk / job
+    path.write_text(path.read_text().replace("{allow_cpu: true}", "{name: [A10]}"))
+    cloud.fault("cuda_dead", provider="lambda")
+    run = person.submits(job)
+    with cloud.hurrying(2.0):
+        assert person.types("attach", run, limit_s=240).code == 0
+
+    receipt = person.types("receipt", run, "--json").json()
+    minute_usd = Decimal("1.29") / 60
+    books_agree(receipt, person, cloud, ended_by=("api", "api"), tick_usd=2 * minute_usd)
+    dead, well = receipt["machines"]
+    assert "its GPU is listed, but stayed dead: CUDA answers with error 802" in dead["why_ended"]
+    assert (well["gpu"], receipt["device"]) == ("A10", "cuda")
