@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,8 @@ settings.load_profile("same-every-time")
 
 def pytest_configure() -> None:
     """A test sees neither the developer's keys nor the developer's home."""
+    # A shell's background job ignores Ctrl-C, and so would every command that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if LIVE:
         return
     for name in list(os.environ):
