@@ -12,12 +12,14 @@ from orchestrator.clock import FakeClock
 from orchestrator.providers.lambda_cloud import Lambda
 from orchestrator.spec.resources import Need
 
-# What Lambda has not: prepaid money, stopped machines, logs, bills. A launch tells no price.
+# What Lambda has not: prepaid money, stopped machines, logs, bills. A launch tells no price, and a
+# 409 to one proves nothing.
 _NOT_LAMBDAS = {
     "insufficient_funds",
     "too_large",
     "unprocessable",
     "price_above",
+    "conflict",
     "exited",
     "image_error",
     "billing_absent",
