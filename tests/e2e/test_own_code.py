@@ -106,6 +106,7 @@ def test_code_that_fails_gives_its_own_exit_code_and_what_it_had_written(
     books_agree(receipt, person, cloud)
 
 
+@pytest.mark.slow
 def test_the_bill_is_what_we_said_once_it_is_complete(person: Person, cloud: Cloud) -> None:
     ended = person.types("submit", own_code(person), "--yes", "--json")
     assert ended.code == 0, ended.err + person.driver_log()
