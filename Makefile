@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 QUICK := not slow and not crash and not live
-# Much of a test is waiting for processes. A file stays in one worker, with what it has built.
-SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Much of a test is waiting for processes: two workers more than there are cores. A file stays in
+# one worker, with what it has built.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 2))')
+SPREAD = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PROGRAMS := $(patsubst %/program.toml,%,$(wildcard jobs/*/program.toml))
 
 .DEFAULT_GOAL := help

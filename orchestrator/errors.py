@@ -22,6 +22,7 @@ GpuleaseError
 └── ProviderError        (6), each with a `recovery`
     ├── NoCapacity, OfferRefused, InvalidRequest, QuotaExceeded, InsufficientFunds,
     │   BadCredentials   nothing was rented
+    ├── NotSent          something before a create failed: it was never sent
     ├── RateLimited      slow down
     ├── RentedAnyway     an error that names a machine
     ├── OutcomeUnknown   a machine may exist

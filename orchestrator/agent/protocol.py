@@ -54,6 +54,7 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
     tails/OFFSET/…   the rest of a file that was cut at OFFSET when it was sent; `here` and `start`
                      put it behind what is there
     fetched          written by the driver when everything is home
+    traffic.json     the network's counters when the first agent began
     sent             touched by `send`: while artifacts are fetched, `hold_s` does not run out
     end              its presence makes the boot guard end the machine now
     guard.sh         the boot guard's loop; the agent starts it again if it dies

@@ -117,4 +117,5 @@ def test_an_unknown_command_says_which_there_are(work: WorkFolder) -> None:
     refused = work.call("halt")
 
     assert refused.returncode == 64
-    assert b"start, conclude, stop, kill, send, clear, here, drop, guard-status" in refused.stderr
+    names = b"start, conclude, resume, stop, kill, send, clear, here, drop, guard-status"
+    assert names in refused.stderr
