@@ -244,7 +244,14 @@ STORIES = {
         ),
         Story(
             "asleep while waiting for capacity",
-            _ends((_O.NO_CAPACITY, 3), (_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8)),
+            # 8: nobody knows whether the agent of a machine that ended in the night had begun.
+            _ends(
+                (_O.NO_CAPACITY, 3),
+                (_O.NO_CAPACITY, 8),
+                (_O.EXPIRED, 8),
+                (_O.SUCCEEDED, 0),
+                (_O.SUCCEEDED, 8),
+            ),
             _sell_out,
             _capacity_after(60.0),
             wait_s=1200.0,

@@ -138,6 +138,8 @@ def _out_of_reach(run: Run, world: World, lease: Lease, error: Unreachable) -> S
         return _started(run, world, lease, heard_s=run.state_since_s)
     if not is_wanted:
         return cancelled(run, world)
+    if vanished is None:
+        return Wait(1.0, "the provider does not know the machine; one miss is noise", run)
     if is_over and not vanished:
         return _out_of_time(replace(run, artifacts_missing=(_UNKNOWN,)), world, lease)
     if gives_up:
