@@ -38,6 +38,7 @@ class Checkpoints:
         for path in reversed(self._steps()):
             problem = self._problem(path)
             if not problem:
+                self._drop_old()  # whoever saved it may have been killed in doing so
                 return path
             print(f"{path.name} is not used: {problem}", flush=True)
             shutil.rmtree(path, ignore_errors=True)
@@ -63,8 +64,7 @@ class Checkpoints:
         shutil.rmtree(target, ignore_errors=True)
         written.rename(target)
         self._clear_writing()
-        for path in self._steps()[:-_KEPT]:
-            shutil.rmtree(path, ignore_errors=True)
+        self._drop_old()
         return target
 
     @staticmethod
@@ -72,6 +72,10 @@ class Checkpoints:
         """The figures that `finish` was given."""
         counts: dict[str, float] = json.loads((path / RUN).read_text())["counts"]
         return counts
+
+    def _drop_old(self) -> None:
+        for path in self._steps()[:-_KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
 
     def _clear_writing(self) -> None:
         shutil.rmtree(self.writing, ignore_errors=True)

@@ -26,8 +26,8 @@ from orchestrator.providers.base import FolderAddress, MachineRequest
 from orchestrator.providers.local import Local
 from orchestrator.spec.resources import Need
 
-LABEL = "gl1-homeid-runid123-01-trpw5s-trpyxc"
-OTHER = "gl1-homeid-runid123-02-trpw5s-trpyxc"
+LABEL = "gl1-homeid-runid124-01-trpw5s-trpyxc"
+OTHER = "gl1-homeid-runid124-02-trpw5s-trpyxc"
 CPU = Need(allow_cpu=True)
 
 

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.agent import protocol
 from orchestrator.providers.local import processes
 
-LABEL = "gl1-homeid-runid123-01-trpw5s-trpyxc"
+LABEL = "gl1-homeid-runid125-01-trpw5s-trpyxc"
 FOREVER = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
