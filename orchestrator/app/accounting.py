@@ -8,7 +8,7 @@ from decimal import Decimal
 from orchestrator.app.base import Verbs
 from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.month import month_of, parse_month
-from orchestrator.errors import UsageError
+from orchestrator.errors import MissingCredentials, UsageError
 from orchestrator.lifecycle.heartbeat import Heartbeat
 from orchestrator.lifecycle.reconciling import reconcile
 from orchestrator.lifecycle.reconciling import to_view as to_reconcile_view
@@ -47,7 +47,13 @@ class Accounting(Verbs):
         Returns: machines that were (or, without `delete`, would be) returned; failures.
         """
         now_s = self._clock.now_s()
-        found, failures, answered = self._parts.reaper.look(self._parts.usable())
+        accounts = self._parts.usable()
+        if past_deadline and not accounts:
+            raise MissingCredentials(
+                "no account's key is here: nothing was searched",
+                hint="gpulease login, or keys in the environment that are exported",
+            )
+        found, failures, answered = self._parts.reaper.look(accounts)
         chosen = [one for one in found if one.may_return(now_s, past_deadline=past_deadline)]
         if delete:
             self._home.check_writable()
