@@ -30,6 +30,7 @@ from orchestrator.lifecycle.drill import (
 )
 from orchestrator.lifecycle.finding import free_name, open_run
 from orchestrator.lifecycle.plan import Plan, make_plan, to_wait
+from orchestrator.lifecycle.reclaims import stays_of, with_reclaims
 from orchestrator.lifecycle.sending import explain_path, parts_of
 from orchestrator.lifecycle.size import SizeView, SizeWish, size_model
 from orchestrator.lifecycle.snapshot import keep_code
@@ -67,6 +68,10 @@ class Planning(Verbs):
     def offers(self, need: Need, providers: list[str]) -> tuple[list[OfferView], list[str]]:
         """Live offers, cheapest first, and one sentence per provider that could not be asked."""
         found, failures = ask_all(self._parts.accounts, self._parts.usable(providers), need)
+        if need.spot:
+            now_s = self._clock.now_s()
+            stays = stays_of(self._parts.journal.leases(), now_s)
+            found = with_reclaims(found, stays, now_s)
         found.sort(key=lambda offer: (offer.price.usd_per_hour, offer.id))
         views = [to_offer_view(offer) for offer in found]
         return views, [f"{name}: {error.problem}" for name, error in failures.items()]
@@ -169,7 +174,8 @@ class Planning(Verbs):
             known=self._parts.recall(capabilities),
             may_wait=wait_s > 0,
         )
-        if wait_s > 0:
+        if wait_s > 0 or (job.spot and plan.candidates):
+            # Where a bid is lost, whoever has an offer then is asked again.
             plan = to_wait(plan, names, wait_s)
         check_secrets(self._parts, plan)
         if plan.candidates or plan.order is not None:

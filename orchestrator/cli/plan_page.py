@@ -44,16 +44,17 @@ def offers_table(offers: list[OfferView]) -> Table:
     forecast = any("forecast" in offer for offer in offers)
     guard = len({offer.get("guard", "") for offer in offers}) > 1
     headings: tuple[str, ...] = (">#", "provider", "GPU", ">GiB", ">$/h")
-    headings += (">forecast", ">time") if forecast else ()
+    spot = any("bid" in offer for offer in offers)
+    headings += ((">bid", ">holds") if spot else ()) + ((">forecast", ">time") if forecast else ())
     region = any(offer["region"] for offer in offers)
     headings += (("region",) if region else ()) + ("trust", "stock")
     headings += ("guard",) if guard else ()
-    shown = (forecast, region, guard)
+    shown = (spot, forecast, region, guard)
     return Table(headings, tuple(_row(n, offer, shown) for n, offer in enumerate(offers, 1)))
 
 
-def _row(number: int, offer: OfferView, shown: tuple[bool, bool, bool]) -> tuple[str, ...]:
-    forecast, region, guard = shown
+def _row(number: int, offer: OfferView, shown: tuple[bool, ...]) -> tuple[str, ...]:
+    spot, forecast, region, guard = shown
     count = f"{offer['gpu_count']} x " if offer["gpu_count"] > 1 else ""
     cells: tuple[str, ...] = (
         str(number),
@@ -62,12 +63,22 @@ def _row(number: int, offer: OfferView, shown: tuple[bool, bool, bool]) -> tuple
         f"{offer['gpu_memory_gib']:g}" if offer["gpu_memory_gib"] else "-",
         dollars(offer["usd_per_hour"]),
     )
+    if spot:
+        cells += _bid(offer)
     if forecast:
         cells += _forecast(offer)
     if region:
         cells += (offer["region"] or "-",)
     cells += (offer["trust"], offer["stock"] or "-")
     return cells + ((offer.get("guard") or "-",) if guard else ())
+
+
+def _bid(offer: OfferView) -> tuple[str, str]:
+    """What is bid, and for how long such a machine is expected to be had."""
+    if "bid" not in offer:
+        return "-", "-"
+    rate = offer["bid"]["reclaims_per_hour"]
+    return dollars(offer["bid"]["usd_per_hour"]), f"~{duration(3600 / rate)}" if rate else "-"
 
 
 def _forecast(offer: OfferView) -> tuple[str, str]:

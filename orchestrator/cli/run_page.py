@@ -175,9 +175,19 @@ def _cost(view: RunView) -> tuple[tuple[str, Cell], ...]:
         ("at most", upper + burn),
         ("estimate", f"{dollars(view['cost_usd'])} by the provider's own rule"),
         ("billed", billed),
+        ("reclaims", _reclaims(view["machines"])),
         ("forecast", f"{forecast_usd} in {hours}"),
         ("actual", _actual(view) if view["outcome"] else ""),
     )
+
+
+def _reclaims(machines: list[MachineOfRunView]) -> str:
+    """How often a higher bid took a machine away, and what those had cost."""
+    costs = [Decimal(one["cost_usd"]) for one in machines if one["reclaimed_at"]]
+    if not costs:
+        return ""
+    times = "once" if len(costs) == 1 else f"{len(costs)} times"
+    return f"{times}; {dollars(str(sum(costs)))} went to machines that were taken away"
 
 
 def _actual(view: RunView) -> str:

@@ -59,6 +59,8 @@ def _closes(job: Job, offer: Offer, facts: Capabilities, watched: frozenset[str]
     is_guarded = not facts.bills or facts.guard is not GuardWay.NONE or offer.provider in watched
     if not is_guarded and not job.accept_unguarded:
         return Closed(offer, _UNGUARDED, "`accept_unguarded: true`")
+    if offer.spot and not job.spot:
+        return Closed(offer, "it may be taken away for a higher bid", "`spot: true`")
     if not facts.container_images and job.image != "auto":
         why = "it is a whole computer, and runs no image of a container"
         return Closed(offer, why, "`image: auto`")

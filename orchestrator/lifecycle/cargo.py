@@ -55,6 +55,7 @@ class RunCargo:
         private, public = "", ""
         if facts.takes_host_key:
             private, public = new_host_key(self.folder(run), lease.label)
+        bid = lease.offer.bid if run.job.get("spot") is True else None
         return MachineRequest(
             label=lease.label,
             offer=lease.offer,
@@ -65,6 +66,7 @@ class RunCargo:
             public_key=keys.public_line,
             start_command=guard,
             avoid=_bad_regions(run, lease.provider),
+            bid_usd_per_hour=None if bid is None else bid.usd_per_hour,
         )
 
     def private_key(self, run: Run) -> Path:

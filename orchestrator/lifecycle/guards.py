@@ -95,6 +95,12 @@ def guard_sentences(
 def _of_launch(launch: Launch, offer: Offer) -> list[str]:
     """What traffic, keeping and secrets mean on a machine of this offer."""
     told: list[str] = []
+    if offer.spot:
+        told.append(
+            "bid: where it is lost while this computer is off, the stopped machine's disk of "
+            f"${offer.price.disk_usd_per_hour:.3f}/h bills until gpulease runs again, or a reaper "
+            "on another host ends it past its deadline"
+        )
     if traffic_usd := launch.traffic.planned_usd(offer.price).quantize(CENT, ROUND_UP):
         told.append(
             f"traffic: ${traffic_usd} of the worst case, for image, environment, model, results; "

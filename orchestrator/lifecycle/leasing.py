@@ -158,7 +158,8 @@ def next_offer(
             now_s=now_s,
         )
     except BudgetRefused as error:
-        return finish(run, world, Outcome.REFUSED, to_failure(error), f"{why}; {error.problem}")
+        outcome = Outcome.CAPPED if _was_taken(run) else Outcome.REFUSED
+        return finish(run, world, outcome, to_failure(error), f"{why}; {error.problem}")
     run = replace(run.with_lease(lease), next_candidate=index + 1)
     events = (f"{why}; next: {offer.id} on {offer.provider}",)
     moved = run.move(State.PLANNED, now_s)
@@ -188,6 +189,9 @@ def too_late(run: Run) -> tuple[Outcome, Failure]:
     if run.order is None:
         problem = "the plan was good for 15 minutes, and nothing was rented"
         return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
+    if _was_taken(run):
+        problem = "its machine was taken away by a higher bid, and no other could be rented"
+        return Outcome.NO_CAPACITY, Failure("no_capacity", problem, "submit again later", 3)
     waited = format_duration(60 * round((run.start_by_s - run.created_s) / 60))
     problem = f"in {waited} nothing that fits could be rented"
     hint = "wait longer, or allow more: gpu.name, providers, regions, trust, budget.max_cost"
@@ -276,6 +280,15 @@ def _committed_to_old(run: Run, now_s: float) -> Decimal:
     return total
 
 
+def _worked_until_taken(lease: Lease) -> bool:
+    return lease.did_work and lease.reclaimed_s is not None
+
+
+def _was_taken(run: Run) -> bool:
+    """Whether some of its work was done on a machine that was taken away for a higher bid."""
+    return any(map(_worked_until_taken, run.leases))
+
+
 def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | None:
     if now_s > run.start_by_s:
         if run.order is not None:
@@ -295,7 +308,8 @@ def _no_more(run: Run, index: int, now_s: float) -> tuple[Outcome, Failure] | No
 
 def _spent_out(run: Run, now_s: float) -> tuple[Outcome, Failure] | None:
     """Why no further machine is tried, however many are for rent."""
-    created = sum(lease.has_machine for lease in run.leases)
+    # One that worked until it was taken away did not fail: cap and max_duration bound those.
+    created = sum(lease.has_machine and not _worked_until_taken(lease) for lease in run.leases)
     idle_usd = sum((lease.abandoned_usd(now_s) for lease in run.leases), Decimal(0))
     if created >= MAX_CREATED:
         idle = not any(lease.did_work for lease in run.leases)

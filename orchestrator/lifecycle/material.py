@@ -183,6 +183,7 @@ def _need(job: Job, need: Footprint | None, cuda: str, launch: Launch) -> Need:
         ram_gib=need.ram_gib if need is not None else 0.0,
         compute_capability=_BFLOAT16 if job.method == "qlora" else 0.0,
         trust=max(job.trust, _SECRETS_TRUST, key=TRUST_ORDER.index) if has_secrets else job.trust,
+        spot=job.spot,
         duration_s=job.budget.max_duration_s + launch.hold_s + _SPARE_S,
         has_secrets=has_secrets,
     )

@@ -14,12 +14,13 @@ from orchestrator.lifecycle.admission import may_be_used, with_closed
 from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told, unreliable_usd
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.guards import guard_grade, guard_sentences, late_s
+from orchestrator.lifecycle.reclaims import Stay, hours_with_reclaims, told_of_bid, with_reclaims
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import Selection, select
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.run import Candidate, Launch, Order
-from orchestrator.sizing.fit import Footprint, expected_hours
+from orchestrator.sizing.fit import SETUP_S, Footprint, expected_hours
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 
@@ -66,6 +67,7 @@ class Known:
 
     balances: Mapping[str, Decimal] = field(default_factory=dict)  # of accounts that can be read
     boots: tuple[Boot, ...] = ()  # of late
+    stays: tuple[Stay, ...] = ()  # machines that were bid for, of late
     drilled: frozenset[str] = frozenset()  # accounts on which a machine ended itself in a drill
     watched: frozenset[str] = frozenset()  # accounts that a reaper on another host searches
 
@@ -104,6 +106,7 @@ def make_plan(
         cost_usd = forecast_usd(material, offer, capabilities)[1]
         return cost_usd + risk + unreliable_usd(offer, cost_usd)
 
+    offers = with_reclaims(offers, known.stays, now_s)
     allowed, closed = may_be_used(material.job, offers, capabilities, known.watched)
     chosen = with_closed(select(material.need, allowed, expected_usd), closed)
     if not chosen.candidates:
@@ -111,8 +114,9 @@ def make_plan(
             raise NoOffer("; ".join(failures) or "no provider has anything for rent")
         return _nothing_fits(material, chosen, failures, now_s)
     cap_usd = material.job.budget.max_cost_usd
-    dearest = max(forecast_usd(material, o, capabilities)[1] for o in chosen.candidates[:3])
-    reserves = [_reserve_usd(material, o) for o in chosen.candidates[:3]]
+    likely = _likely(chosen.candidates)
+    dearest = max(forecast_usd(material, o, capabilities)[1] for o in likely)
+    reserves = [_reserve_usd(material, o) for o in likely]
     suggested_usd = _suggest(dearest * SUGGESTED + max(reserves))
     fitted = _fit(material, chosen, capabilities, suggested_usd, known)
     first, worst_usd, reserve_usd = fitted.candidates[0]
@@ -130,6 +134,7 @@ def make_plan(
         warnings=(
             *material.warnings,
             *_too_long(material.job, first),
+            *_may_be_taken(material, first.offer),
             *_boot_risks(candidates, capabilities, known, now_s),
             *_unread(candidates, capabilities, known),
             *failures,
@@ -156,17 +161,17 @@ def to_wait(plan: Plan, providers: Sequence[str], wait_s: float) -> Plan:
 def forecast_hours(
     material: Material, offer: Offer, facts: Capabilities | None
 ) -> tuple[float, float]:
-    """Hours from create to home, low and high; `facts` None: the machine is there already."""
-    if material.footprint is None:
-        most = min(_OWN_CODE_HOURS[1], material.job.budget.max_duration_s / 3600)
-        return min(_OWN_CODE_HOURS[0], most), most
-    is_rented = facts is not None and facts.bills
-    gpu = card(offer.gpu)
-    tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
-    low, high = expected_hours(material.footprint, tflops, environment=is_rented)
-    home_s = material.footprint.result_bytes / HOME_BYTES_PER_S
-    boot = facts.boot_s if facts is not None and is_rented else (0.0, 1.0)
-    return low + boot[0] / 3600, high + (boot[1] + home_s) / 3600
+    """Hours from create to home, low and high; `facts` None: the machine is there already.
+
+    The high end of an offer to bid for has in it what is expected to be done again.
+    """
+    low, high = _hours(material.footprint, material.job, offer, facts)
+    if offer.bid is None or facts is None:
+        return low, high
+    # Of one's own code nobody knows whether it saves anything.
+    saved_h = high if material.footprint is None else material.launch.checkpoint_every_s / 3600
+    again_h = (facts.boot_s[1] + SETUP_S) / 3600
+    return low, hours_with_reclaims(high, offer.bid, saved_h=saved_h, again_h=again_h)
 
 
 def forecast_usd(
@@ -178,7 +183,9 @@ def forecast_usd(
     # The low end has neither a pull that may not be charged, nor more results than there must be.
     least = replace(traffic, image_bytes=0, sends_bytes=traffic.sends_bytes // 2)
     low_usd = rate * Decimal(str(low)) + least.planned_usd(offer.price)
-    high_usd = rate * Decimal(str(high)) + traffic.planned_usd(offer.price)
+    machines = 1 + (offer.bid.reclaims_per_hour * high if offer.bid else 0)
+    traffic_usd = traffic.planned_usd(offer.price) * Decimal(str(machines))
+    high_usd = rate * Decimal(str(high)) + traffic_usd
     return low_usd.quantize(CENT), high_usd.quantize(CENT, ROUND_UP)
 
 
@@ -190,6 +197,28 @@ def collect_s(result_bytes: int) -> float:
 def disk_gib(footprint: Footprint | None) -> int:
     """Container disk: image, environment, model, data and results."""
     return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
+
+
+def _hours(
+    footprint: Footprint | None, job: Job, offer: Offer, facts: Capabilities | None
+) -> tuple[float, float]:
+    """The same on a machine that nobody takes away."""
+    if footprint is None:
+        most = min(_OWN_CODE_HOURS[1], job.budget.max_duration_s / 3600)
+        return min(_OWN_CODE_HOURS[0], most), most
+    is_rented = facts is not None and facts.bills
+    gpu = card(offer.gpu)
+    tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
+    low, high = expected_hours(footprint, tflops, environment=is_rented)
+    home_s = footprint.result_bytes / HOME_BYTES_PER_S
+    boot = facts.boot_s if facts is not None and is_rented else (0.0, 1.0)
+    return low + boot[0] / 3600, high + (boot[1] + home_s) / 3600
+
+
+def _likely(candidates: list[Offer]) -> list[Offer]:
+    """Those that a cap should carry: the first ones, and what a run ends on whose bids are lost."""
+    lasting = next((offer for offer in candidates if not offer.spot), None)
+    return [*candidates[:3], *([lasting] if lasting and candidates[0].spot else [])]
 
 
 def _fit(
@@ -330,6 +359,13 @@ def _too_long(job: Job, first: Candidate) -> list[str]:
         f"{how} of the forecast ({hours:.1f} h) is longer than budget.max_duration "
         f"({limit_h:.2g} h): the job would be stopped with its last checkpoint"
     ]
+
+
+def _may_be_taken(material: Material, first: Offer) -> list[str]:
+    if not first.spot:
+        return []
+    saves = material.footprint is not None
+    return [told_of_bid(first, material.launch.checkpoint_every_s, saves=saves)]
 
 
 def _nothing_fits(material: Material, chosen: Selection, failures: list[str], now_s: float) -> Plan:

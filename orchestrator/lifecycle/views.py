@@ -65,7 +65,7 @@ def to_run_view(run: Run, now_s: float, *, log_path: str, artifacts_dir: str) ->
         "metrics": run.metrics or dict(run.progress_metrics),
         "losses": list(run.losses),
         "device": run.device,
-        "machines": [_machine(one) for one in shown],
+        "machines": [_machine(one, now_s) for one in shown],
         "returned": _returned(run),
         "guard": lease.guard if lease else "",
         "host_key_by": lease.host_key_by if lease else "",
@@ -146,6 +146,11 @@ def to_offer_view(offer: Offer, candidate: Candidate | None = None) -> OfferView
         "trust": offer.trust,
         "stock": offer.stock,
     }
+    if offer.bid is not None:
+        view["bid"] = {
+            "usd_per_hour": dollars(offer.bid.usd_per_hour),
+            "reclaims_per_hour": round(offer.bid.reclaims_per_hour, 4),
+        }
     price = offer.price
     if price.download_usd_per_gib or price.upload_usd_per_gib:
         view["traffic_usd_per_gib"] = {
@@ -240,13 +245,16 @@ def _candidate(run: Run) -> Candidate | None:
     return run.candidates[max(0, min(run.next_candidate, len(run.candidates)) - 1)]
 
 
-def _machine(lease: Lease) -> MachineOfRunView:
+def _machine(lease: Lease, now_s: float) -> MachineOfRunView:
     return {
         "label": lease.label,
         "id": lease.machine_id,
         "provider": lease.provider,
         "gpu": lease.offer.gpu,
         "price_usd_per_hour": dollars(lease.usd_per_hour),
+        "cost_usd": dollars(lease.cost_usd(now_s)),
+        "spot": lease.offer.spot,
+        "reclaimed_at": to_iso(lease.reclaimed_s) if lease.reclaimed_s is not None else None,
         "why_ended": lease.why_ended,
         "account_balance_usd": None if lease.balance_usd is None else dollars(lease.balance_usd),
         "returned": _lease_returned(lease),

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from orchestrator.budget.price import Price
 
 TRUST_ORDER = ("any", "verified", "datacenter", "secure")
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """What is bid for a machine that goes to whoever bids more."""
+
+    usd_per_hour: Decimal  # for the whole offer, without its disk
+    reclaims_per_hour: float = 0.0  # how often such a machine is expected to be taken away
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +39,10 @@ class Offer:
     reliability: float | None = None  # share of time that the host was up, 0 to 1
     download_mbit_s: float | None = None  # of the host's line, as its provider measured it
     available_s: float | None = None  # for so long the host lets it; None: for ever
-    spot: bool = False  # it may be taken away for a higher bid; never rented by accident
+    bid: Bid | None = None  # it is in the price; None: on demand
     details: dict[str, str] = field(default_factory=dict)  # only this offer's provider reads it
+
+    @property
+    def spot(self) -> bool:
+        """It may be taken away for a higher bid; never rented by accident."""
+        return self.bid is not None

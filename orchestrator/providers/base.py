@@ -152,7 +152,7 @@ class MachineRequest:
     environment: dict[str, str] = field(default_factory=dict)  # never a secret
     ports: tuple[int, ...] = (22,)
     avoid: tuple[str, ...] = ()  # regions in which this run's machines did not come up
-    bid_usd_per_hour: Decimal | None = None  # only with an offer that says `spot`
+    bid_usd_per_hour: Decimal | None = None  # of the offer, where the job says `spot: true`
     host_private_key: str = field(
         default="", repr=False
     )  # of the machine's sshd, where it takes one

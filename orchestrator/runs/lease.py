@@ -48,6 +48,7 @@ class Lease:
     guard: str = ""
     did_work: bool = False
     failed_boot_s: float | None = None  # it never came up, or not as it was sold
+    reclaimed_s: float | None = None  # a higher bid took it: since when it is known to be stopped
     region: str = ""  # where the machine stands, as far as its provider says
     why_ended: str = ""
     taken_from: str = ""  # the run that rented the machine, or had it before, and kept it
@@ -125,6 +126,10 @@ class Lease:
             ran_s = min(end_s, max(began_s, end_s if self.ran_s is None else self.ran_s))
             usd += Price(self.idle_usd_per_hour).for_seconds(ran_s - began_s)
             began_s = ran_s
+        if self.reclaimed_s is not None:  # from then on its disk alone is charged
+            stopped_s = min(end_s, max(began_s, self.reclaimed_s))
+            usd += Price(self.offer.price.disk_usd_per_hour).for_seconds(end_s - stopped_s)
+            end_s = stopped_s
         return usd + price.for_seconds(end_s - began_s, increment_s=self.increment_s)
 
     def abandoned_usd(self, now_s: float) -> Decimal:

@@ -26,6 +26,9 @@ class MachineOfRunView(TypedDict):
     provider: str
     gpu: str
     price_usd_per_hour: str
+    cost_usd: str
+    spot: bool  # it was bid for
+    reclaimed_at: str | None  # a higher bid took it away
     why_ended: str
     account_balance_usd: str | None  # when it was last read; None where that cannot be had
     returned: ReturnedView
@@ -42,6 +45,11 @@ class TrafficView(TypedDict):
     upload: str  # what leaves it
 
 
+class BidView(TypedDict):
+    usd_per_hour: str  # without the disk
+    reclaims_per_hour: float  # how often such a machine is expected to be taken away
+
+
 class OfferView(TypedDict):
     id: str
     provider: str
@@ -52,6 +60,7 @@ class OfferView(TypedDict):
     region: str
     trust: str
     stock: str
+    bid: NotRequired[BidView]  # it goes to whoever bids more; absent: on demand
     traffic_usd_per_gib: NotRequired[TrafficView]  # where it is charged
     reliability: NotRequired[float]  # as far as the provider tells
     download_mbit_s: NotRequired[float]

@@ -31,6 +31,7 @@ _INSTALL_S = (5.0, 240.0)
 _START_S = (8.0, 45.0)
 # Last checkpoint, model and manifest written and hashed.
 _FINISH_S = (1.0, 15.0)
+SETUP_S = _INSTALL_S[1] + _START_S[1]  # at most, before a program that goes on elsewhere works
 _DOWNLOAD_BYTES_PER_S = (20e6, 400e6)  # hosts vouch for 100 Mbit/s and often have 1 to 10 Gbit/s
 _DISK_BYTES_PER_S = (200e6, 2e9)
 

@@ -84,12 +84,6 @@ def _check_count(count: int) -> int:
     return count
 
 
-def _refuse_spot(spot: bool) -> bool:
-    if spot:
-        raise not_yet("a spot machine", "spot: false")
-    return spot
-
-
 def _read_gpu(raw: object) -> object:
     if raw == "auto":
         return {}
@@ -207,7 +201,7 @@ class FinetuneJob(Section):
     secrets: Listed[EnvironmentName] = ()  # names; values never enter a job
     setup: Annotated[Text, Field(max_length=65_536)] | None = None
     regions: Regions = Regions()
-    spot: Annotated[bool, AfterValidator(_refuse_spot)] = False
+    spot: bool = False  # a bid may be rented beside what is on demand
     trust: Annotated[str, TRUST] = "verified"
     checkpoints: Checkpoints = Checkpoints()
     artifacts: Artifacts = Artifacts()

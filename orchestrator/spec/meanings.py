@@ -64,7 +64,7 @@ MEANINGS = {
     "regions": "Where a machine may stand, in the provider's own names.",
     "regions.allow": "Only there; a shorter name means all that begins with it.",
     "regions.deny": "Nowhere there.",
-    "spot": "A machine that may be taken away.",
+    "spot": "Bid too: for a machine that may be taken away, where that is expected to cost less.",
     "trust": "The least that is known of who runs the host.",
     "checkpoints": "What is saved on the way.",
     "checkpoints.every": "How often the newest complete checkpoint is brought home.",

@@ -23,3 +23,4 @@ class Need:
     trust: str = "verified"  # any | verified | datacenter | secure
     duration_s: float = 0.0  # how long the machine may be needed at most
     has_secrets: bool = False  # that is why `trust` is no lower
+    spot: bool = False  # offers to bid for are wanted too

@@ -28,3 +28,16 @@ def test_long_lists_are_cut_and_say_so(gpulease: Gpulease, app: FakeApp, job_fil
     text = gpulease("plan", job_file).out
 
     assert "and 12 more" in text and "and 4 more" in text
+
+
+def test_an_offer_to_bid_for_says_what_is_bid_and_how_long_that_holds(
+    gpulease: Gpulease, app: FakeApp, job_file: str
+) -> None:
+    bid = {**OFFER, "bid": {"usd_per_hour": "0.198", "reclaims_per_hour": 1 / 6}}
+    app.plan_view = plan_view(offers=[bid, OFFER])
+
+    text = gpulease("plan", job_file).out
+
+    assert "$0.198  ~6h00m" in text
+    app.plan_view = plan_view(offers=[OFFER])
+    assert "holds" not in gpulease("plan", job_file).out

@@ -101,3 +101,17 @@ def test_where_results_go_is_shown_while_they_go_and_where_they_lie_afterwards(
     app.last = run_view(artifacts_at=there)
     assert f"in {there}; gpulease pull" in gpulease("receipt", "last").out
     assert "each verified, in" in gpulease("pull", "last").out
+
+
+def test_a_receipt_says_how_often_a_machine_was_taken_away_and_what_those_cost(
+    gpulease: Gpulease, app: FakeApp
+) -> None:
+    last = run_view()["machines"][0]
+    taken = {**last, "spot": True, "reclaimed_at": "2027-01-15T08:05:00Z", "cost_usd": "0.0412"}
+    app.last = run_view(machines=[taken, {**taken, "cost_usd": "0.03"}, last])
+
+    text = gpulease("receipt", "last").out
+
+    assert "reclaims  2 times; $0.0712 went to machines that were taken away" in text
+    app.last = run_view(machines=[last])
+    assert "reclaims" not in gpulease("receipt", "last").out

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.errors import ProviderDown
@@ -17,6 +19,16 @@ def test_an_offer_says_all_that_ranking_needs(bench: Bench) -> None:
         assert offer.trust in TRUST_ORDER
         assert (offer.price.usd_per_hour > 0) == bench.provider.capabilities.bills
         assert bool(offer.gpu) == bool(offer.gpu_count) == bool(offer.gpu_memory_gib)
+
+
+def test_only_who_can_has_offers_to_bid_for_and_only_where_they_are_wanted(bench: Bench) -> None:
+    capabilities = bench.provider.capabilities
+
+    assert not any(offer.spot for offer in bench.provider.list_offers(bench.need))
+    wanted = bench.provider.list_offers(replace(bench.need, spot=True))
+
+    assert any(offer.spot for offer in wanted) == capabilities.spot
+    assert any(not offer.spot for offer in wanted)
 
 
 def test_a_listing_rents_nothing(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -68,3 +69,10 @@ class VastBench:
 
     def wait(self, seconds: float) -> None:
         self._cloud.advance(seconds)
+
+    def reclaim(self, machine_id: str) -> None:
+        """Somebody bids more."""
+        self._cloud.machine_fault(machine_id, "spot_reclaim")
+
+    def billed_usd(self, machine_id: str) -> Decimal:
+        return self._cloud.world.machines[machine_id].bill_usd(self._clock.now_s())

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
 from orchestrator.lifecycle.admission import may_be_used, with_closed
+from orchestrator.offers.offer import Bid
 from orchestrator.offers.rank import Selection
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.spec.job import Job
@@ -50,3 +54,13 @@ def test_a_whole_computer_runs_no_image_of_the_jobs(job: Job) -> None:
 
 def test_another_remedy_is_not_hidden() -> None:
     assert with_closed(Selection([], [], "something else"), []).relaxation == "something else"
+
+
+def test_what_may_be_taken_away_needs_the_jobs_own_word(job: Job) -> None:
+    bid = replace(offer(), bid=Bid(Decimal("0.20")))
+
+    allowed, closed = may_be_used(job, [bid], {"runpod": GUARDED})
+
+    assert (allowed, closed[0].remedy) == ([], "`spot: true`")
+    wants = job.model_copy(update={"spot": True})
+    assert may_be_used(wants, [bid], {"runpod": GUARDED}) == ([bid], [])

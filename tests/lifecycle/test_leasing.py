@@ -296,3 +296,16 @@ def test_an_error_is_recorded_with_its_hint_and_exit_code() -> None:
         "raise it",
         5,
     )
+
+
+def test_a_machine_that_worked_until_it_was_taken_away_counts_as_no_failed_attempt() -> None:
+    taken = tuple(
+        replace(one, did_work=True, reclaimed_s=NOW_S) for one in idle_machines(MAX_CREATED)
+    )
+    idle = tuple(replace(one, reclaimed_s=NOW_S) for one in idle_machines(MAX_CREATED))
+
+    goes_on = next_offer(renting(leases=taken), quiet_world(clock=None), "taken away").run
+    ends = next_offer(renting(leases=idle), quiet_world(clock=None), "taken away").run
+
+    assert goes_on.state is State.PLANNED
+    assert ends.outcome is Outcome.NO_CAPACITY

@@ -12,10 +12,11 @@ from orchestrator.errors import HomeError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.heartbeat import Heartbeat
 from orchestrator.lifecycle.memory import recall
+from orchestrator.offers.offer import Bid
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.store.journal import Journal
 from tests.lifecycle.clouds import SmallCloud
-from tests.runs.samples import NOW_S, launch, lease, run
+from tests.runs.samples import NOW_S, launch, lease, offer, run
 
 
 class Bank(SmallCloud):
@@ -47,6 +48,17 @@ def test_balances_boots_and_drills_are_remembered(journal: Journal) -> None:
     assert known.balances == {"runpod": Decimal(7)}
     assert [(boot.failed, boot.at_s) for boot in known.boots] == [(True, NOW_S - 60)]
     assert known.drilled == {"runpod"}
+
+
+def test_how_long_bids_held_is_remembered(journal: Journal) -> None:
+    bid = replace(offer(), bid=Bid(Decimal("0.20")))
+    taken = lease(state=LeaseState.CLOSED, offer=bid, machine_id="m1", sent_s=NOW_S - 3600)
+    taken = replace(taken, reclaimed_s=NOW_S, gone_s=NOW_S)
+    journal.add(run(state=State.ENDED, leases=(taken,)), [], lambda _: None, 0.0)
+
+    known = recall(Accounts(lambda _: Bank(), FakeClock()), journal, ["runpod"], NOW_S)
+
+    assert [(stay.hours, stay.reclaimed) for stay in known.stays] == [(1.0, True)]
 
 
 def test_a_reaper_elsewhere_counts_while_its_sign_can_be_read(journal: Journal) -> None:

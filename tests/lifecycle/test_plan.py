@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.budget.caps import RETURN_S
 from orchestrator.budget.price import Price
 from orchestrator.errors import BudgetRefused, NoOffer
 from orchestrator.lifecycle.plan import Known, Material, Plan, collect_s, make_plan, to_wait
-from orchestrator.offers.offer import Offer
+from orchestrator.lifecycle.reclaims import Stay
+from orchestrator.offers.offer import Bid, Offer
 from orchestrator.runs.run import Order
 from orchestrator.sizing.fit import Footprint
 from orchestrator.spec.job import Job
@@ -264,3 +266,76 @@ def test_without_cap_and_offer_nobody_can_agree_to_wait(job: Job) -> None:
     with pytest.raises(BudgetRefused, match="nothing fits now") as refused:
         to_wait(made, ["runpod"], 3600.0)
     assert "--max-cost" in refused.value.hint
+
+
+def to_bid_for(name: str, usd_per_hour: str) -> Offer:
+    return replace(offer(name, usd_per_hour=usd_per_hour), bid=Bid(Decimal(usd_per_hour)))
+
+
+def spot_plan(job: Job, *stays: Stay, work: Footprint | None = WORK) -> Plan:
+    wants = with_cap(job, "20").model_copy(update={"spot": True})
+    made = replace(material(wants), footprint=work)
+    return make_plan(
+        made,
+        [offer("lasting", usd_per_hour="0.60"), to_bid_for("bid", "0.40")],
+        CAPABILITIES,
+        now_s=NOW_S,
+        failures=[],
+        known=Known(stays=stays),
+    )
+
+
+def taken(hours: float) -> Stay:
+    return Stay("runpod", "RTX 4090", hours, NOW_S, reclaimed=True)
+
+
+def test_a_bid_is_first_where_it_is_expected_to_cost_less_with_what_is_lost(job: Job) -> None:
+    made = spot_plan(job)
+
+    assert ids(made) == ["bid", "lasting"]
+    bid, lasting = made.candidates
+    assert bid.hours[0] == lasting.hours[0]
+    assert bid.hours[1] > lasting.hours[1]
+    assert bid.cost_usd[1] < lasting.cost_usd[1]
+    assert any("goes to whoever bids more" in warning for warning in made.warnings)
+    assert any(sentence.startswith("bid: where it is lost") for sentence in made.guards)
+
+
+def test_bids_that_were_lost_again_and_again_are_expected_to_cost_more_than_what_lasts(
+    job: Job,
+) -> None:
+    assert ids(spot_plan(job, *[taken(0.1)] * 2))[0] == "bid"
+    assert ids(spot_plan(job, *[taken(0.1)] * 8))[0] == "lasting"
+
+
+def test_a_bid_is_not_first_where_nothing_that_it_loses_is_saved_and_it_is_lost_often(
+    job: Job,
+) -> None:
+    assert ids(spot_plan(job, taken(0.1), taken(0.1), work=None))[0] == "lasting"
+
+
+def test_the_worst_case_of_a_bid_is_what_is_bid_for_as_long_as_it_may_be_had(job: Job) -> None:
+    made = spot_plan(job)
+
+    first = made.candidates[0]
+    worst_usd = first.offer.price.for_seconds(first.deadline_s + RETURN_S)
+    assert made.worst_usd == worst_usd + made.material.launch.traffic.planned_usd(first.offer.price)
+
+
+def test_a_suggested_cap_carries_what_a_run_ends_on_whose_bids_are_lost(job: Job) -> None:
+    wants = with_cap(job, None).model_copy(update={"spot": True})
+    made = replace(material(wants), footprint=WORK)
+    bids = [to_bid_for(f"bid {number}", "0.10") for number in range(4)]
+
+    alone = plan(made, offer("lasting", usd_per_hour="0.60"))
+    beside = plan(made, *bids, offer("lasting", usd_per_hour="0.60"))
+
+    assert ids(beside)[:4] == [one.id for one in bids]
+    assert beside.suggested_usd == alone.suggested_usd
+
+
+def test_a_job_that_does_not_say_spot_is_offered_no_bid(job: Job) -> None:
+    made = plan(material(with_cap(job, "5")), offer("lasting"), to_bid_for("bid", "0.10"))
+
+    assert ids(made) == ["lasting"]
+    assert made.refused[0][1] == "it may be taken away for a higher bid"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.budget.price import Price
+from orchestrator.clock import to_iso
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.lifecycle.reaper import classify
 from orchestrator.lifecycle.sending import Part
@@ -19,6 +20,7 @@ from orchestrator.lifecycle.views import (
     to_plan_view,
     to_run_view,
 )
+from orchestrator.offers.offer import Bid
 from orchestrator.runs.label import Label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
@@ -63,7 +65,8 @@ def test_a_run_has_every_key_of_the_published_shape_and_is_json(made: Run) -> No
     assert json.loads(json.dumps(shown)) == shown
 
 
-OF_SOME = {"traffic_usd_per_gib", "reliability", "download_mbit_s"}  # not every provider tells
+# Not every provider tells, and not every offer is to bid for.
+OF_SOME = {"bid", "traffic_usd_per_gib", "reliability", "download_mbit_s"}
 
 
 def test_a_plan_has_every_key_of_the_published_shape(tmp_path: Path) -> None:
@@ -86,6 +89,23 @@ def test_a_plan_has_every_key_of_the_published_shape(tmp_path: Path) -> None:
     assert Decimal(shown["worst_usd"]) <= Decimal(shown["cap_usd"] or "0")
     assert set(shown["offers"][0]) == set(OfferView.__annotations__) - OF_SOME
     assert shown["offers"][0]["guard"] == "plausible"
+
+
+def test_an_offer_to_bid_for_says_what_is_bid_and_how_often_that_is_lost() -> None:
+    bid = replace(offer(), bid=Bid(Decimal("0.2"), 1 / 6))
+
+    assert to_offer_view(bid)["bid"] == {"usd_per_hour": "0.20", "reclaims_per_hour": 0.1667}
+
+
+def test_a_machine_that_was_taken_away_says_when_and_what_it_had_cost() -> None:
+    bid = replace(offer(usd_per_hour="0.25"), bid=Bid(Decimal("0.2")))
+    taken = replace(GONE, offer=bid, began_s=NOW_S, reclaimed_s=NOW_S + 1800)
+    made = run(leases=(taken,))
+
+    (machine,) = to_run_view(made, NOW_S + 7200, log_path="", artifacts_dir="")["machines"]
+
+    assert (machine["spot"], machine["reclaimed_at"]) == (True, to_iso(NOW_S + 1800))
+    assert machine["cost_usd"] == "0.125"
 
 
 def test_an_offer_without_a_plan_has_no_forecast() -> None:

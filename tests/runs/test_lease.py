@@ -180,3 +180,21 @@ def test_nothing_was_transferred_where_nothing_was_rented() -> None:
         state=LeaseState.TOMBSTONE, sent_s=NOW_S, offer=MARKET, traffic=TRAFFIC, did_work=True
     )
     assert tombstone.upper_usd(NOW_S) == 0
+
+
+def test_a_machine_that_was_taken_away_costs_its_disk_alone_from_then_on() -> None:
+    price = Price(Decimal("0.61"), disk_usd_per_hour=Decimal("0.01"))
+    taken = lease(
+        state=LeaseState.CLOSED,
+        offer=replace(offer(), price=price),
+        usd_per_hour=Decimal("0.61"),
+        sent_s=NOW_S,
+        began_s=NOW_S,
+        reclaimed_s=NOW_S + 3600,
+        delete_accepted_s=NOW_S + 7200,
+        gone_s=NOW_S + 7200,
+    )
+
+    assert taken.cost_usd(NOW_S + 9000) == Decimal("0.62")
+    assert taken.upper_usd(NOW_S + 9000) == Decimal("1.22")
+    assert replace(taken, delete_accepted_s=None, gone_s=None).cost_usd(NOW_S + 1800) < 1

@@ -94,7 +94,7 @@ def test_requirements_lie_below_the_code(
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("spot: true", "spot: a spot machine is not yet supported in this version"),
+        ("spot: only", "spot: must be true or false, not text"),
         ("stage: sft", "unknown key `stage` here; it belongs to `task: causal-lm`"),
         ("method: lora", "method: `lora` is not yet supported in this version; supported: full"),
         ("gpu: {count: 2}", "gpu.count: more than one GPU is not yet supported in this version"),

@@ -25,10 +25,11 @@ def command(
     ] = 0.0,
     provider: ProviderOption = None,
     disk: Annotated[int, typer.Option("--disk", metavar="GIB", min=1, help="Disk to price.")] = 20,
+    spot: Annotated[bool, typer.Option("--spot", help="Also what may be bid for.")] = False,
 ) -> int:
     """Live offers, cheapest first, with their full price."""
     session: Session = ctx.obj
-    need = Need(gpu_memory_gib=memory, gpu_names=tuple(gpu or ()), disk_gib=disk)
+    need = Need(gpu_memory_gib=memory, gpu_names=tuple(gpu or ()), disk_gib=disk, spot=spot)
     offers, failures = session.app.offers(need, provider or [])
     if not offers and not failures:
         raise NoOffer("no such machine is for rent now", hint="ask for less: --memory, --gpu")

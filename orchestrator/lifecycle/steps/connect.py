@@ -11,7 +11,12 @@ from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.host_keys import given_host_key
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
 from orchestrator.lifecycle.steps.drill import await_end
-from orchestrator.lifecycle.steps.rent import not_as_offered, seen_running, with_machine
+from orchestrator.lifecycle.steps.rent import (
+    not_as_offered,
+    seen_running,
+    seen_taken,
+    with_machine,
+)
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import (
     BootLog,
@@ -69,6 +74,7 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         return _missing(run, world, lease, provider)
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
+        lease = seen_taken(lease, machine, world.clock.now_s())
         return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
     if _is_out_of_touch(world, lease, machine, provider):
         why = "its provider has lost touch with it before anybody could log in"

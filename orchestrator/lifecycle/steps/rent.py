@@ -173,6 +173,14 @@ def seen_running(lease: Lease, machine: Machine, now_s: float) -> Lease:
     return replace(lease, ran_s=max(lease.sent_s or 0.0, now_s - (machine.up_s or 0.0)))
 
 
+def seen_taken(lease: Lease, machine: Machine | None, now_s: float) -> Lease:
+    """The lease with the moment at which its bid was first seen to be lost."""
+    is_stopped = machine is not None and machine.status is MachineStatus.STOPPED
+    if not (lease.offer.spot and is_stopped) or lease.reclaimed_s is not None:
+        return lease
+    return replace(lease, reclaimed_s=now_s)
+
+
 def _worst_usd(lease: Lease, since_s: float) -> Decimal:
     """What a machine costs that lives from `since_s` to its deadline and is slow to go."""
     if not lease.bills:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.budget.caps import LEAST_WORK_S
+from orchestrator.budget.price import Price
 from orchestrator.errors import ArtifactsError, HomeDiskFull, RemoteError
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.leasing import next_offer, work_left_s
@@ -37,12 +38,16 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
         return None
     newest = next(iter(world.home_store(run).checkpoints()), None)
     where = f"from its checkpoint at step {newest.step}" if newest else "from the start"
-    lost = f"{lease.machine_id} was lost; the job goes on {where} on another machine"
+    lost = f"{_what_became(run, lease, now_s)}; the job goes on {where} on another machine"
     start_by_s = max(run.start_by_s, run.heard_s + START_BY_S)
     fresh = replace(run, start_by_s=start_by_s, event_offset=0, progress={}, checkpoint="")
     # Nothing that the lost machine said of its end counts for the next one.
     fresh = replace(fresh, upload="", slots_sent_s=0.0, manifest_ready=False, stop_asked_s=None)
-    moved = next_offer(fresh.note(lost), world, "the machine was lost", same=True)
+    fresh = fresh.note(lost)
+    if lease.reclaimed_s is not None and run.order is not None:
+        moved = _ask_elsewhere(fresh, world)
+    else:
+        moved = next_offer(fresh, world, "the machine was lost", same=True)
     if moved.run.failure is not None:
         return moved
     log = world.log(run)
@@ -51,6 +56,30 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
     log_base = log.size_bytes()
     instead = replace(moved.instead, log_base=log_base) if moved.instead is not None else None
     return replace(moved, run=replace(moved.run, log_base=log_base), instead=instead)
+
+
+def _what_became(run: Run, lease: Lease, now_s: float) -> str:
+    """How the machine was lost, and what that costs, for a person."""
+    if lease.reclaimed_s is None:
+        return f"{lease.machine_id} was lost"
+    spent = f"it had cost ${lease.cost_usd(now_s):.2f}"
+    if not run.launch.bucket and lease.sent_s is not None:
+        anew_s = lease.reclaimed_s - max(lease.sent_s, run.checkpoint_pulled_s)
+        anew_usd = Price(lease.usd_per_hour).for_seconds(anew_s)
+        spent += f", ${anew_usd:.2f} of it for what is done again"
+    return f"{lease.machine_id} was taken away by a higher bid ({spent})"
+
+
+def _ask_elsewhere(run: Run, world: World) -> Moved:
+    """The run on its way to whatever is the best offer now.
+
+    The plan is as old as the machine: bids have changed, and this reclaim counts in the rank.
+    """
+    tried = replace(run, next_candidate=len(run.candidates))
+    moved = next_offer(tried, world, "taken away by a higher bid")
+    if moved.run.failure is not None:
+        return moved
+    return replace(moved, run=replace(moved.run, asked_s=0.0, waiting="another machine is sought"))
 
 
 def _bring_from_machine(run: Run, world: World, lease: Lease) -> None:

@@ -12,7 +12,7 @@ from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachab
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
 from orchestrator.lifecycle.steps.verdict import out_of_time
-from orchestrator.lifecycle.steps.watch import has_vanished, where_it_is
+from orchestrator.lifecycle.steps.watch import as_left, has_vanished, where_it_is
 from orchestrator.lifecycle.uploads import has_begun, send_slots
 from orchestrator.lifecycle.world import Interrupted, Moved, Step, Wait, World
 from orchestrator.providers.base import GuardWay
@@ -144,7 +144,7 @@ def _out_of_reach(run: Run, world: World, lease: Lease, error: Unreachable) -> S
         return _out_of_time(replace(run, artifacts_missing=(_UNKNOWN,)), world, lease)
     if gives_up:
         why = "the machine vanished before its job began" if vanished else _LATE
-        return _lose(run, world, lease, why)
+        return _lose(run, world, as_left(world, lease), why)
     waiting = f"the connection broke: {error.problem}"
     return Wait(SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease)))
 

@@ -33,7 +33,7 @@ from orchestrator.lifecycle.deadlines import (
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
 from orchestrator.lifecycle.steps.carry_on import carry_on
-from orchestrator.lifecycle.steps.rent import with_machine
+from orchestrator.lifecycle.steps.rent import seen_taken, with_machine
 from orchestrator.lifecycle.steps.resume import resume
 from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
 from orchestrator.lifecycle.uploads import renew_slots, settle
@@ -200,7 +200,8 @@ def where_it_is(world: World, lease: Lease) -> Lease:
 def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
     """The run's way on, or to its end, without a machine that is lost with all that was on it."""
     now_s = _now(world)
-    run, is_whole = settle(run, world, lease)
+    lease = as_left(world, lease)
+    run, is_whole = settle(run.with_lease(lease), world, lease)
     if is_whole:
         why = "the machine ended; everything is in the bucket"
         return finish(run, world, *verdict(run), why)
@@ -249,6 +250,15 @@ def has_vanished(world: World, lease: Lease) -> bool | None:
         return machine is not None and machine.status in _LOST
     missed_s = world.awake_since_first_saw_s(_missed_key(lease))
     return None if capabilities.one_miss_is_noise and missed_s < SECOND_MISS_S else True
+
+
+def as_left(world: World, lease: Lease) -> Lease:
+    """The lease of a lost machine; of one that was bid for, with whether somebody bid more."""
+    if not lease.offer.spot:
+        return lease
+    capabilities = world.accounts.provider(lease.provider).capabilities
+    found = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s)
+    return seen_taken(lease, found.by_id(lease.machine_id), _now(world))
 
 
 def _end(run: Run, world: World, lease: Lease, why: str) -> Moved:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from threading import Event
+from typing import Any
 
 from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import (
@@ -87,6 +88,7 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
         boot_deadline_s=480.0,  # where the host's line is not known; else by its image
         poll_s=10.0,
         min_create_interval_s=4.5,
+        spot=True,
         # Documented as of 2026-08, and not promised.
         intervals_s={
             "list_offers": 6.0,
@@ -110,13 +112,14 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
         self._gpu_words: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def list_offers(self, need: Need) -> list[Offer]:
-        """On-demand offers, the cheapest first; where none is trusted enough, less trusted ones."""
-        found: list[Offer] = []
-        for query in offers.to_queries(need, self._words_of(need.gpu_names)):
-            answer = self._http.send("POST", "/api/v0/bundles/", body=query)
-            found += offers.to_offers(self._good(answer).data(), need)
-            if found:
-                break
+        """The cheapest first; where none is trusted enough, less trusted ones.
+
+        Those to bid for come from a search of their own, and only where they are wanted.
+        """
+        words = self._words_of(need.gpu_names)
+        found = self._search(need, offers.to_queries(need, words))
+        if need.spot:
+            found += self._search(need, offers.to_queries(need, words, bids=True), bids=True)
         return found
 
     def create_machine(self, request: MachineRequest) -> Machine:
@@ -211,6 +214,16 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
         """Close idle connections; safe to repeat."""
         self._http.close()
 
+    def _search(
+        self, need: Need, queries: list[dict[str, Any]], *, bids: bool = False
+    ) -> list[Offer]:
+        """What the first query that finds something finds."""
+        for query in queries:
+            answer = self._http.send("POST", "/api/v0/bundles/", body=query)
+            if found := offers.to_offers(self._good(answer).data(), need, bids=bids):
+                return found
+        return []
+
     def _good(self, answer: Answer) -> Answer:
         """The answer, where it says that the call worked. Raises what it says else."""
         if not refusals.is_success(answer):
@@ -258,6 +271,7 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
             gpu_count=offer.gpu_count,
             usd_per_hour=offer.price.usd_per_hour,
             created_at_s=self._clock.now_s(),
+            spot=offer.spot,
         )
         try:
             shown = self.get_machine(machine_id)

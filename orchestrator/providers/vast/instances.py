@@ -85,10 +85,12 @@ def to_status(row: dict[str, Any], now_s: float) -> MachineStatus:
     """What the row says, by three fields and a text; never more than a hint of readiness."""
     word = row.get("actual_status")
     known = _STATUS.get(word) if isinstance(word, str) else None
-    if known is not None:
-        return known
     wanted = (row.get("cur_state"), row.get("intended_status"), row.get("next_state"))
     is_stopped = all(state == "stopped" for state in wanted)
+    if word == "exited" and is_stopped:  # its claim was lost, and its container ended by that
+        return MachineStatus.STOPPED
+    if known is not None:
+        return known
     text = row.get("status_msg")
     has_failed = isinstance(text, str) and _FATAL.search(text) is not None
     if has_failed and word in (None, "created", "loading"):

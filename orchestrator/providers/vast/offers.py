@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from orchestrator.budget.price import Price
 from orchestrator.errors import ProviderDown
 from orchestrator.offers.gpus import canonical, card, names
-from orchestrator.offers.offer import TRUST_ORDER, Offer
+from orchestrator.offers.offer import TRUST_ORDER, Bid, Offer
 from orchestrator.providers.fields import (
     rounded_up,
     to_gb,
@@ -33,17 +33,21 @@ _MB_BYTES = 1_000_000
 _ROWS = 512  # how many the server really gives is not documented: 64 were seen
 _LEAST_RELIABILITY = 0.9
 _LEAST_COMPUTE = 600  # cuda_max_good alone drops some new cards: both are sent
+_OVER_FLOOR, _BID_STEP_USD = Decimal("1.1"), Decimal("0.001")
 _ARCHITECTURES = {"amd64": "x86_64", "arm64": "arm64"}
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
-def to_queries(need: Need, gpu_words: tuple[str, ...]) -> list[dict[str, Any]]:
+def to_queries(
+    need: Need, gpu_words: tuple[str, ...], *, bids: bool = False
+) -> list[dict[str, Any]]:
     """Searches to send in turn until one finds something, each a list of hosts less trusted.
 
     The last one is there to say what a lower `trust` would give.
 
     Args:
         gpu_words: Vast's own names of the cards that the job wants; empty for any.
+        bids: what may be bid for, instead of what is let on demand.
     """
     wanted = TRUST_ORDER.index(need.trust)
     classes = {
@@ -55,7 +59,8 @@ def to_queries(need: Need, gpu_words: tuple[str, ...]) -> list[dict[str, Any]]:
         0: classes["any"],
         1: [*classes["verified"], {"verified": {"eq": False}}],
     }.get(wanted, [*classes["datacenter"], *classes["verified"]])
-    return [{**to_query(need, gpu_words), **trusted} for trusted in order]
+    kind = {"type": "bid"} if bids else {}
+    return [{**to_query(need, gpu_words), **kind, **trusted} for trusted in order]
 
 
 def to_query(need: Need, gpu_words: tuple[str, ...]) -> dict[str, Any]:
@@ -100,8 +105,11 @@ def to_gpu_words(data: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def to_offers(data: Any, need: Need) -> list[Offer]:
+def to_offers(data: Any, need: Need, *, bids: bool = False) -> list[Offer]:
     """Rows of a search; of several asks on one machine the cheapest.
+
+    Args:
+        bids: the search was for what may be bid for.
 
     Raises: ProviderDown when the answer is no list of offers.
     """
@@ -110,7 +118,7 @@ def to_offers(data: Any, need: Need) -> list[Offer]:
         raise ProviderDown("Vast.ai answered a search without a list of offers")
     found: dict[str, Offer] = {}
     for row in rows:
-        offer = _to_offer(to_object(row), need)
+        offer = _to_offer(to_object(row), need, bids)
         if offer is None:
             continue
         known = found.get(offer.id)
@@ -180,22 +188,37 @@ def _may_mean(word: str, wanted: str) -> bool:
     return names(wanted, word) or (known is not None and known.name == sized)
 
 
-def _to_offer(row: dict[str, Any], need: Need) -> Offer | None:
+def to_bid(row: dict[str, Any]) -> Bid | None:
+    """What to bid: a little over the least that wins now; None where that is not told.
+
+    The floor may rise between search and create, and whoever bids no more than the floor is the
+    first to be outbid. What is bid is what is paid.
+
+    >>> to_bid({"min_bid": Decimal("0.1801")})
+    Bid(usd_per_hour=Decimal('0.199'), reclaims_per_hour=0.0)
+    """
+    floor_usd = to_known_dollars(row.get("min_bid"))
+    return Bid((floor_usd * _OVER_FLOOR).quantize(_BID_STEP_USD, ROUND_UP)) if floor_usd else None
+
+
+def _to_offer(row: dict[str, Any], need: Need, bids: bool) -> Offer | None:
     """None for what cannot be rented, or whose price is not told in every part."""
     ask, machine = to_integer(row.get("id")), to_integer(row.get("machine_id"))
     count = to_integer(row.get("num_gpus"))
     can_be_had = row.get("rentable") is not False and row.get("external") is not True
     is_gpu = row.get("resource_type", "gpu") == "gpu" and count > 0  # else it is never rentable
-    price = _to_price(row, to_gb(need.disk_gib))
-    # Rows of a search for bids are priced by the least bid.
-    if not (ask and can_be_had and is_gpu and price) or row.get("is_bid") is True:
+    bid = to_bid(row) if bids else None
+    price = _to_price(row, to_gb(need.disk_gib), bid)
+    # Rows of a search for bids are priced by the least bid: none of them is let on demand.
+    is_other = bid is None if bids else row.get("is_bid") is True
+    if not (ask and can_be_had and is_gpu and price) or is_other:
         return None
     word = str(row.get("gpu_name") or "")
     gpu, memory_gib = to_card(word, to_number(row.get("gpu_ram")) or 0.0)
     compute = to_number(row.get("compute_cap"))
     is_nvidia = row.get("gpu_arch") in (None, "nvidia")
     return Offer(
-        id=f"{word} x{count} machine {machine or ask}",
+        id=f"{word} x{count} machine {machine or ask}{', bid' if bid else ''}",
         provider="vast",
         gpu=gpu,
         gpu_count=count,
@@ -211,13 +234,14 @@ def _to_offer(row: dict[str, Any], need: Need) -> Offer | None:
         reliability=to_number(row.get("reliability2")) or to_number(row.get("reliability")),
         download_mbit_s=to_number(row.get("inet_down")),
         available_s=to_number(row.get("duration")),
+        bid=bid,
         details={"ask": str(ask), "machine": str(machine), "host": str(row.get("host_id") or "")},
     )
 
 
-def _to_price(row: dict[str, Any], disk_gb: int) -> Price | None:
+def _to_price(row: dict[str, Any], disk_gb: int, bid: Bid | None) -> Price | None:
     """Every part, for the disk that is asked for, whatever `dph_total` was made from."""
-    gpu_usd = to_known_dollars(row.get("dph_base"))
+    gpu_usd = bid.usd_per_hour if bid else to_known_dollars(row.get("dph_base"))
     disk_usd = to_disk_usd_per_hour(row, disk_gb)
     traffic = to_traffic(row)
     if not gpu_usd or disk_usd is None or traffic is None:

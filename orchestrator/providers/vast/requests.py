@@ -18,12 +18,13 @@ def to_create_body(request: MachineRequest) -> dict[str, Any]:
     """The body of PUT /asks/{id}/: only documented keys, and every one that has a doubtful default.
 
     Whether it is a bid depends on `price` alone, not on the search that found the offer: null is
-    on-demand. So a price is sent only where both the offer and the request say that it is a bid.
+    on-demand. So a price is sent only where both the offer and the request say the same bid.
 
-    Raises: InvalidRequest where only one of them does, or for a start command that is too long.
+    Raises: InvalidRequest where they differ, or for a start command that is too long.
     """
     bid_usd = request.bid_usd_per_hour
-    if request.offer.spot != (bid_usd is not None):
+    offered = request.offer.bid
+    if bid_usd != (None if offered is None else offered.usd_per_hour):
         raise InvalidRequest("a bid needs an offer for bids, and such an offer needs a bid")
     if len(request.start_command.encode()) > ONSTART_LIMIT_BYTES:
         raise InvalidRequest(f"the start command is over {ONSTART_LIMIT_BYTES} bytes")

@@ -32,3 +32,9 @@ def test_nothing_for_rent_is_exit_3_and_nothing_known_is_6(
 
     app.failures = ["runpod: 503"]
     assert gpulease("offers").code == 6
+
+
+def test_bids_are_asked_for_in_a_word_of_their_own(gpulease: Gpulease, app: FakeApp) -> None:
+    gpulease("offers", "--spot")
+
+    assert app.called("offers") == [(Need(spot=True), [])]

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from orchestrator.budget.price import Price
-from orchestrator.offers.offer import Offer
+from orchestrator.offers.offer import Bid, Offer
 from orchestrator.providers.base import MachineRequest
 
 KEY = "vast-example-key"
@@ -14,6 +14,9 @@ LABEL = "gl1-homeid-runid123-01-trpw5s-trpyxc"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHRlc3Q run"
 NOW_S = 1_788_790_600.0
 ASK, INSTANCE = 7001, 12345678
+
+
+BID = Bid(Decimal("0.20"))
 
 
 def offer(**changes: Any) -> Offer:

@@ -59,6 +59,12 @@ def test_every_state_has_a_meaning_and_a_new_word_is_transitional(
     assert status(instance(actual_status=word)) is expected
 
 
+def test_a_container_that_ended_because_its_claim_was_lost_is_stopped_and_has_not_failed() -> None:
+    lost = dict.fromkeys(("cur_state", "intended_status", "next_state"), "stopped")
+
+    assert status(instance(actual_status="exited", **lost)) is MachineStatus.STOPPED
+
+
 def test_a_container_that_cannot_start_has_failed_at_once() -> None:
     assert status(stopped(actual_status="created", status_msg=OCI), age_s=5) == "failed"
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import ProviderDown
-from orchestrator.offers.offer import Offer
+from orchestrator.offers.offer import Bid, Offer
 from orchestrator.offers.rank import select
 from orchestrator.providers.vast.offers import (
     to_card,
@@ -137,8 +137,36 @@ def test_what_cannot_be_rented_on_demand_is_no_offer(closed: dict[str, Any]) -> 
     assert to_offers({"offers": [row(**closed)]}, NEED) == []
 
 
-def test_no_offer_of_a_search_is_ever_spot() -> None:
+def test_no_offer_of_a_search_for_what_is_on_demand_is_ever_spot() -> None:
     assert not only(row()).spot
+
+
+def test_a_search_for_bids_asks_for_the_same_hosts() -> None:
+    on_demand = to_queries(NEED, ("RTX 4090",))
+
+    bids = to_queries(NEED, ("RTX 4090",), bids=True)
+
+    assert {query["type"] for query in bids} == {"bid"}
+    assert [{**query, "type": "on-demand"} for query in bids] == on_demand
+
+
+@pytest.mark.parametrize("is_bid", [True, False, None])
+def test_a_bid_is_a_little_over_the_least_that_wins_and_the_disk_is_beside_it(
+    is_bid: bool | None,
+) -> None:
+    priced = {"dph_base": Decimal("0.18"), "dph_total": Decimal("0.19"), "is_bid": is_bid}
+    (bid,) = to_offers({"offers": [row(**priced)]}, NEED, bids=True)
+
+    assert bid.bid == Bid(Decimal("0.198"))
+    disk_usd = bid.price.disk_usd_per_hour
+    assert disk_usd > 0
+    assert bid.price.usd_per_hour == Decimal("0.198") + disk_usd
+    assert bid.id == f"{only(row()).id}, bid"
+
+
+@pytest.mark.parametrize("floor", [None, Decimal(0)])
+def test_without_a_floor_nothing_is_bid(floor: Decimal | None) -> None:
+    assert to_offers({"offers": [row(min_bid=floor)]}, NEED, bids=True) == []
 
 
 def test_the_offer_is_named_by_its_machine_because_asks_are_relisted() -> None:

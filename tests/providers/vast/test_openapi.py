@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -24,14 +23,14 @@ from tests.providers.vast.openapi import (
     derive,
     load,
 )
-from tests.providers.vast.samples import INSTANCE, instance, offer, request, row
+from tests.providers.vast.samples import BID, INSTANCE, instance, offer, request, row
 
 FACTS = load(GOLDEN)
 published = pytest.mark.skipif(not PUBLISHED.is_file(), reason="the description is not here")
 
 BODIES = [
     to_create_body(request()),
-    to_create_body(request(offer=offer(spot=True), bid_usd_per_hour=Decimal("0.2"))),
+    to_create_body(request(offer=offer(bid=BID), bid_usd_per_hour=BID.usd_per_hour)),
 ]
 NEEDS = [
     Need(),
@@ -63,7 +62,8 @@ def test_a_create_is_valid_under_the_published_schema(body: dict[str, Any]) -> N
 @published
 @pytest.mark.parametrize("need", NEEDS)
 def test_a_search_is_valid_under_the_published_schema(need: Need) -> None:
-    for query in to_queries(need, ("RTX 4090",)):
+    bids = to_queries(need, ("RTX 4090",), bids=True)
+    for query in [*to_queries(need, ("RTX 4090",)), *bids]:
         body_validator(load(PUBLISHED), "search").validate(query)
 
 

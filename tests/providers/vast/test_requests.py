@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import InvalidRequest
 from orchestrator.providers.vast.requests import ONSTART_LIMIT_BYTES, to_create_body
-from tests.providers.vast.samples import LABEL, PUBLIC_KEY, offer, request
+from tests.providers.vast.samples import BID, LABEL, PUBLIC_KEY, offer, request
 
 
 def test_a_create_says_everything_that_has_a_doubtful_default() -> None:
@@ -28,11 +28,13 @@ def test_on_demand_is_never_a_bid_by_accident() -> None:
     with pytest.raises(InvalidRequest, match="a bid needs an offer for bids"):
         to_create_body(request(bid_usd_per_hour=Decimal("0.20")))
     with pytest.raises(InvalidRequest, match="needs a bid"):
-        to_create_body(request(offer=offer(spot=True)))
+        to_create_body(request(offer=offer(bid=BID)))
+    with pytest.raises(InvalidRequest, match="a bid needs"):
+        to_create_body(request(offer=offer(bid=BID), bid_usd_per_hour=Decimal("0.37")))
 
 
 def test_a_bid_is_sent_when_offer_and_request_both_say_so() -> None:
-    body = to_create_body(request(offer=offer(spot=True), bid_usd_per_hour=Decimal("0.20")))
+    body = to_create_body(request(offer=offer(bid=BID), bid_usd_per_hour=BID.usd_per_hour))
 
     assert body["price"] == 0.20
     assert body["cancel_unavail"] is True

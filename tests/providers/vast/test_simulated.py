@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from orchestrator.errors import (
     BadCredentials,
+    InvalidRequest,
     MachineNotFound,
     OfferRefused,
     OutcomeUnknown,
@@ -17,14 +19,16 @@ from orchestrator.errors import (
     ProviderError,
     QuotaExceeded,
     RateLimited,
+    RentedAnyway,
 )
-from orchestrator.providers.base import Account, MachineStatus, SshAddress
+from orchestrator.offers.offer import Offer
+from orchestrator.providers.base import Account, Machine, MachineStatus, SshAddress
 from tests.contract.bench import A, B, Bench, best, listed, rent, request
 from tests.contract.vast_bench import VastBench
 
 
 @pytest.fixture
-def market(tmp_path: Path) -> Iterator[Bench]:
+def market(tmp_path: Path) -> Iterator[VastBench]:
     with VastBench(tmp_path) as bench:
         yield bench
 
@@ -202,7 +206,81 @@ def test_what_is_left_is_read_or_unknown(market: Bench, fault: str, known: bool)
     assert balance != Decimal(0)
 
 
-def test_no_offer_and_no_machine_of_ours_is_a_bid(market: Bench) -> None:
+def bids(market: Bench) -> list[Offer]:
+    """What may be bid for, the cheapest first."""
+    offers = market.provider.list_offers(replace(market.need, spot=True))
+    return [offer for offer in offers if offer.spot]
+
+
+def rent_bid(market: Bench, label: str = A) -> Machine:
+    offer = bids(market)[0]
+    assert offer.bid is not None
+    asked = replace(request(offer, label), bid_usd_per_hour=offer.bid.usd_per_hour)
+    return market.provider.create_machine(asked)
+
+
+def test_what_may_be_bid_for_is_offered_beside_what_is_on_demand_and_costs_less(
+    market: Bench,
+) -> None:
+    on_demand = {offer.details["ask"]: offer for offer in market.provider.list_offers(market.need)}
+
+    offered = bids(market)
+
+    assert offered
+    for offer in offered:
+        usd = on_demand[offer.details["ask"]].price.usd_per_hour
+        assert offer.price.disk_usd_per_hour < offer.price.usd_per_hour < usd
+
+
+def test_what_was_bid_for_bills_the_bid_and_the_disk(market: Bench) -> None:
+    offer = bids(market)[0]
+
+    machine = rent_bid(market)
+
+    assert machine.spot
+    assert machine.usd_per_hour == pytest.approx(offer.price.usd_per_hour, abs=Decimal("0.000002"))
+    market.wait(60)
+    assert listed(market.provider) == [A]
+
+
+def test_an_offer_to_bid_for_is_never_rented_on_demand(market: Bench) -> None:
+    with pytest.raises(InvalidRequest, match="a bid needs an offer for bids"):
+        market.provider.create_machine(request(bids(market)[0]))
+    assert market.rented() == []
+
+
+def test_a_bid_that_loses_at_once_leaves_nothing_that_nobody_knows(market: Bench) -> None:
+    market.break_next("low_bid", operation="create")
+
+    with pytest.raises(RentedAnyway) as caught:
+        rent_bid(market)
+    (left,) = market.provider.list_machines()
+    assert (left.id, left.status) == (caught.value.machine_id, MachineStatus.STOPPED)
+    market.provider.delete_machine(left.id)
+    assert market.rented() == []
+
+
+def test_a_reclaimed_machine_is_stopped_and_bills_its_disk_until_it_is_deleted(
+    market: VastBench,
+) -> None:
+    machine = rent_bid(market)
+    market.wait(3600)
+
+    market.reclaim(machine.id)
+    (stopped,) = market.provider.list_machines()
+    billed_usd = market.billed_usd(machine.id)
+    market.wait(3600)
+    disk_usd = market.billed_usd(machine.id) - billed_usd
+
+    assert (stopped.status, stopped.spot) == (MachineStatus.STOPPED, True)
+    assert Decimal(0) < disk_usd < machine.usd_per_hour / 10
+    market.provider.delete_machine(machine.id)
+    market.wait(3600)
+    assert market.billed_usd(machine.id) == billed_usd + disk_usd
+    assert market.rented() == []
+
+
+def test_no_offer_and_no_machine_of_ours_is_a_bid_unless_it_was_asked_for(market: Bench) -> None:
     offers = market.provider.list_offers(market.need)
     machine = rent(market)
 
