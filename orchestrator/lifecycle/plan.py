@@ -41,6 +41,12 @@ class Material:
     footprint: Footprint | None  # None for one's own code
     sizing: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    saved: bool = False  # there is a checkpoint of it at home
+
+    @property
+    def saves(self) -> bool:
+        """Whether checkpoints are known to be written: one's own code tells by the first one."""
+        return self.saved or self.footprint is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +174,7 @@ def forecast_hours(
     low, high = _hours(material.footprint, material.job, offer, facts)
     if offer.bid is None or facts is None:
         return low, high
-    # Of one's own code nobody knows whether it saves anything.
-    saved_h = high if material.footprint is None else material.launch.checkpoint_every_s / 3600
+    saved_h = material.launch.checkpoint_every_s / 3600 if material.saves else high
     again_h = (facts.boot_s[1] + SETUP_S) / 3600
     return low, hours_with_reclaims(high, offer.bid, saved_h=saved_h, again_h=again_h)
 
@@ -364,8 +369,7 @@ def _too_long(job: Job, first: Candidate) -> list[str]:
 def _may_be_taken(material: Material, first: Offer) -> list[str]:
     if not first.spot:
         return []
-    saves = material.footprint is not None
-    return [told_of_bid(first, material.launch.checkpoint_every_s, saves=saves)]
+    return [told_of_bid(first, material.launch.checkpoint_every_s, saves=material.saves)]
 
 
 def _nothing_fits(material: Material, chosen: Selection, failures: list[str], now_s: float) -> Plan:

@@ -251,9 +251,16 @@ class Box:
             return
         self._say("phase", phase="setup", state="ended")
         self._say("phase", phase="program", state="started")
+        self._step = self._saved_step()
         self.files[protocol.LOG_FILE] = b"training\n"
         self._of_job(self._now_s + _STEP_S, self._make_step)
         self._of_job(self._now_s + self._program.seconds, self._finish)
+
+    def _saved_step(self) -> int:
+        """Where a program goes on whose checkpoint was shipped with it."""
+        saved = re.compile(rf"{protocol.CHECKPOINTS_DIR}/step-(\d+)/{protocol.CHECKPOINT_COMPLETE}")
+        found = [int(match[1]) for name in self.files if (match := saved.fullmatch(name))]
+        return max(found, default=0) // 10 * 10
 
     def _make_step(self) -> None:
         if self._stopping or self._over_s is not None:

@@ -68,7 +68,8 @@ def _candidates(
     job = job_from_document(run.job)
     budget = job.budget.model_copy(update={"max_cost_usd": run.cap_usd})
     capped = job.model_copy(update={"budget": budget})
-    material = Material(capped, run.launch, order.need, order.footprint)
+    saved = job.spot and bool(world.home_store(run).checkpoints())
+    material = Material(capped, run.launch, order.need, order.footprint, saved=saved)
     try:
         known = world.recall(capabilities)
         plan = make_plan(material, in_stock, capabilities, now_s=now_s, failures=said, known=known)
