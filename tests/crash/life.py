@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -77,18 +78,25 @@ class FileWatch:
 
 FILES = FileWatch()
 
-_FIRST, _LAST = 4, 2
+_FIRST, _LAST = 4, 2  # of each point
+_FIRST_GAPS, _LAST_GAPS = 2, 1  # of each pair of points
 
 
 def deaths(passed: list[str]) -> list[int]:
     """The points at which a death can make a difference.
 
     Between the end of one effect and the beginning of the next a process only thinks, so dying at
-    either point is the same. Of what a long wait repeats, the first and the last times count.
+    either point is the same. Of what a long wait repeats, the first and the last times count; but
+    a read is called the same however much lies behind it, so each gap counts by both its ends too.
     """
-    times: dict[str, list[int]] = {}
-    for number, name in enumerate(passed):
-        behind_another = number > 0 and passed[number - 1].startswith("after")
-        if not (name.startswith("before") and behind_another):
-            times.setdefault(name, []).append(number)
-    return sorted({one for known in times.values() for one in (*known[:_FIRST], *known[-_LAST:])})
+    points: dict[str, list[int]] = {}
+    gaps: dict[tuple[str, str], list[int]] = {}
+    for number, (earlier, name) in enumerate(itertools.pairwise(["", *passed])):
+        if name.startswith("before") and earlier.startswith("after"):
+            gaps.setdefault((earlier, name), []).append(number - 1)
+        else:
+            points.setdefault(name, []).append(number)
+    chosen = [one for known in points.values() for one in (*known[:_FIRST], *known[-_LAST:])]
+    for known in gaps.values():
+        chosen += [*known[:_FIRST_GAPS], *known[-_LAST_GAPS:]]
+    return sorted(set(chosen))

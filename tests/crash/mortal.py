@@ -108,6 +108,14 @@ class MortalJournal(Journal):
         say = super().set_meta
         self._life.around("set_meta", lambda: say(key, value))
 
+    def message_done(self, message_id: str) -> None:
+        say = super().message_done
+        self._life.around("message_done", lambda: say(message_id))
+
+    def message_again(self, message_id: str, next_s: float) -> None:
+        say = super().message_again
+        self._life.around("message_again", lambda: say(message_id, next_s))
+
 
 @dataclass
 class MortalShell:
