@@ -44,9 +44,13 @@ class Account:
         return self._http.send(method, path, query=query, body=body)
 
     @contextmanager
-    def rented(self) -> Iterator[tuple[Machine, MachineRequest]]:
-        """The cheapest machine, which ends itself after a quarter of an hour at the latest."""
-        request = self._request()
+    def rented(self, *, spot: bool = False) -> Iterator[tuple[Machine, MachineRequest]]:
+        """The cheapest machine, which ends itself after a quarter of an hour at the latest.
+
+        Args:
+            spot: one that is bid for.
+        """
+        request = self._request(spot)
         machine = self.provider.create_machine(request)
         try:
             yield machine, request
@@ -72,11 +76,12 @@ class Account:
             limit_s,
         )
 
-    def _request(self) -> MachineRequest:
+    def _request(self, spot: bool) -> MachineRequest:
         facts = self.provider.capabilities
         # Who lets whole computers lets some without a GPU, for a fifth of the price.
-        need = Need(disk_gib=20, cuda="", allow_cpu=not facts.container_images)
-        chosen = select(need, self.provider.list_offers(need), lambda one: one.price.usd_per_hour)
+        need = Need(disk_gib=20, cuda="", allow_cpu=not facts.container_images, spot=spot)
+        offers = [offer for offer in self.provider.list_offers(need) if offer.spot == spot]
+        chosen = select(need, offers, lambda one: one.price.usd_per_hour)
         offer = chosen.candidates[0]
         worst_usd = offer.price.for_seconds(_LIFE_S) + offer.price.for_traffic(25 * 2**30, 0)
         if worst_usd > CAP_USD:
@@ -98,6 +103,7 @@ class Account:
             start_command=guard,
             host_private_key=host_key[0],
             host_public_key=host_key[1],
+            bid_usd_per_hour=offer.bid.usd_per_hour if offer.bid else None,
         )
 
     def give_back(self, machine: Machine) -> None:

@@ -113,6 +113,15 @@ def test_stopped_while_loading(vast_account: Account) -> None:
     assert not any(states[1:] == ("stopped",) * 3 for states in seen), seen
 
 
+def test_bid_floor(vast_account: Account) -> None:
+    with vast_account.rented(spot=True) as (machine, request):
+        running = vast_account.running(machine)
+        row = raw(vast_account, running)
+
+    assert running.spot, "what was bid for says that it is on demand"
+    assert row["dph_base"] == pytest.approx(float(request.bid_usd_per_hour or 0), abs=0.001)
+
+
 def test_ports_in_single(vast_account: Account, rented: Rented) -> None:
     assert "22/tcp" in (raw(vast_account, rented[0]).get("ports") or {})
 

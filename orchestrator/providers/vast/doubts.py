@@ -46,6 +46,11 @@ DOUBTS = (
         "`on-demand` is sent, and a row that is a bid is no offer",
     ),
     Doubt(
+        "bid-floor",
+        "does a bid of what a search shows as the least win, and is it what is billed?",
+        "a tenth more is bid; what costs more goes back, and what is stopped too",
+    ),
+    Doubt(
         "onstart-size",
         "how long may the start command be?",
         "ours stays under 4,000 bytes, and an instance without its guard goes back",
