@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,17 @@ press() {
     _gpulease_completion ./gpulease
     echo "${COMPREPLY[@]}"
 }
+"""
+# zsh completes in a terminal alone, so it gets one: Tab makes the words of $1 those of $2.
+PRESS_IN_ZSH = r"""
+zmodload zsh/zpty
+zpty shell 'PS1= zsh -f -i'
+zpty -w shell "path=($PWD \$path); autoload -U compinit; compinit -u -D; source ./script"
+zpty -w shell "print rea''dy"
+zpty -r -m shell said '*ready*'
+zpty -w -n shell "$1"$'\t'
+zpty -r -m shell said "*$2*" && print "$2"
+zpty -d shell
 """
 ANSWERS = {
     "gpulease comp": "completion",
@@ -96,6 +108,57 @@ def test_other_shells_read_their_script(folder: Path, shell: str) -> None:
     file = folder / "script"
     file.write_text(script)
     subprocess.run([shell, "-n", str(file)], check=True)
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="this computer has no fish")
+def test_fish_completes(folder: Path) -> None:
+    presses = [f"complete -C {shlex.quote(words)}" for words in ANSWERS]
+    script = gpulease(folder, "completion", "fish")
+    commands = "\necho ===\n".join([f"set -p PATH {folder}\n{script}", *presses])
+
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", commands],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    answers = [
+        {line.split("\t")[0] for line in answer.strip().splitlines()}
+        for answer in done.stdout.split("===\n")[1:]
+    ]
+    # Where there is nothing to say, fish itself offers files.
+    wanted = {words: set(found.split()) for words, found in ANSWERS.items() if found}
+    assert {
+        words: found for words, found in zip(ANSWERS, answers, strict=True) if ANSWERS[words]
+    } == wanted
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="this computer has no zsh")
+@pytest.mark.parametrize(
+    ("typed", "made"),
+    [
+        ("gpulease comp", "gpulease completion"),
+        ("gpulease logs ti", "gpulease logs tickets"),
+        ("gpulease size m --method q", "gpulease size m --method qlora"),
+    ],
+)
+def test_zsh_completes(folder: Path, typed: str, made: str) -> None:
+    (folder / "script").write_text(gpulease(folder, "completion", "zsh"))
+
+    done = subprocess.run(
+        ["zsh", "-f", "-c", PRESS_IN_ZSH, "zsh", typed, made],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60.0,
+    )
+
+    assert done.stdout == f"{made}\n"
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

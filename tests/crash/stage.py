@@ -290,8 +290,8 @@ class Process:
             now_s=stage.clock.now_s(),
         )
 
-    def reuse(self) -> None:
-        """As the command does it, once the first run keeps its machine."""
+    def reuse(self) -> bool:
+        """As the command does it, once the first run keeps its machine; false when refused."""
         stage, now_s = self.stage, self.stage.clock.now_s()
         first, folder = stage.run, run_folder(stage.home, NEXT_ID)
         capabilities = self.accounts.provider("runpod").capabilities
@@ -301,7 +301,8 @@ class Process:
             copy_key_pair(run_folder(stage.home, RUN_ID) / "keys", folder / "keys")
             self.engine.hand_over(first, *take_over(first, plan, NEXT_ID, now_s))
         except (UsageError, StaleRun):
-            return  # too late: it goes back
+            return False  # too late: it goes back
+        return True
 
     def drive(self, meddle: Callable[[Stage], None]) -> None:
         """Move the run to its end; the person and the world may `meddle` between two steps."""
@@ -313,8 +314,8 @@ class Process:
             if stage.clock.awake_s() >= look_s:
                 look_s = stage.clock.awake_s() + self.purses.look().seconds
             run = stage.runs()[-1]
-            if stage.reuses and run.id == RUN_ID and run.state is State.KEPT:
-                self.reuse()
+            keeps = stage.reuses and run.id == RUN_ID and run.state is State.KEPT
+            if keeps and self.reuse():
                 stage.clock.advance(0.01)
                 continue
             waits_s = [self.engine.drive(one.id) for one in stage.runs()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.clock import to_iso
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import Outcome
@@ -43,6 +44,12 @@ def out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]
         return Outcome.CAPPED, _ran_dry(run, lease)
     if run.stop_reason == "cap" or (lease is not None and lease.capped):
         return Outcome.CAPPED, capped(run)
+    if lease is not None and _ends_before_its_time(run, lease):
+        problem = (
+            f"the kept machine's own time was over: it ends itself by {to_iso(lease.deadline_s)}"
+        )
+        hint = "submit without --reuse for a machine with more time"
+        return Outcome.EXPIRED, Failure("kept_machine_ends", problem, hint, 5)
     minutes = run.max_duration_s / 60
     longest = f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.3g} h"
     problem = f"the job used its max_duration of {longest}"
@@ -53,6 +60,12 @@ def capped(run: Run) -> Failure:
     """The failure of a run that reached its cap."""
     problem = f"the cap of ${run.cap_usd:.2f} was reached"
     return Failure("capped", problem, _saved(run) + "raise budget.max_cost", 5)
+
+
+def _ends_before_its_time(run: Run, lease: Lease) -> bool:
+    """Whether a kept machine's end, which no provider moves, left less than max_duration."""
+    sent_s = lease.sent_s or run.created_s
+    return bool(lease.taken_from) and lease.stop_s < sent_s + run.max_duration_s
 
 
 def _ran_dry(run: Run, lease: Lease | None) -> Failure:

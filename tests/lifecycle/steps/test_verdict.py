@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.runs.states import Outcome
-from tests.runs.samples import lease, run
+from tests.runs.samples import NOW_S, lease, run
 
 PROGRAM_ENDED = {"why": "finished", "exit_code": 0}
 
@@ -51,6 +51,19 @@ def test_why_it_was_stopped_counts_more_than_how_the_program_ended(
     found, failure = verdict(stopped)
 
     assert (found, failure.code if failure else "") == (outcome, code)
+
+
+@pytest.mark.parametrize(
+    ("earlier_s", "code"), [(60.0, "kept_machine_ends"), (0.0, "max_duration")]
+)
+def test_a_kept_machine_that_ends_before_the_job_s_time_is_named_as_the_reason(
+    earlier_s: float, code: str
+) -> None:
+    kept = lease(sent_s=NOW_S, stop_s=NOW_S + run().max_duration_s - earlier_s, taken_from="other")
+
+    found, failure = verdict(run(stop_reason="duration", leases=(kept,)))
+
+    assert (found, failure and failure.code) == (Outcome.EXPIRED, code)
 
 
 def test_whoever_was_stopped_hears_whether_a_checkpoint_is_home() -> None:
