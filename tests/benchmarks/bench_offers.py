@@ -19,6 +19,7 @@ import httpx
 from infra.simcloud.cloud import SimCloud
 from infra.simcloud.vast.hosts import Ask, default_hosts
 from infra.simcloud.vast.rows import offer_row
+from infra.simcloud.web import Json
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.http import Answer
@@ -100,7 +101,8 @@ def _get(url: str, key: str, query: dict[str, str]) -> bytes:
 
 def _vast(size: int) -> bytes:
     """A search that found so many offers, each of a machine of its own."""
-    seed, ids, found = random.Random(1), count(7_000_000), []
+    seed, ids = random.Random(1), count(7_000_000)
+    found: list[dict[str, Json]] = []
     while len(found) < size:
         for host in default_hosts(seed, _NOW_S):
             host.machine_id = next(ids)
