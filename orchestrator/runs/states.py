@@ -101,6 +101,7 @@ MOVES: dict[State, dict[State, str]] = {
     },
     _S.COLLECTING: {
         _S.RETURNING: "everything is home, or cannot be had any more",
+        _S.PLANNED: "a higher bid took the machine first: another makes anew what is not home",
         _S.KEPT: "everything is home, and the machine is kept for a next job",
     },
     _S.KEPT: {

@@ -248,3 +248,21 @@ def test_a_bid_that_loses_at_once_is_returned_and_the_next_offer_does_the_job(sp
     assert run.outcome is Outcome.SUCCEEDED
     assert len(spot.machines()) == 2
     books_agree(spot, run)
+
+
+def test_a_machine_that_is_taken_away_before_the_results_are_home_loses_none_of_them(
+    spot: Spot,
+) -> None:
+    def meddle(run: Run) -> None:
+        alive = [machine for machine in spot.machines() if machine.alive]
+        if run.state is State.COLLECTING and len(run.leases) == 1 and alive[0].is_up:
+            spot.cloud.machine_fault(alive[0].id, "spot_reclaim")
+
+    spot.submit()
+
+    run = spot.drive(meddle)
+
+    assert (run.outcome, exit_code(run), run.artifacts_missing) == (Outcome.SUCCEEDED, 0, ())
+    assert len(spot.machines()) == 2
+    assert {"model/model.safetensors", "notes.txt"} <= {path for path, _, _ in run.artifacts}
+    books_agree(spot, run)

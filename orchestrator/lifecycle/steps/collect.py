@@ -53,6 +53,7 @@ _METRICS_BYTES = 1 << 20
 _MOST_NAMED = 50
 _POLL_S = 0.2
 _LOOK_S = 10.0
+_HEARD_S = 60.0
 _ALWAYS_KEPT = ("exit", "metrics")
 _NEVER = (3, 64)  # what `conclude` says where an agent has followed, or that knows no such command
 _REFUSED_S = 300.0  # and new slots have not helped
@@ -92,6 +93,8 @@ def collect(run: Run, world: World) -> Step:
 
 def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     now_s = world.clock.now_s()
+    if lease.offer.spot and now_s - run.heard_s > _HEARD_S:  # it answers: no sleep of ours lost it
+        run = replace(run, heard_s=now_s)
     if not run.manifest_ready or (run.launch.bucket and run.upload != "complete"):
         run, _ = fold(run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), now_s)
         with contextlib.suppress(HomeDiskFull):  # said when the artifacts do not fit either

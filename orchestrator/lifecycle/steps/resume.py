@@ -11,10 +11,12 @@ from orchestrator.budget.price import Price
 from orchestrator.errors import ArtifactsError, HomeDiskFull, RemoteError
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.leasing import next_offer, work_left_s
+from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.lifecycle.uploads import bring_checkpoint
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
+from orchestrator.runs.states import Outcome, Wish
 
 _BRING_S = 120.0
 
@@ -56,6 +58,19 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
     log_base = log.size_bytes()
     instead = replace(moved.instead, log_base=log_base) if moved.instead is not None else None
     return replace(moved, run=replace(moved.run, log_base=log_base), instead=instead)
+
+
+def make_anew(run: Run, world: World, lease: Lease) -> Moved | None:
+    """The run on its way to another machine, where a bid was lost before the results were home.
+
+    Its program had ended well: what it did since its last checkpoint is all that is done again.
+    """
+    is_over = world.clock.now_s() >= lease.stop_s or run.wish is not Wish.GO_ON
+    if lease.reclaimed_s is None or is_over or verdict(run)[0] is not Outcome.SUCCEEDED:
+        return None
+    unended = replace(run, exit={}, exit_seen_s=None, artifacts=(), metrics={})
+    moved = resume(unended, world, lease)
+    return moved if moved is not None and moved.run.failure is None else None
 
 
 def _what_became(run: Run, lease: Lease, now_s: float) -> str:

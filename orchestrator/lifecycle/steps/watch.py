@@ -34,7 +34,7 @@ from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
 from orchestrator.lifecycle.steps.carry_on import carry_on
 from orchestrator.lifecycle.steps.rent import seen_taken, with_machine
-from orchestrator.lifecycle.steps.resume import resume
+from orchestrator.lifecycle.steps.resume import make_anew, resume
 from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
 from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
@@ -206,6 +206,8 @@ def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
         why = "the machine ended; everything is in the bucket"
         return finish(run, world, *verdict(run), why)
     if run.exit:
+        if anew := make_anew(run, world, lease):
+            return anew
         missing = run.artifacts_missing or ("what was not home when the machine ended",)
         return finish(
             replace(run, artifacts_missing=missing), world, *verdict(run), "the machine ended"

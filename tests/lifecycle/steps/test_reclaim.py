@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from orchestrator.offers.offer import Bid, Offer
 from orchestrator.providers.base import MachineStatus
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Order, Run
-from orchestrator.runs.states import LeaseState, Outcome, State
+from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.resources import Need
 from tests.lifecycle.jobs import own_code
 from tests.lifecycle.steps.harness import Stage, listed
@@ -37,10 +38,10 @@ FIRST = to_bid_for("first")
 def working(
     stage: Stage,
     folder: Path,
-    held: dict[str, object] | None = None,
+    held: Mapping[str, object] | None = None,
     *,
     before: tuple[Lease, ...] = (),
-    **changes: object,
+    run: Mapping[str, object] | None = None,
 ) -> None:
     """A job that works on a machine that was bid for, `before` which it had others."""
     stage.cloud.usd_per_hour = FIRST.price.usd_per_hour
@@ -71,7 +72,7 @@ def working(
             "candidates": (candidate(FIRST), candidate(LASTING)),
             "max_duration_s": 10 * HOUR_S,
             "order": Order(("runpod",), Need(allow_cpu=True, spot=True), None),
-            **changes,
+            **(run or {}),
         },
     )
 
@@ -100,14 +101,9 @@ def reclaimed(
 ) -> Run:
     """The run when its driver has seen that its machine was taken away, an hour after the rent."""
     heard_s = NOW_S + HOUR_S
-    working(
-        stage,
-        folder,
-        heard_s=heard_s,
-        checkpoint_pulled_s=heard_s - 360,
-        cap_usd=cap_usd,
-        max_duration_s=max_duration_s,
-    )
+    told = {"heard_s": heard_s, "checkpoint_pulled_s": heard_s - 360}
+    limits = {"cap_usd": cap_usd, "max_duration_s": max_duration_s}
+    working(stage, folder, run={**told, **limits})
     stage.clock.advance(HOUR_S)
     takes_away(stage)
     stage.drive()
@@ -168,7 +164,7 @@ def test_bids_that_are_lost_again_and_again_give_way_to_what_lasts(
         )
         for number in range(MAX_CREATED + 2)
     )
-    working(stage, tmp_path, before=lost, max_duration_s=20 * HOUR_S)
+    working(stage, tmp_path, before=lost, run={"max_duration_s": 20 * HOUR_S})
     takes_away(stage)
     stage.drive()
     stage.box.fault = None
@@ -224,7 +220,7 @@ def test_a_machine_on_demand_that_stopped_is_lost_and_not_taken_away(
 def test_a_bid_that_is_lost_before_anybody_logged_in_did_no_work(
     stage: Stage, tmp_path: Path
 ) -> None:
-    working(stage, tmp_path, {"did_work": False, "host_key_by": ""}, state=State.BOOTING)
+    working(stage, tmp_path, {"did_work": False, "host_key_by": ""}, run={"state": State.BOOTING})
     takes_away(stage)
 
     stage.drive()
@@ -233,3 +229,48 @@ def test_a_bid_that_is_lost_before_anybody_logged_in_did_no_work(
     assert (first.state, first.did_work) == (LeaseState.RETURNING, False)
     assert first.reclaimed_s is not None and first.failed_boot_s is not None
     assert stage.run.leases[-1].offer.id in ("first", "lasting")
+
+
+def loses_its_results(
+    stage: Stage, folder: Path, changes: Mapping[str, object] | None = None
+) -> Run:
+    """Its program had ended, and the results were on their way home."""
+    ended = {"why": "finished", "exit_code": 0}
+    working(stage, folder, run={"state": State.COLLECTING, "exit": ended, **(changes or {})})
+    takes_away(stage)
+    stage.drive()
+    stage.box.fault = None
+    return stage.run
+
+
+def test_results_that_were_not_home_are_made_anew_from_the_last_checkpoint(
+    stage: Stage, tmp_path: Path
+) -> None:
+    saves(stage, 40)
+
+    run = loses_its_results(stage, tmp_path)
+
+    assert (run.state, run.outcome, run.exit, run.exit_seen_s) == (State.PLANNED, None, {}, None)
+    assert "goes on from its checkpoint at step 40" in run.notes[-1]
+    stage.cloud.shelf = [FIRST]
+    assert stage.until(lambda run: run.state is State.BOOTING, limit_s=120.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"exit": {"why": "finished", "exit_code": 3}}, Outcome.FAILED),
+        ({"stop_reason": "cap"}, Outcome.CAPPED),
+        ({"wish": Wish.CANCEL}, Outcome.SUCCEEDED),
+        ({"max_duration_s": 30.0}, Outcome.SUCCEEDED),
+    ],
+    ids=["the program failed", "it was stopped", "it is not wanted", "no time is left"],
+)
+def test_nothing_is_made_anew_that_nobody_wants(
+    stage: Stage, tmp_path: Path, changes: dict[str, object], outcome: Outcome
+) -> None:
+    run = loses_its_results(stage, tmp_path, changes)
+
+    assert (run.state, run.outcome) == (State.RETURNING, outcome)
+    assert run.artifacts_missing
+    assert stage.cloud.said("offers") == []
