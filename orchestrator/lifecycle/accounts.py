@@ -69,13 +69,19 @@ class Accounts:
                 self._providers[name] = self._build(name)
             return self._providers[name]
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str, asked: Provider | None = None) -> None:
         """Build this provider anew next time: its key was refused, or is another account's.
 
         Said twice of one key it counts once, so that no other key loses its turn.
+
+        Args:
+            asked: only while its key is the one in use; None: whichever is.
         """
         with self._lock:
-            known = self._providers.pop(name, None)
+            known = self._providers.get(name)
+            if asked is not None and known is not asked:
+                return
+            self._providers.pop(name, None)
             self._snapshots.pop(name, None)
         if known is not None:
             self._refused(name)
@@ -100,7 +106,7 @@ class Accounts:
                 identity = _identity(provider)
                 machines = tuple(provider.list_machines())
             except BadCredentials:
-                self.forget(name)
+                self.forget(name, provider)
                 raise
             taken = Snapshot(machines, began_s, identity)
             self._snapshots[name] = taken
@@ -125,7 +131,7 @@ class Accounts:
         """
         provider, identity = self._with_identity(name)
         if recorded and same_account(recorded, identity) is False:
-            self.forget(name)
+            self.forget(name, provider)
             raise MissingCredentials(
                 f"the {name} key at hand belongs to another account than the one that rented",
                 hint=f"give the first account's key: gpulease login {name}",
@@ -137,7 +143,7 @@ class Accounts:
         try:
             return provider, _identity(provider)
         except BadCredentials:
-            self.forget(name)
+            self.forget(name, provider)
             raise
 
 

@@ -17,13 +17,14 @@ from orchestrator.clock import Clock
 from orchestrator.errors import RemoteError
 from orchestrator.lifecycle.accounts import Accounts, Purse
 from orchestrator.lifecycle.plan import Known
-from orchestrator.providers.base import MachineRequest
+from orchestrator.providers.base import MachineRequest, Provider
 from orchestrator.remote.shell import Shell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import Wish
 
 INTENT_GOOD_S = 10.0
+_KEYS_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,21 @@ class World:
         self.listed[lease.key] = known
         return known[1]
 
+    def other_key(self, lease: Lease, asked: Provider) -> float:
+        """After a miss that proves nothing under this key: the next one's turn.
+
+        Returns: seconds until it is asked. At once at first, so that machines of two accounts,
+        which take the key from each other, all get on; later seldom: nobody may have given it.
+        """
+        self.accounts.forget(lease.provider, asked)
+        is_first = _keys(lease) not in self.first_saw
+        known_s = self.awake_since_first_saw_s(_keys(lease))
+        return 0.0 if is_first else min(_KEYS_S, max(1.0, known_s))
+
+    def right_key(self, lease: Lease) -> None:
+        """The key in use told of the machine: a later miss under another is a new one."""
+        self.first_saw.pop(_keys(lease), None)
+
     def shell(self, run: Run, lease: Lease) -> Shell:
         """The open connection to a machine, opened when there is none. Raises RemoteError."""
         with self._lock:
@@ -187,3 +203,7 @@ class World:
                 raise Interrupted
 
         return check
+
+
+def _keys(lease: Lease) -> str:
+    return f"{lease.key} under other keys"

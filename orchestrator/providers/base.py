@@ -289,10 +289,23 @@ def same_account(recorded: str, current: str) -> bool | None:
     >>> same_account("user:u1,key:aa", "key:bb") is None
     True
     """
-    facts = dict(fact.split(":", 1) for fact in recorded.split(",") if ":" in fact)
-    others = dict(fact.split(":", 1) for fact in current.split(",") if ":" in fact)
+    facts, others = _facts(recorded), _facts(current)
     if "user" in facts and "user" in others:
         return facts["user"] == others["user"]
     if facts.get("key") is not None and facts.get("key") == others.get("key"):
         return True
     return None
+
+
+def known_as(recorded: str, current: str) -> str:
+    """One account's identity with all that two keys told of it; of one kind, what the newer told.
+
+    >>> known_as("user:u1,key:aa", "key:bb")
+    'user:u1,key:bb'
+    """
+    facts = _facts(recorded) | _facts(current)
+    return ",".join(f"{kind}:{facts[kind]}" for kind in sorted(facts, reverse=True))
+
+
+def _facts(identity: str) -> dict[str, str]:
+    return dict(fact.split(":", 1) for fact in identity.split(",") if ":" in fact)

@@ -150,6 +150,19 @@ def test_a_key_that_is_refused_twice_over_loses_one_turn() -> None:
     assert refused == ["cloud"]
 
 
+def test_a_key_that_came_meanwhile_keeps_its_turn_when_the_one_before_it_is_refused() -> None:
+    refused: list[str] = []
+    accounts = Accounts(lambda _: Listing(), FakeClock(), refused.append)
+    old = accounts.provider("cloud")
+    accounts.forget("cloud", old)
+    new = accounts.provider("cloud")
+
+    accounts.forget("cloud", old)
+
+    assert accounts.provider("cloud") is new
+    assert refused == ["cloud"]
+
+
 def test_a_provider_is_built_when_first_used_and_once() -> None:
     built: list[str] = []
 

@@ -70,8 +70,10 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
     machine = found.by_id(lease.machine_id)
     if machine is None:
         if not world.accounts.proves_absence(lease.account, identity):
-            return Wait(30.0, f"the {lease.provider} key at hand may be another account's")
+            problem = f"the {lease.provider} key at hand may be another account's"
+            return Wait(world.other_key(lease, provider), problem)
         return _missing(run, world, lease, provider)
+    world.right_key(lease)
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
         why = f"the provider says that it is {machine.status}"
         lease = seen_taken(lease, machine, world.clock.now_s())

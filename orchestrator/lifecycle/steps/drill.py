@@ -33,6 +33,7 @@ def await_end(run: Run, world: World) -> Step:
     machine = found.by_id(lease.machine_id)
     if machine is None:
         return _gone(run, world, lease, provider, identity)
+    world.right_key(lease)
     if machine.status is MachineStatus.STOPPED:
         return _failed(run, world, "it only stopped: a stopped machine is not gone, and may bill")
     # A pod that its provider calls running, and in which nothing was started, has no address.
@@ -57,7 +58,8 @@ def _gone(run: Run, world: World, lease: Lease, provider: Provider, identity: st
         provider.get_machine(lease.machine_id)
     except MachineNotFound:
         if not world.accounts.proves_absence(lease.account, identity):
-            return Wait(30.0, f"the {lease.provider} key at hand may be another account's")
+            problem = f"the {lease.provider} key at hand may be another account's"
+            return Wait(world.other_key(lease, provider), problem)
     else:
         return Wait(2.0, "the machine is not listed")
     now_s = world.clock.now_s()

@@ -9,7 +9,7 @@ from orchestrator.budget.price import CENT
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.world import World
-from orchestrator.providers.base import Charges, Provider
+from orchestrator.providers.base import Charges, Provider, known_as
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState
@@ -38,7 +38,8 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
                 f"{lease.machine_id} is unknown to the {lease.provider} key at hand, which may be "
                 "another account's: give the key that rented it"
             )
-            return run, 30.0, "the key that rented is needed"
+            return run, world.other_key(lease, provider), "the key that rented is needed"
+        world.right_key(lease)
         return _missed(run, world, lease, provider)
     except ProviderError as error:
         if not lease.bills:
@@ -46,7 +47,10 @@ def give_back(run: Run, world: World, lease: Lease) -> tuple[Run, float, str]:
         # What cannot be read may be deleted all the same: a part of an API may fail alone.
         run, seconds, _ = _ask(run, world, lease, provider)
         return run.note(error.problem), seconds and _again_s(lease), error.problem
-    lease = replace(lease, unknown_s=None, misses=0)
+    world.right_key(lease)
+    # Whoever sees it may prove its end, also under a key that came after the one that rented.
+    account = known_as(lease.account, identity)
+    lease = replace(lease, unknown_s=None, misses=0, account=account)
     world.drop_shell(lease)
     _forget_misses(world, lease)
     return _ask(run, world, lease, provider, lives=True)
@@ -99,7 +103,7 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
         return run, min(apart_s - waited_s, 5.0), "gone by its id; waiting for the list to say so"
     snapshot = world.accounts.snapshot(lease.provider)
     if not world.accounts.proves_absence(lease.account, snapshot.identity):
-        return run, 30.0, "the key that rented is needed"
+        return run, 1.0, "the key that rented is needed"  # it was exchanged between two calls
     if snapshot.by_id(lease.machine_id) is not None:
         _forget_misses(world, lease)
         return run.with_lease(replace(lease, misses=0)), 2.0, "still listed"

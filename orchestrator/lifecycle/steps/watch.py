@@ -243,6 +243,8 @@ def has_vanished(world: World, lease: Lease) -> bool | None:
         return lost_s >= capabilities.out_of_touch_s
     world.first_saw.pop(_out_of_touch_key(lease), None)
     proves = world.accounts.proves_absence
+    if machine is None and not proves(lease.account, identity):
+        world.other_key(lease, provider)
     if machine is not None or not (
         proves(lease.account, identity)
         and proves(lease.account, found.identity)

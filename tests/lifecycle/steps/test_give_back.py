@@ -11,7 +11,8 @@ from orchestrator.providers.base import Charge
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage
-from tests.runs.samples import NOW_S
+from tests.lifecycle.steps.two_keys import TwoKeys
+from tests.runs.samples import NOW_S, lease
 
 LAG_S = CAPABILITIES.list_lag_s
 
@@ -287,3 +288,57 @@ def test_a_refused_key_is_read_again_while_a_machine_goes_back(stage: Stage, cal
     stage.until(is_over)
 
     assert refused == ["runpod"]
+
+
+def test_after_one_stray_refusal_the_key_that_rented_has_its_turn_again(stage: Stage) -> None:
+    two = TwoKeys(stage)
+    returning(stage, account="key:aa")
+    two.a.errors["get"] = [BadCredentials("a moment's 401")]
+
+    stage.until(is_over, limit_s=120)
+
+    assert two.a.said("delete") == ["m1"]
+    assert stage.first.returned_by == "provider"
+
+
+def test_the_key_that_a_person_gives_because_it_is_needed_is_used(stage: Stage) -> None:
+    two = TwoKeys(stage, "b")
+    returning(stage, account="key:aa")
+    stage.clock.advance(1)
+    stage.until(lambda run: run.waiting == "the key that rented is needed")
+
+    two.give("a")
+
+    stage.until(is_over, limit_s=120)
+    assert two.a.said("delete") == ["m1"]
+
+
+def test_runs_of_two_accounts_that_share_a_process_both_give_back(stage: Stage) -> None:
+    two = TwoKeys(stage)
+    mine = two.a.add("label-0")
+    theirs = two.b.add("label-1", id="m2")
+    leases = [
+        lease(
+            one.label or "",
+            account=account,
+            state=LeaseState.RETURNING,
+            machine_id=one.id,
+            sent_s=NOW_S,
+            began_s=NOW_S,
+        )
+        for one, account in ((mine, "key:aa"), (theirs, "key:bb"))
+    ]
+    stage.begin(state=State.RETURNING, leases=tuple(leases), outcome=Outcome.SUCCEEDED)
+
+    stage.until(is_over, limit_s=240)
+
+    assert (two.a.said("delete"), two.b.said("delete")) == (["m1"], ["m2"])
+
+
+def test_a_new_key_of_the_same_account_that_sees_the_machine_proves_its_end(stage: Stage) -> None:
+    stage.cloud.account = "key:new"
+    returning(stage, account="key:old")
+
+    stage.until(is_over, limit_s=120)
+
+    assert stage.first.account == "key:new"
