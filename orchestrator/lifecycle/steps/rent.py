@@ -32,7 +32,13 @@ from orchestrator.lifecycle.steps.ask_again import ask_again
 from orchestrator.lifecycle.steps.restored import take_up
 from orchestrator.lifecycle.world import INTENT_GOOD_S, Moved, Step, Wait, World
 from orchestrator.offers.gpus import canonical
-from orchestrator.providers.base import FolderAddress, Machine, MachineStatus, SshAddress
+from orchestrator.providers.base import (
+    FolderAddress,
+    Machine,
+    MachineStatus,
+    SshAddress,
+    known_as,
+)
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
@@ -77,12 +83,16 @@ def create(run: Run, world: World) -> Step:
     taken_s = world.clock.elapsed_s()
     try:
         # Another thread may have exchanged a refused key for one of another account.
-        provider, _ = world.accounts.renter(lease.account, lease.provider)
+        provider, identity = world.accounts.renter(lease.account, lease.provider)
         request = world.cargo.request(run, lease)
     except (GpuleaseError, OSError) as error:
         problem = getattr(error, "problem", str(error))
         run = run.with_lease(nothing_rented(lease, problem))
         return finish(run, world, Outcome.REFUSED, Failure("home", problem, exit_code=2), problem)
+    if not world.accounts.proves_absence(lease.account, identity):
+        run = run.with_lease(nothing_rented(lease, "another key is in use since the intent"))
+        return next_offer(run, world, "another key is in use since the intent", same=True)
+    lease = replace(lease, account=known_as(lease.account, identity))
     if age_s + world.clock.elapsed_s() - taken_s > INTENT_GOOD_S:
         run = run.with_lease(nothing_rented(lease, "the intent grew old before it was sent"))
         return next_offer(run, world, "the intent grew old unsent", same=True)
@@ -116,6 +126,8 @@ def look(run: Run, world: World) -> Step:
     unlisted_s = world.longest_unlisted_s(lease, snapshot.began_s)
     found = snapshot.under(lease.label)
     if found:
+        world.right_key(lease)
+        lease = replace(lease, account=known_as(lease.account, snapshot.identity))
         for extra in found[1:]:
             twin = replace(lease, key=f"{lease.label}/{extra.id}")
             held = _hold(twin, extra.id, extra.created_at_s)
@@ -123,7 +135,9 @@ def look(run: Run, world: World) -> Step:
             run = run.with_extra(held.move(LeaseState.RETURNING, why_ended=why))
         return adopt(run, world, lease, found[0])
     if not world.accounts.proves_absence(lease.account, snapshot.identity):
-        return Wait(30.0, f"the {lease.provider} key at hand may be another account's")
+        problem = f"the {lease.provider} key at hand may be another account's"
+        return Wait(world.other_key(lease, provider), problem)
+    world.right_key(lease)
     left_s = capabilities.settle_s - known_s
     if left_s > 0:
         return Wait(min(left_s, capabilities.poll_s), "a machine just rented may not be listed yet")

@@ -27,6 +27,7 @@ from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Crate, Stage
+from tests.lifecycle.steps.two_keys import TwoKeys
 from tests.runs.samples import NOW_S, RUN_ID, lease
 
 
@@ -474,3 +475,57 @@ def test_a_create_that_was_never_sent_is_tried_again_on_the_same_offer(stage: St
     stage.until(lambda run: run.state is State.BOOTING)
 
     assert len(stage.cloud.machines) == 1
+
+
+def test_a_key_that_was_exchanged_since_the_intent_rents_nothing_under_it(stage: Stage) -> None:
+    two = TwoKeys(stage)
+    stage.begin()
+    stage.drive()
+    two.exchange()
+
+    stage.drive()
+    old, new = stage.run.leases
+    assert (old.state, new.offer) == (LeaseState.TOMBSTONE, old.offer)
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    assert (two.a.machines, len(two.b.machines)) == ({}, 1)
+    assert stage.run.leases[1].account == "key:bb"
+
+
+def test_no_exchange_of_keys_makes_a_living_machine_proven_gone(stage: Stage) -> None:
+    two = TwoKeys(stage)
+    stage.begin()
+    stage.drive()
+    two.exchange()
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    stage.journal.wish(RUN_ID, Wish.CANCEL_NOW)
+    stage.drive()
+    two.exchange()
+    stage.until(lambda run: not run.is_open)
+
+    assert two.b.said("delete") == list(two.b.machines) == list(two.b.gone_s)
+
+
+def test_a_machine_that_is_adopted_belongs_to_the_account_that_showed_it(stage: Stage) -> None:
+    stage.cloud.account = "key:old"
+    stage.cloud.loses_reply = True
+    stage.begin()
+    stage.drive(2)
+    stage.cloud.account = "key:new"  # another key of the same account
+
+    stage.drive()
+
+    assert (stage.state(), stage.first.account) == (State.BOOTING, "key:new")
+
+
+def test_a_look_under_another_key_gives_each_its_turn(stage: Stage) -> None:
+    two = TwoKeys(stage)
+    two.a.loses_reply = True
+    stage.begin()
+    stage.drive(2)
+    two.exchange()
+
+    stage.until(lambda run: run.state is State.BOOTING, limit_s=60)
+
+    assert two.a.said("create") == ["label-0"] and two.b.said("create") == []
