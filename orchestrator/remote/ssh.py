@@ -10,6 +10,7 @@ import selectors
 import shlex
 import socket
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ _KEEPALIVE_S = 15
 _CHANNEL_S = 30.0
 _STEP_BYTES = 64 * 1024
 _SEND_POLL_S = 0.02
+_OVERTIME_S = 1.0  # behind a command's own limit, then its connection is ended
 _BANNER = b"SSH-"
 _SMALL_BYTES = 4 * 1024 * 1024
 
@@ -102,12 +104,13 @@ class SshShell:
         import paramiko
 
         try:
-            transport = self._connection.transport
-            channel = transport.open_session(timeout=min(_CHANNEL_S, timeout_s))
-            with contextlib.closing(channel):
-                channel.exec_command(f"exec sh -c {shlex.quote(script)}")
-                outputs = _Outputs(marker.encode() + b"\n")
-                exit_code = _converse(channel, stdin, outputs, Patience(timeout_s))
+            patience, transport = Patience(timeout_s), self._connection.transport
+            with _ended_after(transport, timeout_s + _OVERTIME_S):
+                channel = transport.open_session(timeout=min(_CHANNEL_S, timeout_s))
+                with contextlib.closing(channel):
+                    channel.exec_command(f"exec sh -c {shlex.quote(script)}")
+                    outputs = _Outputs(marker.encode() + b"\n")
+                    exit_code = _converse(channel, stdin, outputs, patience)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise Unreachable(f"The connection was lost: {shown(str(error))}") from error
         reply = Reply(exit_code, bytes(outputs.stdout), bytes(outputs.stderr))
@@ -241,6 +244,22 @@ def _host_key(transport: paramiko.Transport) -> str:
 
 def _line(key: paramiko.PKey) -> str:
     return f"{key.get_name()} {key.get_base64()}"
+
+
+@contextlib.contextmanager
+def _ended_after(transport: paramiko.Transport, limit_s: float) -> Iterator[None]:
+    """End the connection where the block lasts longer than `limit_s`.
+
+    paramiko waits without a limit for the answer to a request, and for a socket that takes
+    nothing: what answers there may be hostile, and only the end of the connection ends that wait.
+    """
+    end = threading.Timer(limit_s, transport.close)
+    end.daemon = True
+    end.start()
+    try:
+        yield
+    finally:
+        end.cancel()
 
 
 def _converse(

@@ -17,7 +17,7 @@ from typing import NoReturn, Protocol
 
 from orchestrator.agent import protocol
 from orchestrator.errors import AgentFault, HostKeyMismatch, RemoteError, Unreachable
-from orchestrator.remote.child import Child, Patience, Stalled
+from orchestrator.remote.child import SLOWEST_BYTES_PER_S, Child, Patience, Stalled
 from orchestrator.remote.keys import fingerprint, host_key_line
 from orchestrator.remote.paths import checked, shown
 
@@ -158,11 +158,14 @@ class Bulk:
         in_step = False
         try:
             sender.send(request, stall_s=self._stall_s)
-            answer = _line(sender, self._stall_s)
+            answer = _line(sender, Patience(self._stall_s))
             left_bytes = _size_in(answer, end - offset)
             in_step = left_bytes == 0
+            # Whoever sends a little now and then, slower than any line, has stalled too.
+            whole = Patience(self._stall_s + left_bytes / SLOWEST_BYTES_PER_S)
             while left_bytes:
-                data = sender.receive(left_bytes, stall_s=self._stall_s)
+                stall_s = min(self._stall_s, whole.left_s())
+                data = sender.receive(left_bytes, stall_s=stall_s)
                 if not data:
                     raise BrokenPipeError
                 left_bytes -= len(data)
@@ -214,9 +217,12 @@ def unpack(child: Child, stream: Iterable[bytes], *, stall_s: float = STALL_S) -
 
 
 def read_past(child: Child, marker: str, stall_s: float) -> None:
-    """Read stdout up to the line `marker`. Raises: Stalled, BrokenPipeError, AgentFault."""
-    noise_bytes = 0
-    while (line := _line(child, stall_s)) != marker.encode():
+    """Read stdout up to the line `marker`, all in `stall_s`.
+
+    Raises: Stalled, BrokenPipeError, AgentFault.
+    """
+    noise_bytes, patience = 0, Patience(stall_s)
+    while (line := _line(child, patience)) != marker.encode():
         noise_bytes += len(line)
         if noise_bytes > _NOISE_LIMIT_BYTES:
             child.kill()
@@ -236,10 +242,10 @@ class _Refused(Exception):
     """The agent answered with an error: the connection is good, the file is not."""
 
 
-def _line(child: Child, stall_s: float) -> bytes:
+def _line(child: Child, patience: Patience) -> bytes:
     """One line, byte by byte: what follows it belongs to somebody else."""
     line = bytearray()
-    while (byte := child.receive(1, stall_s=stall_s)) != b"\n":
+    while (byte := child.receive(1, stall_s=patience.left_s())) != b"\n":
         if not byte:
             raise BrokenPipeError
         line += byte

@@ -9,6 +9,16 @@ from orchestrator.errors import HostileArtifact
 from orchestrator.remote.folder import FolderShell
 
 
+class Crumbling(FolderShell):
+    """A machine that gives a byte a call."""
+
+    reads = 0
+
+    def read(self, path: str, offset: int, limit: int) -> bytes:
+        self.reads += 1
+        return super().read(path, offset, 1)
+
+
 def test_a_document_is_read_whole_and_refused_when_too_long(tmp_path: Path) -> None:
     shell = FolderShell(tmp_path)
     data = bytes(range(256)) * 70_000
@@ -18,3 +28,13 @@ def test_a_document_is_read_whole_and_refused_when_too_long(tmp_path: Path) -> N
     assert read_document(shell, "absent", 10) == b""
     with pytest.raises(HostileArtifact, match="absurdly long"):
         read_document(shell, "document", len(data) - 1)
+
+
+def test_a_document_that_comes_in_crumbs_is_not_waited_for(tmp_path: Path) -> None:
+    shell = Crumbling(tmp_path)
+    shell.write("document", bytes(1000))
+
+    with pytest.raises(HostileArtifact, match="crumbs"):
+        read_document(shell, "document", 2000)
+
+    assert shell.reads < 10

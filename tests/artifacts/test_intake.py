@@ -331,6 +331,36 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+class Dripping(FolderShell):
+    """A machine that sends one byte in 50 seconds."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        super().__init__(folder)
+        self._clock = clock
+
+    def pull(self, path: str, offset: int, size_bytes: int) -> Iterator[bytes]:
+        for at in range(offset, size_bytes):
+            self._clock.advance(50)
+            yield from super().pull(path, at, at + 1)
+
+
+def test_a_machine_that_drips_is_left_after_a_moment_and_what_came_is_kept(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock()
+    shell, files = Dripping(tmp_path / "machine", clock), {"output/a": b"abcd" * 500}
+    fill(tmp_path / "machine", files)
+    intake, began_s = intake_at(tmp_path / "home", clock), clock.now_s()
+
+    first = intake.fetch_some(shell, manifest_of(files).files)
+    took_s = clock.now_s() - began_s
+    second = intake.fetch_some(shell, manifest_of(files).files)
+    intake.close()
+
+    assert took_s < 120
+    assert 0 < first.done_bytes < second.done_bytes
+
+
 def test_what_there_is_no_room_for_is_not_begun_and_all_else_comes_home(
     folder_machine: FolderMachine, small_disk: Path
 ) -> None:

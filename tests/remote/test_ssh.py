@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from orchestrator.errors import HostKeyMismatch, RemoteError, Unreachable
@@ -106,6 +109,71 @@ def test_a_server_that_says_nothing_is_given_up_in_time(own_sshd: LoopbackSshd) 
 
     with pytest.raises(Unreachable, match="SSH"):
         ssh.connect(own_sshd.server, own_sshd.login_key.private_path, None, "gpulease/x", 1)
+
+
+class Mute(paramiko.ServerInterface):
+    """An sshd that does what the first command says, and never answers another."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.over = threading.Event()
+        self._asked = 0
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        return paramiko.common.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self._asked += 1
+        if self._asked > 1:
+            self.over.wait(60)
+            return False
+        threading.Thread(target=self._do, args=(channel, command), daemon=True).start()
+        return True
+
+    def _do(self, channel: paramiko.Channel, command: bytes) -> None:
+        environment = {**os.environ, "HOME": str(self.home)}
+        done = subprocess.run(
+            ["sh", "-c", command.decode()], capture_output=True, env=environment, check=False
+        )
+        channel.sendall(done.stdout)
+        channel.send_exit_status(done.returncode)
+        channel.close()
+
+    def serve(self, listening: socket.socket) -> None:
+        transport = paramiko.Transport(listening.accept()[0])
+        transport.add_server_key(paramiko.RSAKey.generate(2048))
+        transport.start_server(server=self)
+        while (channel := transport.accept(60)) is not None and not self.over.is_set():
+            self._kept = channel  # one that is forgotten is closed
+
+
+def test_a_server_that_never_answers_a_command_holds_nobody_up(tmp_path: Path) -> None:
+    mute = Mute(tmp_path)
+    key = make_key_pair(tmp_path / "keys").private_path
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=mute.serve, args=(listening,), daemon=True).start()
+        server = Server("127.0.0.1", listening.getsockname()[1], "root")
+        shell = ssh.connect(server, key, None, "gpulease/x", 20)
+        answers: list[str] = []
+
+        def ask() -> None:
+            with pytest.raises(Unreachable):
+                shell.run("true", timeout_s=0.5)
+            answers.append("given up")
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(20)
+        shell.close()
+        mute.over.set()
+
+    assert answers == ["given up"]
 
 
 def test_a_cut_control_connection_is_unreachable_and_stays_so(

@@ -1,11 +1,27 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from orchestrator.clock import SystemClock
+from orchestrator.errors import Unreachable
 from orchestrator.remote.keys import make_key_pair
-from orchestrator.remote.transfer import Login, ssh_command
+from orchestrator.remote.transfer import Bulk, Login, ssh_command
 from tests.remote.loopback_sshd import LoopbackSshd, Server
+
+DRIP = """
+import json, re, sys, time
+print(re.search("gpulease-[0-9a-f]{16}", sys.argv[-1])[0], flush=True)
+asked = json.loads(sys.stdin.readline())
+print(json.dumps({"size_bytes": asked["end"] - asked["offset"]}), flush=True)
+while True:
+    time.sleep(0.05)
+    sys.stdout.write("x")
+    sys.stdout.flush()
+"""
 
 
 def test_the_ssh_command_of_a_person_logs_in_with_the_pinned_key(sshd: LoopbackSshd) -> None:
@@ -49,3 +65,15 @@ def test_one_known_hosts_file_per_key_lies_beside_the_private_key(tmp_path: Path
 
     lines = {path.read_text() for path in pair.private_path.parent.glob("known_hosts.*")}
     assert lines == {f"gpulease {' '.join(host_key.split()[:2])}\n" for host_key in (first, second)}
+
+
+def test_a_machine_that_sends_slower_than_any_line_is_given_up() -> None:
+    bulk = Bulk(lambda: [sys.executable, "-c", DRIP], "true", stall_s=0.5)
+    clock = SystemClock()
+    began_s = clock.awake_s()
+
+    with pytest.raises(Unreachable):
+        list(bulk.pull("checkpoints/step-1/w", 0, 1000))
+
+    assert clock.awake_s() - began_s < 20, "1000 bytes would take 50 s"
+    bulk.close()
