@@ -21,6 +21,7 @@ OUTBID = "Outbid"
 _PULL_ERROR = "toomanyrequests: You have reached your unauthenticated pull rate limit."
 _PULLS_AGAIN_S = 10.0
 
+_SYSTEM_NOT_READY = 802
 _HALTED_S = 180.0  # so long a computer that was halted from inside counts as healthy
 
 Delay = Callable[[float], float]
@@ -33,6 +34,11 @@ def spoil_order(machine: Rented, faults: Mapping[str, Fault]) -> None:
     machine.faults = faults
     machine.without_gpus = "zero_gpu" in faults
     machine.shows_stale_runtime = "stale_runtime" in faults
+
+
+def cuda_error(faults: Mapping[str, Fault]) -> int:
+    """What CUDA says instead of starting, on a GPU that is listed; 0: it starts."""
+    return _SYSTEM_NOT_READY if "cuda_dead" in faults else 0
 
 
 def spoil_boot(machine: Rented, faults: Mapping[str, Fault], delay_s: Delay) -> None:

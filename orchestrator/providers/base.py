@@ -82,7 +82,8 @@ class Capabilities:
     has_charges: bool = True  # where it bills: its own billing records can be read
     container_images: bool = True  # false: a whole computer, on which no image of a job runs
     takes_host_key: bool = False  # SSH by a host key that was given to it when it was rented
-    # For so long CUDA may be dead after the first login; None: torch's own look is enough.
+    # For so long CUDA may be dead after the first login (0: it is asked once); None: the agent's
+    # own look after set-up is enough, where a dead GPU costs nothing.
     cuda_patience_s: float | None = None
     boot_s: tuple[float, float] = (20.0, 300.0)  # what a boot takes, low and high
     can_stop: bool = False

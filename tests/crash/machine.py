@@ -115,6 +115,11 @@ class Box:
             if self.machine.boot.gpu_dead or self.machine.without_gpus:
                 return Reply(9, b"No devices were found\n", b"")
             return Reply(0, b"NVIDIA RTX, 16384 MiB, 580.1\n" * self.machine.gpu_count, b"")
+        if "cuDriverGetVersion" in command:
+            assert self.machine.boot is not None
+            if code := self.machine.boot.cuda_error:
+                return Reply(1, b"", f"CUDA answers with error {code}\n".encode())
+            return Reply(0, b"1 13.0\n", b"")
         if command.startswith("xargs -0 cat"):
             names = [name.decode().removeprefix("./") for name in stdin.split(b"\0") if name]
             missing = [name for name in names if name not in self.files]

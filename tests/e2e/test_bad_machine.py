@@ -367,3 +367,26 @@ def test_when_the_agent_dies_what_its_program_made_comes_home(person: Person, cl
     assert (home / "saved.txt").read_text() == "in time"
     assert "another gives back what is on the machine" in " ".join(receipt["notes"])
     books_agree(receipt, person, cloud)
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_gpu_that_is_listed_and_dead_goes_back_before_anything_is_sent_to_it(
+    person: Person, cloud: Cloud
+) -> None:
+    job = own_code(person)
+    path = person.desk / job
+    path.write_text(path.read_text().replace("{allow_cpu: true}", "{memory_gib: 12}"))
+    cloud.fault("cuda_dead")
+
+    run = person.submits(job)
+    with cloud.hurrying():
+        followed = person.types("attach", run, limit_s=120)
+
+    assert followed.code == 0, followed.err + person.driver_log()
+    receipt = person.view()
+    books_agree(receipt, person, cloud, ended_by=("api", "api"))
+    dead, _ = receipt["machines"]
+    assert "its GPU is listed, but stayed dead: CUDA answers with error 802" in dead["why_ended"]
+    assert receipt["device"] == "cuda"  # whose image has no torch: the driver is asked
+    assert person.driver_log().count("the agent is started") == 1

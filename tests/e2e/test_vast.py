@@ -95,3 +95,28 @@ def test_a_container_without_its_key_is_given_back_and_the_next_offer_is_tried(
     receipt = ended.json()
     assert "guard is not armed" in receipt["machines"][0]["why_ended"]
     books_agree(receipt, renter, market, ended_by=["api", "api"])
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_gpu_that_is_listed_and_dead_goes_back_before_anything_is_sent_to_it(
+    renter: Person, market: Cloud
+) -> None:
+    market.fault("cuda_dead", provider="vast")
+    job = own_code(renter, max_cost="3.00")
+    path = renter.desk / job
+    path.write_text(path.read_text().replace("{allow_cpu: true}", "{memory_gib: 12}"))
+
+    with renter.starts("submit", job, "--provider", "vast", "--yes", "--json") as process:
+        market.waits_for_a_machine(renter.home_id)
+        (first,) = market.machines(renter.home_id)
+        market.waits_for(first["id"], ended_by="api")
+        with market.hurrying(step_s=1.0):
+            ended = renter.ends(process)
+
+    assert ended.code == 0, ended.err + renter.driver_log()
+    receipt = ended.json()
+    assert "stayed dead: CUDA answers with error 802" in receipt["machines"][0]["why_ended"]
+    assert receipt["device"] == "cuda"
+    books_agree(receipt, renter, market, ended_by=["api", "api"])

@@ -22,6 +22,7 @@ from infra.simcloud.lambda_cloud.types import (
     shelf_of,
 )
 from infra.simcloud.machines import Boot
+from infra.simcloud.mishaps import cuda_error
 from infra.simcloud.net import LOOPBACK
 from infra.simcloud.orders import Order, SoldOut
 from infra.simcloud.rented import Phase, Rented
@@ -30,7 +31,6 @@ from infra.simcloud.world import World
 
 START = "/.cloud-init"
 USER = "ubuntu"
-CUDA_DEAD = 802  # system not ready
 _ACTIONS = ("migrate", "rebuild", "restart", "cold_reboot", "terminate")
 _PUBLIC_NET = "127.64"  # each machine has a loopback address of its own
 
@@ -140,7 +140,7 @@ class Instances:
             gpu_memory_mib=facts.kind.card.memory_gb * 1024,
             gpu_count=0 if machine.without_gpus else machine.gpu_count,
             compute_capability=facts.kind.card.compute_capability,
-            cuda_error=CUDA_DEAD if "cuda_dead" in machine.faults else 0,
+            cuda_error=cuda_error(machine.faults),
             disk=machine.disks,
         )
 

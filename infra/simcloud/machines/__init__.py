@@ -24,6 +24,7 @@ class Boot:
     gpu_count: int
     compute_capability: str
     gpu_dead: bool = False
+    cuda_version: str = "12.8"  # of the host's driver
     cuda_error: int = 0  # what CUDA says instead of starting, on a GPU that is listed
     disk: int = 1  # the number of its disk: each new one has another host key
 

@@ -8,10 +8,15 @@ import struct
 SONAME = "libcuda.so.1"
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _PAGE = 0x1000
-_DRIVER = 12080  # CUDA 12.8
 
 
-def libcuda(gpu_count: int, machine: str = platform.machine(), *, error: int = 0) -> bytes:
+def libcuda(
+    gpu_count: int,
+    machine: str = platform.machine(),
+    *,
+    version: str = "12.8",
+    error: int = 0,
+) -> bytes:
     """cuInit, cuDeviceGetCount and cuDriverGetVersion; with no GPU the first two fail.
 
     With an `error` they fail with it whatever is there.
@@ -24,9 +29,19 @@ def libcuda(gpu_count: int, machine: str = platform.machine(), *, error: int = 0
     functions = {
         "cuInit": works,
         "cuDeviceGetCount": code.give(error) if error else code.store(gpu_count),
-        "cuDriverGetVersion": code.store(_DRIVER),
+        "cuDriverGetVersion": code.store(_number(version)),
     }
     return _shared_object(functions, _ELF_MACHINE[machine])
+
+
+def _number(version: str) -> int:
+    """A version as the driver tells it.
+
+    >>> _number("12.8")
+    12080
+    """
+    major, _, minor = version.partition(".")
+    return int(major) * 1000 + int(minor or 0) * 10
 
 
 class _X86_64:  # noqa: N801 - the architecture's own name

@@ -120,7 +120,7 @@ def write_image(folder: Path, boot: Boot, host: HostSettings, sshd_config: str) 
         path.chmod(0o755 if text.startswith("#!") else 0o644)
     (folder / "etc/shadow").chmod(0o600)
     gpus = 0 if boot.gpu_dead else boot.gpu_count
-    write_libcuda(folder / library_folder(), gpus, boot.cuda_error)
+    write_libcuda(folder / library_folder(), gpus, boot.cuda_version, boot.cuda_error)
     flags = folder / "run/simcloud"
     flags.mkdir(parents=True, exist_ok=True)
     (flags / "gpu-dead").unlink(missing_ok=True)
@@ -128,10 +128,10 @@ def write_image(folder: Path, boot: Boot, host: HostSettings, sshd_config: str) 
         (flags / "gpu-dead").touch()
 
 
-def write_libcuda(folder: Path, gpu_count: int, error: int = 0) -> None:
+def write_libcuda(folder: Path, gpu_count: int, version: str = "12.8", error: int = 0) -> None:
     """The stub library, where there is one for this architecture."""
     try:
-        library = libcuda(gpu_count, error=error)
+        library = libcuda(gpu_count, version=version, error=error)
     except KeyError:
         return
     folder.mkdir(parents=True, exist_ok=True)

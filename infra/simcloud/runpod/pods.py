@@ -8,6 +8,7 @@ from typing import cast
 
 from infra.simcloud.keys import Keys
 from infra.simcloud.machines import Boot
+from infra.simcloud.mishaps import cuda_error
 from infra.simcloud.net import LOOPBACK
 from infra.simcloud.orders import Order, SoldOut
 from infra.simcloud.rented import Phase, Rented
@@ -102,6 +103,8 @@ class Pods:
             gpu_memory_mib=card.memory_gb * 1024,
             gpu_count=0 if machine.without_gpus else machine.gpu_count,
             compute_capability=card.compute_capability,
+            cuda_version=machine.stock.cuda_versions[0],
+            cuda_error=cuda_error(machine.faults),
             disk=machine.disks,
         )
 

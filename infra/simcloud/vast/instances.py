@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from infra.simcloud.keys import Keys
 from infra.simcloud.machines import Boot
-from infra.simcloud.mishaps import OUTBID
+from infra.simcloud.mishaps import OUTBID, cuda_error
 from infra.simcloud.net import LOOPBACK
 from infra.simcloud.orders import NotNow, Order, SoldOut
 from infra.simcloud.rented import Phase, Rented
@@ -111,6 +111,8 @@ class Instances:
             gpu_memory_mib=kind.ram_mb,
             gpu_count=0 if machine.without_gpus else machine.gpu_count,
             compute_capability=kind.card.compute_capability,
+            cuda_version=str(facts.host.cuda),
+            cuda_error=cuda_error(machine.faults),
             disk=machine.disks,
         )
 

@@ -34,8 +34,8 @@ try:
 except (OSError, AttributeError):
     sys.exit(1)
 PY"""
-# The same where machines are sold whose GPU is listed and dead; it prints the driver's CUDA. A
-# context is not made: what fails there (802, system not ready) fails in cuInit.
+# The same before anything is sent to what was rented for its GPU; it prints the driver's CUDA. A
+# context is not made: what fails there (802, system not ready) fails in cuInit. It needs no torch.
 _ASK_CUDA = """python3 - <<'PY'
 import ctypes, sys
 try:
@@ -47,8 +47,10 @@ try:
     cuda.cuDriverGetVersion(ctypes.byref(version))
     print(count.value, f"{version.value // 1000}.{version.value % 1000 // 10}")
 except (OSError, AttributeError) as error:
-    sys.exit(f"CUDA cannot be loaded: {error}")
+    print(f"CUDA cannot be loaded: {error}", file=sys.stderr)
+    sys.exit(2)
 PY"""
+_NOBODY_ASKED = (2, 127)  # the image has no way to the driver's library, or no python3
 _CUDA_LOOK_S = 45.0
 
 _GUARD_S = 60.0  # first login → its guard has reached the provider; one try may take 20 s
@@ -237,11 +239,14 @@ def _probe(run: Run, world: World, lease: Lease, shell: Shell) -> str:
 
 
 def _try_cuda(run: Run, world: World, lease: Lease, shell: Shell) -> None:
-    """Returns where CUDA starts and is new enough, or nobody asked; else _NotYet or _Unfit."""
-    patience_s = world.accounts.provider(lease.provider).capabilities.cuda_patience_s
+    """Returns where CUDA starts and is new enough, or nobody can tell; else _NotYet or _Unfit."""
+    capabilities = world.accounts.provider(lease.provider).capabilities
+    patience_s = capabilities.cuda_patience_s
     if patience_s is None:
         return
     asked = shell.run(_ASK_CUDA, timeout_s=60.0)
+    if asked.exit_code in _NOBODY_ASKED and capabilities.container_images:
+        return  # the job's image may be why, and its program may not need it
     if asked.exit_code == 0:
         told = asked.stdout.decode(errors="replace").split()
         newest = told[1] if len(told) == 2 else ""

@@ -85,6 +85,7 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
         calls_per_minute=60,
         has_boot_log=True,
         tells_balance=True,
+        cuda_patience_s=0.0,  # another host is cheaper than to wait for this one
         balance_hours=1.0,
     )
 

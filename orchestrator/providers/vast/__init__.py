@@ -84,6 +84,7 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
         rate_limit_is_proof=True,
         has_boot_log=True,
         tells_balance=True,
+        cuda_patience_s=0.0,  # another host is cheaper than to wait for this one
         balance_spare=1.2,  # without credit instances are stopped at once, and then deleted
         boot_deadline_s=480.0,  # where the host's line is not known; else by its image
         poll_s=10.0,

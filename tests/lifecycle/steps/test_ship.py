@@ -342,6 +342,36 @@ def test_a_gpu_that_is_listed_and_dead_is_tried_for_three_minutes_then_goes_back
     assert sum("cuDriverGetVersion" in line for line in stage.box.commands) == 5
 
 
+def test_where_patience_is_none_a_dead_gpu_goes_back_after_one_look(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, cuda_patience_s=0.0)
+    shipping(stage)
+    stage.box.replies = {"nvidia-smi": ONE_GPU, "cuDriverGetVersion": DEAD}
+
+    stage.drive()
+
+    assert_unfit(stage, "its GPU is listed, but stayed dead: CUDA answers with error 802")
+    assert stage.first.failed_boot_s is not None
+    assert stage.crate.shipped == []
+
+
+@pytest.mark.parametrize("code", [2, 127], ids=["no way to libcuda", "no python3"])
+@pytest.mark.parametrize("in_image", [True, False])
+def test_an_image_in_which_nobody_can_ask_is_not_held_against_its_host(
+    stage: Stage, code: int, in_image: bool
+) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, cuda_patience_s=0.0, container_images=in_image)
+    shipping(stage)
+    reply = Reply(code, b"", b"CUDA cannot be loaded: libcuda.so.1\n")
+    stage.box.replies = {"nvidia-smi": ONE_GPU, "cuDriverGetVersion": reply}
+
+    stage.drive()
+
+    if in_image:
+        assert (stage.run.state, stage.run.device) == (State.SETTING_UP, "cuda")
+    else:  # a whole computer is all the provider's
+        assert_unfit(stage, "stayed dead: CUDA cannot be loaded")
+
+
 def test_a_gpu_that_comes_to_life_in_time_is_used(stage: Stage) -> None:
     stage.cloud.capabilities = TRIES_CUDA
     shipping(stage)
