@@ -57,10 +57,9 @@ class Accounting(Verbs):
         chosen = [one for one in found if one.may_return(now_s, past_deadline=past_deadline)]
         if delete:
             self._home.check_writable()
-            for one in chosen:
-                if not self._parts.reaper.end(one, report):
-                    failures.append(f"{one.machine.id} on {one.provider} is not proven gone")
-                    answered.pop(one.provider, None)
+            for one in self._parts.reaper.end(chosen, report):
+                failures.append(f"{one.machine.id} on {one.provider} is not proven gone")
+                answered.pop(one.provider, None)
             if past_deadline and self._parts.settings.heartbeat:
                 self._parts.heartbeat.write(Heartbeat(now_s, answered))
         sweeper = self._parts.sweeper

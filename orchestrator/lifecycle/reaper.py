@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from threading import Event
 
@@ -27,7 +27,7 @@ from orchestrator.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
-_PROOF_TRIES = 60
+_PROOF_S = 300.0  # a search that takes longer delays the next one
 _LOOK_AGAIN_S = 60.0
 
 
@@ -47,6 +47,7 @@ class Found:
     whose: Whose
     label: Label | None
     lease: Lease | None
+    account: str = ""  # identity under which it was listed
 
     def is_past_deadline(self, now_s: float) -> bool:
         return self.label is not None and now_s > self.label.deadline_s + PAST_DEADLINE_S
@@ -75,6 +76,20 @@ def classify(provider: str, machine: Machine, leases: list[Lease], home_id: str)
     return Found(provider, machine, Whose.OURS if is_open else Whose.ORPHAN, label, lease)
 
 
+@dataclass(slots=True)
+class _Ending:
+    """A machine on its way to the proof that it is gone."""
+
+    found: Found
+    misses: int = 0  # in a row
+    needed: int = 3  # of which the first begins the wait
+    pause_s: float = SECOND_MISS_S
+
+    @property
+    def is_proven(self) -> bool:
+        return self.misses >= self.needed
+
+
 @dataclass(frozen=True, slots=True)
 class Reaper:
     """Looks at every account of this home."""
@@ -101,7 +116,10 @@ class Reaper:
                 continue
             answered[name] = snapshot.identity
             leases = self.journal.leases()
-            found += [classify(name, one, leases, self.home_id) for one in snapshot.machines]
+            found += [
+                replace(classify(name, one, leases, self.home_id), account=snapshot.identity)
+                for one in snapshot.machines
+            ]
         return found, failures, answered
 
     def return_known(self, name: str, snapshot: Snapshot) -> None:
@@ -132,41 +150,68 @@ class Reaper:
         stays = any(lease.watch_until_s > now_s + _LOOK_AGAIN_S for lease in watched)
         return Again(_LOOK_AGAIN_S, stays=stays)
 
-    def end(self, found: Found, report: Callable[[str], None]) -> bool:
-        """Delete one machine until the provider says gone; false when that takes too long."""
-        account = self.accounts.identity(found.provider)
-        capabilities = self.accounts.provider(found.provider).capabilities
-        needed = 3 if capabilities.one_miss_is_noise else 2  # of which the first begins the wait
-        pause_s = max(SECOND_MISS_S, capabilities.list_lag_s)
-        misses = 0
-        for _ in range(_PROOF_TRIES):
-            try:
-                misses = misses + 1 if self._is_missed(found, account, report) else 0
-            except GpuleaseError as error:
-                report(f"{found.provider}: {error.problem}")
-            if misses == needed:
-                report(f"{found.provider}: {found.machine.id} is gone")
-                return True
-            self.clock.wait(_never(), pause_s)
-        return False
+    def end(self, found: Sequence[Found], report: Callable[[str], None]) -> list[Found]:
+        """Delete machines until their providers say gone; gives those that took too long.
 
-    def _is_missed(self, found: Found, account: str, report: Callable[[str], None]) -> bool:
-        """Whether the account knows a machine neither by its id nor in its list; else asks again
-        for its end. Raises: as a provider's calls."""
-        provider, identity = self.accounts.renter(account, found.provider)
+        All are asked to end before any is waited for: none bills on because another stays.
+        """
+        endings = [_Ending(one) for one in found]
+        until_s = self.clock.elapsed_s() + _PROOF_S
+        self._each(endings, self._ask, report)
+        while left := [one for one in endings if not one.is_proven]:
+            pause_s = max(one.pause_s for one in left)
+            if self.clock.elapsed_s() + pause_s > until_s:
+                break
+            self.clock.wait(_never(), pause_s)
+            self._each(left, self._prove, report)
+        return [one.found for one in left]
+
+    def _each(
+        self,
+        endings: list[_Ending],
+        do: Callable[[_Ending, Callable[[str], None]], None],
+        report: Callable[[str], None],
+    ) -> None:
+        """Do one thing for each; what fails for one keeps no other."""
+        for ending in endings:
+            try:
+                do(ending, report)
+            except GpuleaseError as error:
+                report(f"{ending.found.provider}: {error.problem}")
+
+    def _ask(self, ending: _Ending, report: Callable[[str], None]) -> None:
+        found = ending.found
+        provider, _ = self.accounts.renter(found.account, found.provider)
+        capabilities = provider.capabilities
+        ending.needed = 3 if capabilities.one_miss_is_noise else 2
+        ending.pause_s = max(SECOND_MISS_S, capabilities.list_lag_s)
+        try:
+            provider.delete_machine(found.machine.id)
+        except MachineNotFound:
+            return  # which is no proof yet
+        report(f"{found.provider}: asked to end {found.machine.id}")
+
+    def _prove(self, ending: _Ending, report: Callable[[str], None]) -> None:
+        """Count a miss where the account knows it neither by its id nor in its list; else ask
+        again for its end. Raises: as a provider's calls."""
+        found, misses, ending.misses = ending.found, ending.misses, 0
+        provider, identity = self.accounts.renter(found.account, found.provider)
+        proves = self.accounts.proves_absence
         try:
             provider.get_machine(found.machine.id)
         except MachineNotFound:
             view = self.accounts.snapshot(found.provider)
-            proves = self.accounts.proves_absence
-            if not (proves(account, identity) and proves(account, view.identity)):
+            if not (proves(found.account, identity) and proves(found.account, view.identity)):
+                self.accounts.forget(found.provider, provider)
                 raise ProviderDown("the key at hand may be another account's") from None
-            return view.by_id(found.machine.id) is None
+            if view.by_id(found.machine.id) is None:
+                ending.misses = misses + 1
+                if ending.is_proven:
+                    report(f"{found.provider}: {found.machine.id} is gone")
+                return
         except ProviderError as error:  # what cannot be read may be deleted all the same
             report(f"{found.provider}: {error.problem}")
-        provider.delete_machine(found.machine.id)
-        report(f"{found.provider}: asked to end {found.machine.id}")
-        return False
+        self._ask(ending, report)
 
     def _return(self, found: Found, lease: Lease) -> None:
         """Put a machine under an abandoned label back on its way, in the ledger too."""

@@ -299,7 +299,7 @@ def same_account(recorded: str, current: str) -> bool | None:
 
 
 def known_as(recorded: str, current: str) -> str:
-    """One account's identity with all that two keys told of it; of one kind, what the newer told.
+    """One account's identity with all that two keys told; of one kind, the newer fact.
 
     >>> known_as("user:u1,key:aa", "key:bb")
     'user:u1,key:bb'

@@ -7,9 +7,9 @@ from threading import Event
 import pytest
 
 from orchestrator.clock import FakeClock
-from orchestrator.errors import ProviderDown
+from orchestrator.errors import MissingCredentials, ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S
+from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S, REAPED_S
 from orchestrator.lifecycle.reaper import Reaper, Whose, classify
 from orchestrator.lifecycle.world import Again
 from orchestrator.runs.lease import Lease
@@ -17,6 +17,16 @@ from orchestrator.runs.states import LeaseState, State
 from orchestrator.store.journal import Journal
 from tests.lifecycle.clouds import SmallCloud, label, machine
 from tests.runs.samples import NOW_S, lease, run
+
+
+class Stubborn(SmallCloud):
+    """Its machine `m1` does not go."""
+
+    def delete_machine(self, machine_id: str) -> None:
+        if machine_id == "m1":
+            self.deleted.append(machine_id)
+            raise ProviderDown("500")
+        super().delete_machine(machine_id)
 
 
 def reaper(cloud: SmallCloud, journal: Journal) -> Reaper:
@@ -89,9 +99,9 @@ def test_a_machine_is_ended_until_the_provider_says_gone(journal: Journal) -> No
     ending = reaper(cloud, journal)
     told: list[str] = []
 
-    gone = ending.end(ending.look(["runpod"])[0][0], told.append)
+    left = ending.end(ending.look(["runpod"])[0], told.append)
 
-    assert gone and cloud.machines == {}
+    assert left == [] and cloud.machines == {}
     assert told == ["runpod: asked to end m1", "runpod: m1 is gone"]
 
 
@@ -101,7 +111,41 @@ def test_silence_of_the_provider_is_no_proof(journal: Journal) -> None:
     found = ending.look(["runpod"])[0][0]
     cloud.fault = ProviderDown("no answer")
 
-    assert not ending.end(found, lambda _: None)
+    assert ending.end([found], lambda _: None) == [found]
+
+
+def test_a_machine_that_refuses_to_end_keeps_no_other_billing(journal: Journal) -> None:
+    cloud = Stubborn([machine("m1", label()), machine("m2", label())])
+    ending = reaper(cloud, journal)
+    began_s = ending.clock.now_s()
+    found = ending.look(["runpod"])[0]
+
+    left = ending.end(found, lambda _: None)
+
+    assert [one.machine.id for one in left] == ["m1"]
+    assert cloud.deleted[:2] == ["m1", "m2"]
+    assert ending.clock.now_s() - began_s <= REAPED_S - PAST_DEADLINE_S
+
+
+def test_an_account_that_does_not_answer_any_more_keeps_no_other_billing(journal: Journal) -> None:
+    down, up = SmallCloud([machine("m1", label())]), SmallCloud([machine("m2", label())])
+    clouds = {"down": down, "up": up}
+    clock = FakeClock(NOW_S)
+
+    def build(name: str) -> SmallCloud:
+        if name not in clouds:
+            raise MissingCredentials(f"no key for {name}")
+        return clouds[name]
+
+    ending = Reaper(Accounts(build, clock), journal, clock, "homeid")
+    found = ending.look(["down", "up"])[0]
+    del clouds["down"]
+    ending.accounts.forget("down")
+
+    left = ending.end(found, lambda _: None)
+
+    assert [one.machine.id for one in left] == ["m1"]
+    assert up.machines == {}
 
 
 def test_a_machine_under_a_tombstone_goes_on_its_way_back(journal: Journal) -> None:
@@ -197,6 +241,6 @@ def test_a_machine_whose_state_cannot_be_read_is_deleted_and_never_called_gone(
     found = classify("runpod", cloud.machines["m1"], [], "homeid")
     cloud.fault = ProviderDown("500")
 
-    assert not ending.end(found, lambda text: None)
+    assert ending.end([found], lambda text: None) == [found]
 
     assert cloud.deleted[0] == "m1"
