@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ from orchestrator.errors import BudgetRefused
 RETURN_S = 180.0  # delete asked → proven gone, with a slow list and a retry
 GRACE_S = 60.0  # SIGTERM → checkpoint written
 LEAST_WORK_S = 60.0
+_LOOK_S = 1.0  # until the next look at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,19 @@ def terms(
 
 
 def must_stop(
-    upper_usd: Decimal, price: Price, *, cap_usd: Decimal, collect_s: float, tick_s: float = 15.0
+    upper_usd: Callable[[float], Decimal],
+    *,
+    cap_usd: Decimal,
+    collect_s: float,
+    tick_s: float = 15.0,
 ) -> bool:
-    """Whether work must stop now, so that collecting and returning still fit the cap."""
-    rest_usd = price.for_seconds(GRACE_S + collect_s + RETURN_S + tick_s)
-    return price.usd_per_hour > 0 and upper_usd + rest_usd >= cap_usd
+    """Whether work must stop now, so that collecting and returning still fit the cap.
+
+    Args:
+        upper_usd: the upper figure as it will be so many seconds from now; where whole hours are
+            billed, an hour that has begun is paid for, and may be used.
+    """
+    return upper_usd(GRACE_S + collect_s + RETURN_S + tick_s) > cap_usd
 
 
 def unpaid(
@@ -138,6 +148,10 @@ def balance_ends(
     return usd_per_hour > 0 and left_usd <= Price(usd_per_hour).for_seconds(rest_s)
 
 
-def must_return(upper_usd: Decimal, price: Price, *, cap_usd: Decimal) -> bool:
-    """Whether the machine must go back now, collected or not: the cap wins over the work."""
-    return price.usd_per_hour > 0 and upper_usd + price.for_seconds(RETURN_S) >= cap_usd
+def must_return(upper_usd: Callable[[float], Decimal], *, cap_usd: Decimal) -> bool:
+    """Whether the machine must go back now, collected or not: the cap wins over the work.
+
+    Args:
+        upper_usd: as for `must_stop`.
+    """
+    return upper_usd(RETURN_S + _LOOK_S) > cap_usd

@@ -74,7 +74,10 @@ def expected_failures(boots: Iterable[Boot], offer: Offer, now_s: float) -> floa
 
 def risk_usd(failures: float, offer: Offer, capabilities: Capabilities) -> Decimal:
     """What those machines would cost: each is waited for until its boot deadline."""
-    lost_usd = offer.price.for_seconds(boot_deadline_s(offer, capabilities) + RETURN_S)
+    lost_usd = offer.price.for_seconds(
+        boot_deadline_s(offer, capabilities) + RETURN_S,
+        increment_s=capabilities.billing_increment_s,
+    )
     return lost_usd * Decimal(str(round(failures, 3)))
 
 

@@ -11,6 +11,7 @@ from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.runs.run import Candidate, Launch
 
+_HOUR_S = 3600
 _GRADES = {
     GuardWay.START_COMMAND: "plausible",
     GuardWay.AGENT: "not needed",
@@ -67,6 +68,13 @@ def guard_sentences(
             "until gpulease runs again or you end it in the provider's console"
         )
     sentences.append("account: every list of machines is searched for orphans of this home")
+    increment_s = capabilities[offer.provider].billing_increment_s
+    if increment_s >= _HOUR_S:
+        hour_usd = offer.price.for_seconds(increment_s).quantize(CENT, ROUND_UP)
+        sentences.append(
+            f"bill: an hour that has begun costs the whole hour (${hour_usd}), also on a machine "
+            "that goes back at once"
+        )
     sentences += _of_launch(launch, offer)
     if launch.bucket:
         sentences.append(

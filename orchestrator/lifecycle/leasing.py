@@ -28,6 +28,9 @@ from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.limits import format_duration
 
 
+_SLOW_RETURN_S = 600.0
+
+
 def new_lease(
     *,
     home_id: str,
@@ -272,11 +275,8 @@ def _committed_to_old(run: Run, now_s: float) -> Decimal:
     """Spent on earlier machines, and what the ones still returning may cost until proven gone."""
     total = Decimal(0)
     for lease in run.leases:
-        total += lease.upper_usd(now_s)
-        if lease.is_open and lease.bills:
-            hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
-            left_s = max(0.0, lease.deadline_s - now_s)
-            total += min(hour_usd * int(left_s) / 3600, hour_usd / 6)
+        left_s = min(_SLOW_RETURN_S, max(0.0, lease.deadline_s - now_s)) if lease.is_open else 0.0
+        total += lease.upper_usd(now_s + left_s)
     return total
 
 

@@ -123,7 +123,8 @@ def make_plan(
     likely = _likely(chosen.candidates)
     dearest = max(forecast_usd(material, o, capabilities)[1] for o in likely)
     reserves = [_reserve_usd(material, o) for o in likely]
-    suggested_usd = _suggest(dearest * SUGGESTED + max(reserves))
+    paid = [_paid_usd(material, o, capabilities[o.provider]) for o in likely]
+    suggested_usd = _suggest(max(dearest * SUGGESTED + max(reserves), *paid))
     fitted = _fit(material, chosen, capabilities, suggested_usd, known)
     first, worst_usd, reserve_usd = fitted.candidates[0]
     candidates = tuple(candidate for candidate, _, _ in fitted.candidates)
@@ -184,6 +185,8 @@ def forecast_usd(
 ) -> tuple[Decimal, Decimal]:
     """Dollars of the whole run on this offer, low and high."""
     low, high = forecast_hours(material, offer, capabilities[offer.provider])
+    increment_s = capabilities[offer.provider].billing_increment_s
+    low, high = (_billed_hours(hours, increment_s) for hours in (low, high))
     rate, traffic = offer.price.usd_per_hour, material.launch.traffic
     # The low end has neither a pull that may not be charged, nor more results than there must be.
     least = replace(traffic, image_bytes=0, sends_bytes=traffic.sends_bytes // 2)
@@ -325,9 +328,32 @@ def _unread(
 
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:
     launch = material.launch
-    held_s = launch.hold_s + launch.keep_s
-    reserved_s = held_s + launch.collect_s + launch.grace_s + 180.0
-    return offer.price.for_seconds(reserved_s) + launch.traffic.planned_usd(offer.price)
+    return offer.price.for_seconds(_reserved_s(launch)) + launch.traffic.planned_usd(offer.price)
+
+
+def _paid_usd(material: Material, offer: Offer, facts: Capabilities) -> Decimal:
+    """What the forecast's high end × SUGGESTED comes to, and what is reserved, as it is billed."""
+    launch = material.launch
+    hours = forecast_hours(material, offer, facts)[1] * float(SUGGESTED)
+    usd = offer.price.for_seconds(
+        hours * 3600 + _reserved_s(launch), increment_s=facts.billing_increment_s
+    )
+    return usd + launch.traffic.planned_usd(offer.price)
+
+
+def _reserved_s(launch: Launch) -> float:
+    return launch.hold_s + launch.keep_s + launch.collect_s + launch.grace_s + 180.0
+
+
+def _billed_hours(hours: float, increment_s: int) -> float:
+    """Hours as they are billed.
+
+    >>> _billed_hours(0.4, 3600), _billed_hours(0.4, 1)
+    (1.0, 0.4)
+    """
+    if increment_s <= 1:
+        return hours
+    return math.ceil(round(hours * 3600 / increment_s, 6)) * increment_s / 3600
 
 
 def _suggest(usd: Decimal) -> Decimal:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -21,6 +22,11 @@ from orchestrator.errors import BudgetRefused
 
 PRICE = Price(Decimal("0.60"))  # a cent a minute
 MICRO_USD = Decimal("0.000001")  # prices are rounded up to it
+
+
+def lived(seconds: float, increment_s: int = 1) -> Callable[[float], Decimal]:
+    """The upper figure of a machine that has lived so long."""
+    return lambda ahead_s: PRICE.for_seconds(seconds + ahead_s, increment_s=increment_s)
 
 
 @given(
@@ -92,8 +98,8 @@ def test_a_machine_that_costs_nothing_is_never_capped() -> None:
     assert fitted.work_s == 3600
     assert fitted.worst_usd == 0
     assert not fitted.capped
-    assert not must_stop(Decimal(9), free, cap_usd=Decimal(1), collect_s=60)
-    assert not must_return(Decimal(9), free, cap_usd=Decimal(1))
+    assert not must_stop(lambda ahead_s: Decimal(0), cap_usd=Decimal(0), collect_s=60)
+    assert not must_return(lambda ahead_s: Decimal(0), cap_usd=Decimal(0))
 
 
 def test_a_cap_without_a_minute_of_work_is_refused_with_a_way_out() -> None:
@@ -104,19 +110,26 @@ def test_a_cap_without_a_minute_of_work_is_refused_with_a_way_out() -> None:
 
 
 def test_the_work_stops_while_collecting_and_returning_still_fit() -> None:
-    cap_usd = Decimal(1)
-    rest_usd = PRICE.for_seconds(GRACE_S + 60 + RETURN_S + 15)
+    rest_s = GRACE_S + 60 + RETURN_S + 15
 
-    assert must_stop(cap_usd - rest_usd, PRICE, cap_usd=cap_usd, collect_s=60)
-    assert not must_stop(cap_usd - rest_usd - MICRO_USD, PRICE, cap_usd=cap_usd, collect_s=60)
+    assert must_stop(lived(6001 - rest_s), cap_usd=Decimal(1), collect_s=60)
+    assert not must_stop(lived(6000 - rest_s), cap_usd=Decimal(1), collect_s=60)
 
 
 def test_the_machine_goes_back_while_the_return_itself_still_fits() -> None:
-    cap_usd = Decimal(1)
-    last_usd = cap_usd - PRICE.for_seconds(RETURN_S)
+    assert must_return(lived(6000 - RETURN_S), cap_usd=Decimal(1))
+    assert not must_return(lived(5999 - RETURN_S), cap_usd=Decimal(1))
 
-    assert must_return(last_usd, PRICE, cap_usd=cap_usd)
-    assert not must_return(last_usd - MICRO_USD, PRICE, cap_usd=cap_usd)
+
+def test_an_hour_that_is_paid_for_may_be_used_to_its_end() -> None:
+    cap_usd = 2 * PRICE.usd_per_hour  # two whole hours
+    rest_s = GRACE_S + 60 + RETURN_S + 15
+
+    for began_s in (3601, 7200 - rest_s):
+        assert not must_stop(lived(began_s, 3600), cap_usd=cap_usd, collect_s=60)
+        assert not must_return(lived(began_s, 3600), cap_usd=cap_usd)
+    assert must_stop(lived(7201 - rest_s, 3600), cap_usd=cap_usd, collect_s=60)
+    assert must_return(lived(7201 - RETURN_S, 3600), cap_usd=cap_usd)
 
 
 def test_less_than_a_minute_of_max_duration_is_refused_in_its_own_name() -> None:

@@ -80,3 +80,10 @@ def test_what_is_kept_for_traffic_is_told_where_it_is_charged() -> None:
     said = guard_sentences(replace(first, offer=priced), {"runpod": GUARDED}, sends)
 
     assert any(one.startswith("traffic: $0.27 of the worst case") for one in said)
+
+
+def test_where_whole_hours_are_billed_the_plan_says_so() -> None:
+    hourly = Capabilities(guard=GuardWay.NONE, billing_increment_s=3600)
+
+    assert f"costs the whole hour (${offer().price.usd_per_hour:.2f})" in told("absent", hourly)
+    assert "whole hour" not in told("absent", UNGUARDED)

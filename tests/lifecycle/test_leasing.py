@@ -264,6 +264,21 @@ def test_a_machine_still_on_its_way_back_leaves_less_for_the_next() -> None:
     assert deadline_s(LeaseState.RETURNING) < deadline_s(LeaseState.TOMBSTONE)
 
 
+@pytest.mark.parametrize(("minutes", "hours"), [(16, 1), (55, 2)])
+def test_of_a_machine_that_goes_back_the_hours_count_that_will_have_begun(
+    minutes: int, hours: int
+) -> None:
+    old = lease(state=LeaseState.RETURNING, sent_s=NOW_S - 60 * minutes, gone_s=None)
+    old = replace(old, increment_s=3600, deadline_s=NOW_S + 36_000, did_work=True)
+    hour_usd = old.offer.price.usd_per_hour
+
+    run = renting(leases=(old,), cap_usd=hour_usd * hours + hour_usd / 10, max_duration_s=36_000.0)
+    moved = next_offer(run, quiet_world(), "x").run
+    assert "does not pay for a minute" in failed(moved)[1]
+    run = replace(run, cap_usd=hour_usd * (hours + 2))
+    assert next_offer(run, quiet_world(), "x").run.lease not in (None, old)
+
+
 def test_an_abandoned_machine_goes_back_and_the_plan_stays_good_a_while() -> None:
     world = quiet_world()
     held = lease(state=LeaseState.HELD, machine_id="m1", sent_s=NOW_S - 480)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orchestrator.budget.caps import must_return
-from orchestrator.budget.price import Price
 from orchestrator.errors import MachineNotFound
 from orchestrator.lifecycle.deadlines import DRILL_LATE_S
 from orchestrator.lifecycle.leasing import abandon_unbooted, cancelled, finish
@@ -26,8 +25,7 @@ def await_end(run: Run, world: World) -> Step:
         return cancelled(run, world)
     provider, identity = world.accounts.renter(lease.account, lease.provider)
     now_s = world.clock.now_s()
-    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
-    if must_return(run.upper_usd(now_s), price, cap_usd=run.cap_usd):
+    if must_return(lambda ahead_s: run.upper_usd(now_s + ahead_s), cap_usd=run.cap_usd):
         return _failed(run, world, "it had not ended itself when the money for the drill ended")
     found = world.accounts.snapshot(lease.provider, max_age_s=provider.capabilities.poll_s)
     machine = found.by_id(lease.machine_id)

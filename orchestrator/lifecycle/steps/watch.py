@@ -8,7 +8,6 @@ from dataclasses import replace
 from orchestrator.agent.protocol import AGENT, EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
 from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.budget.caps import GRACE_S, must_return, must_stop
-from orchestrator.budget.price import Price
 from orchestrator.errors import (
     ArtifactsError,
     BucketDown,
@@ -122,8 +121,7 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     """
     if not lease.bills:
         return ""
-    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
-    if must_return(run.upper_usd(_now(world)), price, cap_usd=run.cap_usd):
+    if must_return(lambda ahead_s: run.upper_usd(_now(world) + ahead_s), cap_usd=run.cap_usd):
         return "the cap leaves money only for the return"
     if _now(world) <= lease.deadline_s or _may_be_late(run, lease, world):
         return ""
@@ -339,9 +337,10 @@ def _why_stop(run: Run, world: World, lease: Lease) -> str:
     """Why the work must end now; empty while it may go on."""
     if run.wish is Wish.CANCEL:
         return "cancelled"
-    price = Price(max(lease.usd_per_hour, lease.offer.price.usd_per_hour))
-    upper_usd, collect_s = run.upper_usd(_now(world)), run.launch.collect_s
-    if lease.bills and must_stop(upper_usd, price, cap_usd=run.cap_usd, collect_s=collect_s):
+    now_s, collect_s = _now(world), run.launch.collect_s
+    if lease.bills and must_stop(
+        lambda ahead_s: run.upper_usd(now_s + ahead_s), cap_usd=run.cap_usd, collect_s=collect_s
+    ):
         return "cap"
     if _now(world) >= lease.stop_s:
         return "cap" if lease.capped else "duration"
