@@ -24,6 +24,7 @@ from infra.simcloud.machines import Backend, NotPossible
 from infra.simcloud.machines.memory import MemoryBackend
 from infra.simcloud.machines.namespaces import NamespaceBackend
 from infra.simcloud.machines.plain import PlainBackend
+from infra.simcloud.paperspace.api import PaperspaceApi
 from infra.simcloud.runpod.api import RunPodApi
 from infra.simcloud.switches import Switches
 from infra.simcloud.timing import Now, OffsetClock
@@ -58,6 +59,7 @@ _APIS: dict[str, Callable[[World], ProviderApi]] = {
     "runpod": RunPodApi,
     "vast": VastApi,
     "lambda": LambdaApi,
+    "paperspace": PaperspaceApi,
 }
 PROVIDERS = tuple(_APIS)
 

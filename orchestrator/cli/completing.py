@@ -13,11 +13,11 @@ import typer
 
 from orchestrator.cli.options import GlobalOptions
 
-PROVIDERS = ("runpod", "vast", "lambda", "local", "ssh_host")
+PROVIDERS = ("runpod", "vast", "lambda", "paperspace", "local", "ssh_host")
 TASKS = ("text-classification", "causal-lm", "code")
 METHODS = ("full", "lora", "qlora")
 KINDS = ("finetune", "code")
-ACCOUNTS = ("runpod", "vast", "lambda", "huggingface")
+ACCOUNTS = ("runpod", "vast", "lambda", "paperspace", "huggingface")
 GLOBAL_OPTIONS = (
     ("--json", "one JSON object on stdout, no questions"),
     ("--home", "runs, logs and artifacts of this home"),

@@ -27,7 +27,6 @@ from orchestrator.runs.run import Candidate, Failure, Launch, Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.limits import format_duration
 
-
 _SLOW_RETURN_S = 600.0
 
 

@@ -13,6 +13,7 @@ _FACTORIES = {
     "runpod": "orchestrator.providers.runpod:build",
     "vast": "orchestrator.providers.vast:build",
     "lambda": "orchestrator.providers.lambda_cloud:build",
+    "paperspace": "orchestrator.providers.paperspace:build",
     "local": "orchestrator.providers.local:build",
     "ssh_host": "orchestrator.providers.ssh_host:build",
 }
@@ -21,8 +22,9 @@ _DOUBTS = {
     "runpod": "orchestrator.providers.runpod.doubts",
     "vast": "orchestrator.providers.vast.doubts",
     "lambda": "orchestrator.providers.lambda_cloud.doubts",
+    "paperspace": "orchestrator.providers.paperspace.doubts",
 }
-_SURFACES = {"runpod": ("", "graphql"), "vast": ("",), "lambda": ("",)}
+_SURFACES = {"runpod": ("", "graphql"), "vast": ("",), "lambda": ("",), "paperspace": ("",)}
 
 
 def provider_names() -> tuple[str, ...]:

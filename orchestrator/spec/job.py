@@ -47,7 +47,7 @@ from orchestrator.spec.train import CausalLmTrain, Train
 
 KINDS = Choice(("finetune",), later=("serve", "experiment"))
 PROVIDERS = Choice(
-    ("runpod", "vast", "lambda", "local", "ssh_host"), later=("paperspace",), several=("ssh_host",)
+    ("runpod", "vast", "lambda", "paperspace", "local", "ssh_host"), several=("ssh_host",)
 )
 TASKS = Choice(
     ("text-classification", "causal-lm"),

@@ -14,6 +14,7 @@ import pytest
 from tests.contract.bench import Bench
 from tests.contract.lambda_cloud_bench import LambdaBench
 from tests.contract.local_bench import LocalBench
+from tests.contract.paperspace_bench import PaperspaceBench
 from tests.contract.runpod_bench import RunPodBench
 from tests.contract.ssh_host_bench import SshHostBench
 from tests.contract.vast_bench import VastBench
@@ -38,6 +39,12 @@ def vast(tmp_path: Path) -> Iterator[VastBench]:
 
 
 @pytest.fixture
+def paperspace(tmp_path: Path) -> Iterator[PaperspaceBench]:
+    with PaperspaceBench(tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
 def local(tmp_path: Path) -> LocalBench:
     return LocalBench(tmp_path)
 
@@ -48,7 +55,7 @@ def ssh_host(tmp_path: Path) -> Iterator[SshHostBench]:
         yield bench
 
 
-OVER_A_NETWORK = ["runpod", "lambda_cloud", "vast"]
+OVER_A_NETWORK = ["runpod", "lambda_cloud", "vast", "paperspace"]
 
 
 @pytest.fixture(params=[*OVER_A_NETWORK, "local", "ssh_host"])

@@ -60,7 +60,7 @@ def test_a_job_is_done_and_machine_and_key_are_gone(person: Person, cloud: Cloud
 
     receipt = person.types("receipt", run, "--json").json()
     assert (receipt["outcome"], receipt["provider"]) == ("succeeded", "lambda")
-    assert (receipt["guard"], receipt["host_key_by"]) == ("absent", "cloud-init")
+    assert (receipt["guard"], receipt["host_key_by"]) == ("absent", "first boot")
     assert Path(receipt["artifacts_dir"], "result.txt").read_text() == "forty-two\n"
     books_agree(receipt, person, cloud)
     with LambdaClient(cloud.env) as client:
@@ -104,7 +104,7 @@ def test_a_launch_whose_answer_is_lost_is_found_by_its_name_and_never_sent_again
         assert person.types("attach", run).code == 0
 
     receipt = person.types("receipt", run, "--json").json()
-    assert receipt["host_key_by"] == "cloud-init"
+    assert receipt["host_key_by"] == "first boot"
     assert len(books_agree(receipt, person, cloud)) == 1
 
 

@@ -93,7 +93,7 @@ class LoopbackApi:
                     self.wfile.flush()
                     self.wfile.write(piece)
 
-            do_GET = do_POST = do_DELETE = do_PUT = handle_one  # noqa: N815
+            do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = handle_one  # noqa: N815
 
             def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
                 return

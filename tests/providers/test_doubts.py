@@ -23,7 +23,7 @@ def checks(provider: str) -> list[str]:
 
 
 def test_every_cloud_says_what_nobody_has_tried() -> None:
-    assert WITH_DOUBTS == ["runpod", "vast", "lambda"]
+    assert WITH_DOUBTS == ["runpod", "vast", "lambda", "paperspace"]
     assert doubts("ssh_host:tower") == ()
 
 

@@ -101,12 +101,8 @@ def test_requirements_lie_below_the_code(
         ("artifacts: {to: s3://b}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
         ("artifacts: {to: results/}", "artifacts.to: must be s3://bucket or s3://bucket/prefix"),
         (
-            "providers: [paperspace]",
-            "`paperspace` is not yet supported in this version; supported: runpod, v",
-        ),
-        (
             "providers: [loca]",
-            "providers.0: cannot be `loca`: one of runpod, vast, lambda, local, ssh_host; did you",
+            "providers.0: cannot be `loca`: one of runpod, vast, lambda, paperspace, local, ssh_h",
         ),
         ("gpu: 4090", "gpu: must be `auto`, or a mapping such as"),
         ("name: last", "is written twice"),

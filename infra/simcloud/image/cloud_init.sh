@@ -1,5 +1,6 @@
 #!/bin/sh
-# The first boot of a virtual machine as Lambda's: the login, the registered key, cloud-init.
+# The first boot of a virtual machine: the login, the registered key, then what cloud-init is given
+# (Lambda), or a startup script that root runs (Paperspace).
 mkdir -p ~/.ssh /etc/ssh
 printf '%s\n' "$SIMCLOUD_SSH_KEY" >>~/.ssh/authorized_keys
 chmod 700 ~/.ssh
@@ -15,6 +16,14 @@ if [ -n "$SIMCLOUD_LOGIN" ]; then
     printf '#!/bin/sh\nkill -TERM 1\n' >"/usr/local/sbin/$name"
     chmod 755 "/usr/local/sbin/$name"
   done
+  # There is no systemd, and the network is everybody's: no firewall of its own.
+  {
+    echo '#!/bin/sh'
+    # shellcheck disable=SC2016 # the tool's own words
+    echo 'case "$*" in "restart ssh") kill -HUP "$(cat /run/sshd.pid)" ;; *) exit 1 ;; esac'
+  } >/usr/local/sbin/systemctl
+  printf '#!/bin/sh\necho "$*" >>/run/ufw\n' >/usr/local/sbin/ufw
+  chmod 755 /usr/local/sbin/systemctl /usr/local/sbin/ufw
   only="-oAllowUsers=$SIMCLOUD_LOGIN"
 fi
 key=/etc/ssh/ssh_host_ed25519_key
@@ -30,6 +39,11 @@ if [ -n "$SIMCLOUD_HOST_KEY" ]; then
   kill "$server"
   wait "$server"
   /usr/sbin/sshd -D $only &
+fi
+if [ -n "$SIMCLOUD_SCRIPT" ]; then
+  sleep "$SIMCLOUD_CLOUD_INIT_S"
+  printf '%s' "$SIMCLOUD_SCRIPT" >/run/startup-script
+  sh /run/startup-script
 fi
 trap 'exit 0' TERM
 sleep infinity &

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 from infra.simcloud.accounts import NAMES
+from infra.simcloud.broken import Act, carry_out
 from infra.simcloud.faults import Fault
 from infra.simcloud.keys import Key, Keys
 from infra.simcloud.lambda_cloud import problems
@@ -33,7 +33,6 @@ from infra.simcloud.rented import EndedBy, Rented
 from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
 
-_HOLD_S = 120.0
 _DONE_FIRST = (
     "5xx_after",
     "delete_5xx_done",
@@ -45,8 +44,6 @@ _DONE_FIRST = (
     "no_ids",
 )
 _INVOICED_USD = Decimal(10**9)  # nothing is paid in beforehand
-
-Act = Callable[[], Reply]
 
 
 class _TooSoon(Exception):
@@ -287,25 +284,18 @@ class LambdaApi:
 
     def _do(self, operation: str, facts: Mapping[str, str], act: Act) -> Reply:
         """The call, or what goes wrong with it now."""
-        fault = self.world.faults.take(PROVIDER, operation, facts)
-        if fault is None:
-            return act()
-        if fault.name in _DONE_FIRST:
-            try:
-                reply = act()
-            except Problem as problem:
-                reply = problem.reply()
-            return self._spoil(fault, reply)
-        return self._fail(fault, act, facts)
+        return carry_out(
+            self.world,
+            self.world.faults.take(PROVIDER, operation, facts),
+            act,
+            done_first=_DONE_FIRST,
+            told=self._told,
+            instead=lambda fault: self._fail(fault, act, facts),
+        )
 
-    def _spoil(self, fault: Fault, reply: Reply) -> Reply:
+    def _told(self, fault: Fault, reply: Reply) -> Reply:
+        """What is answered to a call that was carried out."""
         match fault.name:
-            case "reply_lost":
-                return Reply(cut=True)
-            case "timeout_after":
-                return Reply(cut=True, hold_s=self.world.delay_s(fault.seconds(_HOLD_S)))
-            case "unreadable":
-                return replace(reply, body=reply.body[: len(reply.body) // 2])
             case "rate_limit_after":
                 return self._limited()
             case "html_after":

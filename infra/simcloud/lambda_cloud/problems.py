@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from infra.simcloud.broken import Refusal
 from infra.simcloud.web import Json, Reply, json_reply
 
 NO_SUCH = "global/object-does-not-exist"
 
 
-class Problem(Exception):
+class Problem(Refusal):
     """A refusal: what was asked was not done."""
 
     def __init__(self, status: int, code: str, message: str, suggestion: str = "") -> None:

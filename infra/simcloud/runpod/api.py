@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from infra.simcloud.accounts import NAMES
+from infra.simcloud.broken import Act, carry_out
 from infra.simcloud.faults import Fault
 from infra.simcloud.keys import Key, Keys, Right
 from infra.simcloud.orders import NotNow, SoldOut
@@ -26,10 +27,7 @@ from infra.simcloud.web import Json, Reply, Request, json_reply
 from infra.simcloud.world import World
 
 _LARGEST_PAGE = 1000
-_HOLD_S = 120.0
 _DONE_FIRST = ("5xx_after", "delete_5xx_done", "reply_lost", "timeout_after", "unreadable")
-
-Act = Callable[[], Reply]
 
 
 class RunPodApi:
@@ -268,26 +266,14 @@ class RunPodApi:
 
     def _do(self, operation: str, facts: Mapping[str, str], act: Act) -> Reply:
         """The call, or what goes wrong with it now."""
-        fault = self.world.faults.take(PROVIDER, operation, facts)
-        if fault is None:
-            return act()
-        if fault.name in _DONE_FIRST:
-            try:
-                reply = act()
-            except Problem as problem:
-                reply = problem.reply()
-            return self._spoil(fault, reply)
-        return self._fail(fault, act, facts)
-
-    def _spoil(self, fault: Fault, reply: Reply) -> Reply:
-        match fault.name:
-            case "reply_lost":
-                return Reply(cut=True)
-            case "timeout_after":
-                return Reply(cut=True, hold_s=self.world.delay_s(fault.seconds(_HOLD_S)))
-            case "unreadable":
-                return replace(reply, body=reply.body[: len(reply.body) // 2])
-        return Problem(500, "internal server error").reply()
+        return carry_out(
+            self.world,
+            self.world.faults.take(PROVIDER, operation, facts),
+            act,
+            done_first=_DONE_FIRST,
+            told=lambda *_: Problem(500, "internal server error").reply(),
+            instead=lambda fault: self._fail(fault, act, facts),
+        )
 
     def _fail(self, fault: Fault, act: Act, facts: Mapping[str, str]) -> Reply:
         refusals = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from infra.simcloud.broken import Refusal
 from infra.simcloud.web import Reply
 
 TITLES = {
@@ -32,7 +33,7 @@ NO_CAPACITY = (
 NO_FREE_GPUS = "There are not enough free GPUs on the host machine to start this pod."
 
 
-class Problem(Exception):
+class Problem(Refusal):
     """A refusal: what was asked was not done."""
 
     def __init__(

@@ -24,7 +24,8 @@ def command(
         str,
         typer.Argument(
             metavar="P",
-            help="runpod, vast, lambda, huggingface, or the NAME of a secret that jobs use.",
+            help="runpod, vast, lambda, paperspace, huggingface, or the NAME of a secret of "
+            "your jobs.",
             autocompletion=complete_account,
         ),
     ],

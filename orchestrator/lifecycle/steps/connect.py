@@ -39,7 +39,7 @@ _AT_ONE_ADDRESS_S = 45.0
 _SHORTEST_S = 0.3
 _LOOK_SHARE = 0.2  # a wait of 2 s is looked at every 0.4 s, one of a minute every poll_s
 _KNOCK_SHARE = 0.05
-_GIVEN = "cloud-init"  # the machine was given its host key when it was rented
+_GIVEN = "first boot"  # the machine was given its host key when it was rented
 
 
 def connect(run: Run, world: World) -> Step:

@@ -37,6 +37,7 @@ from orchestrator.providers.fields import fingerprint, joined_identity, to_objec
 from orchestrator.providers.http import Answer, Http
 from orchestrator.providers.lambda_cloud import mapping, offers, refusals
 from orchestrator.providers.pace import Pace
+from orchestrator.providers.pages import every_page
 from orchestrator.spec.resources import Need
 
 URL = "https://cloud.lambda.ai/api/v1"
@@ -46,7 +47,6 @@ _LAUNCH_S = 120.0  # answers can take well over 30 s
 _CALL_INTERVAL_S = 1.0  # of an account, whatever is called
 _LAUNCH_INTERVAL_S = 14.0  # documented: 12; a turn of any call may still come after it
 _LATE_S = 10.0  # between the wish for a machine and its launch, beside waits for our turn
-_MOST_PAGES = 100
 
 
 def build(settings: ProviderSettings) -> Provider:
@@ -243,22 +243,15 @@ class Lambda(Provider, Account, Leftovers):
 
         No page size is sent, so that all come at once; yet a page that is promised is asked for.
         """
-        rows: list[dict[str, Any]] = []
-        tokens = {""}
-        token = ""
-        for _ in range(_MOST_PAGES):
+
+        def ask(token: str) -> tuple[list[dict[str, Any]], str]:
             if not is_our_turn or token:
                 self._calls.take_turn()
             query = {"page_token": token} if token else None
             answer = self._http.send("GET", path, query=query, timeout_s=_READ_S)
-            more, token = mapping.to_rows(self._good(answer).data(), path.strip("/"))
-            rows += more
-            if not token:
-                return rows
-            if token in tokens:
-                raise ProviderDown(f"Lambda's list of {path.strip('/')} goes round in circles")
-            tokens.add(token)
-        raise ProviderDown(f"Lambda's list of {path.strip('/')} does not end")
+            return mapping.to_rows(self._good(answer).data(), path.strip("/"))
+
+        return every_page(ask, f"Lambda's list of {path.strip('/')}")
 
     @staticmethod
     def _good(answer: Answer) -> Answer:

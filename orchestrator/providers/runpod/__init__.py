@@ -39,6 +39,7 @@ from orchestrator.providers.http import (
     says_not_found,
     to_error,
 )
+from orchestrator.providers.pages import every_page
 from orchestrator.providers.runpod import mapping
 from orchestrator.providers.runpod.witness import ids_by_sdk, sdk_python
 from orchestrator.spec.resources import Need
@@ -46,7 +47,6 @@ from orchestrator.spec.resources import Need
 URL = "https://api.runpod.io/v2"
 GRAPHQL_URL = "https://api.runpod.io/graphql"
 _PAGE_ROWS = 1000
-_MOST_PAGES = 100
 _LOG_LINES = 1000
 _LOG_TOTAL_S = 10.0
 _GRAPHQL_REST_S = 60.0
@@ -234,19 +234,12 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
 
     def _pages(self, path: str, query: dict[str, str], key: str) -> list[dict[str, object]]:
         """Rows of every page, or an error: never a half list."""
-        rows: list[dict[str, object]] = []
-        cursors = {""}
-        cursor = ""
-        for _ in range(_MOST_PAGES):
+
+        def ask(cursor: str) -> tuple[list[dict[str, object]], str]:
             page = {**query, "cursor": cursor} if cursor else query
-            more, cursor = mapping.to_page(self._read(path, page).data(), key)
-            rows += more
-            if not cursor:
-                return rows
-            if cursor in cursors:
-                raise ProviderDown(f"RunPod's list of {key} goes round in circles")
-            cursors.add(cursor)
-        raise ProviderDown(f"RunPod's list of {key} does not end")
+            return mapping.to_page(self._read(path, page).data(), key)
+
+        return every_page(ask, f"RunPod's list of {key}")
 
     def _myself(self, fields: str) -> tuple[str, Decimal | None]:
         """User id and balance, as far as they can be had.

@@ -366,7 +366,7 @@ def test_the_host_key_that_a_machine_was_given_is_the_only_one_believed(stage: S
     stage.drive()
 
     assert stage.state() is State.SHIPPING
-    assert (stage.first.host_key, stage.first.host_key_by) == (stage.box.host_key, "cloud-init")
+    assert (stage.first.host_key, stage.first.host_key_by) == (stage.box.host_key, "first boot")
 
 
 def test_another_key_is_waited_past_until_cloud_init_has_put_in_the_right_one(stage: Stage) -> None:

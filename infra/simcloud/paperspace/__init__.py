@@ -1,0 +1,1 @@
+"""Paperspace as its API shows it."""
