@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import SpecError
-from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material, collect_s, disk_gib
+from orchestrator.lifecycle.forecast import collect_s, disk_gib
+from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
 from orchestrator.lifecycle.reading import Reading, read_as_model
 from orchestrator.lifecycle.traffic import planned
 from orchestrator.offers.offer import TRUST_ORDER

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 
 from orchestrator.budget.caps import terms, unpaid
 from orchestrator.budget.price import CENT
@@ -13,22 +12,18 @@ from orchestrator.errors import BudgetRefused, NoOffer
 from orchestrator.lifecycle.admission import may_be_used, with_closed
 from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told, unreliable_usd
 from orchestrator.lifecycle.deadlines import START_BY_S
+from orchestrator.lifecycle.forecast import forecast_hours, forecast_usd, suggested_cap_usd
 from orchestrator.lifecycle.guards import guard_grade, guard_sentences, late_s
-from orchestrator.lifecycle.reclaims import Stay, hours_with_reclaims, told_of_bid, with_reclaims
-from orchestrator.offers.gpus import card
+from orchestrator.lifecycle.reclaims import Stay, told_of_bid, with_reclaims
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import Selection, select
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.run import Candidate, Launch, Order
-from orchestrator.sizing.fit import SETUP_S, Footprint, expected_hours
+from orchestrator.sizing.fit import Footprint
 from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 
 DEFAULT_IMAGE = "runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404"
-HOME_BYTES_PER_S = 2e6  # until measured: a slow home line
-SUGGESTED = Decimal("1.25")
-_IMAGE_GIB = 25
-_OWN_CODE_HOURS = (0.02, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +115,7 @@ def make_plan(
             raise NoOffer("; ".join(failures) or "no provider has anything for rent")
         return _nothing_fits(material, chosen, failures, now_s)
     cap_usd = material.job.budget.max_cost_usd
-    likely = _likely(chosen.candidates)
-    dearest = max(forecast_usd(material, o, capabilities)[1] for o in likely)
-    reserves = [_reserve_usd(material, o) for o in likely]
-    paid = [_paid_usd(material, o, capabilities[o.provider]) for o in likely]
-    suggested_usd = _suggest(max(dearest * SUGGESTED + max(reserves), *paid))
+    suggested_usd = suggested_cap_usd(material, _likely(chosen.candidates), capabilities)
     fitted = _fit(material, chosen, capabilities, suggested_usd, known)
     first, worst_usd, reserve_usd = fitted.candidates[0]
     candidates = tuple(candidate for candidate, _, _ in fitted.candidates)
@@ -163,64 +154,6 @@ def to_wait(plan: Plan, providers: Sequence[str], wait_s: float) -> Plan:
     start_by_s = plan.start_by_s - START_BY_S + max(START_BY_S, wait_s)
     worst_usd = plan.worst_usd if plan.candidates else plan.cap_usd or plan.worst_usd
     return replace(plan, order=order, start_by_s=start_by_s, worst_usd=worst_usd)
-
-
-def forecast_hours(
-    material: Material, offer: Offer, facts: Capabilities | None
-) -> tuple[float, float]:
-    """Hours from create to home, low and high; `facts` None: the machine is there already.
-
-    The high end of an offer to bid for has in it what is expected to be done again.
-    """
-    low, high = _hours(material.footprint, material.job, offer, facts)
-    if offer.bid is None or facts is None:
-        return low, high
-    saved_h = material.launch.checkpoint_every_s / 3600 if material.saves else high
-    again_h = (facts.boot_s[1] + SETUP_S) / 3600
-    return low, hours_with_reclaims(high, offer.bid, saved_h=saved_h, again_h=again_h)
-
-
-def forecast_usd(
-    material: Material, offer: Offer, capabilities: dict[str, Capabilities]
-) -> tuple[Decimal, Decimal]:
-    """Dollars of the whole run on this offer, low and high."""
-    low, high = forecast_hours(material, offer, capabilities[offer.provider])
-    increment_s = capabilities[offer.provider].billing_increment_s
-    low, high = (_billed_hours(hours, increment_s) for hours in (low, high))
-    rate, traffic = offer.price.usd_per_hour, material.launch.traffic
-    # The low end has neither a pull that may not be charged, nor more results than there must be.
-    least = replace(traffic, image_bytes=0, sends_bytes=traffic.sends_bytes // 2)
-    low_usd = rate * Decimal(str(low)) + least.planned_usd(offer.price)
-    machines = 1 + (offer.bid.reclaims_per_hour * high if offer.bid else 0)
-    traffic_usd = traffic.planned_usd(offer.price) * Decimal(str(machines))
-    high_usd = rate * Decimal(str(high)) + traffic_usd
-    return low_usd.quantize(CENT), high_usd.quantize(CENT, ROUND_UP)
-
-
-def collect_s(result_bytes: int) -> float:
-    """Seconds to bring results home over a line that was not measured yet."""
-    return max(30.0, result_bytes / HOME_BYTES_PER_S)
-
-
-def disk_gib(footprint: Footprint | None) -> int:
-    """Container disk: image, environment, model, data and results."""
-    return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
-
-
-def _hours(
-    footprint: Footprint | None, job: Job, offer: Offer, facts: Capabilities | None
-) -> tuple[float, float]:
-    """The same on a machine that nobody takes away."""
-    if footprint is None:
-        most = min(_OWN_CODE_HOURS[1], job.budget.max_duration_s / 3600)
-        return min(_OWN_CODE_HOURS[0], most), most
-    is_rented = facts is not None and facts.bills
-    gpu = card(offer.gpu)
-    tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
-    low, high = expected_hours(footprint, tflops, environment=is_rented)
-    home_s = footprint.result_bytes / HOME_BYTES_PER_S
-    boot = facts.boot_s if facts is not None and is_rented else (0.0, 1.0)
-    return low + boot[0] / 3600, high + (boot[1] + home_s) / 3600
 
 
 def _likely(candidates: list[Offer]) -> list[Offer]:
@@ -324,40 +257,6 @@ def _unread(
         for name in sorted(names)
         if capabilities[name].tells_balance
     ]
-
-
-def _reserve_usd(material: Material, offer: Offer) -> Decimal:
-    launch = material.launch
-    return offer.price.for_seconds(_reserved_s(launch)) + launch.traffic.planned_usd(offer.price)
-
-
-def _paid_usd(material: Material, offer: Offer, facts: Capabilities) -> Decimal:
-    """What the forecast's high end × SUGGESTED comes to, and what is reserved, as it is billed."""
-    launch = material.launch
-    hours = forecast_hours(material, offer, facts)[1] * float(SUGGESTED)
-    usd = offer.price.for_seconds(
-        hours * 3600 + _reserved_s(launch), increment_s=facts.billing_increment_s
-    )
-    return usd + launch.traffic.planned_usd(offer.price)
-
-
-def _reserved_s(launch: Launch) -> float:
-    return launch.hold_s + launch.keep_s + launch.collect_s + launch.grace_s + 180.0
-
-
-def _billed_hours(hours: float, increment_s: int) -> float:
-    """Hours as they are billed.
-
-    >>> _billed_hours(0.4, 3600), _billed_hours(0.4, 1)
-    (1.0, 0.4)
-    """
-    if increment_s <= 1:
-        return hours
-    return math.ceil(round(hours * 3600 / increment_s, 6)) * increment_s / 3600
-
-
-def _suggest(usd: Decimal) -> Decimal:
-    return max(CENT, Decimal(math.ceil(usd * 20)) / 20).quantize(CENT)
 
 
 def _risk_usd(

@@ -15,8 +15,9 @@ from orchestrator.budget.price import CENT, Price
 from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, NoOffer, UsageError
 from orchestrator.lifecycle.deadlines import START_BY_S
+from orchestrator.lifecycle.forecast import forecast_hours
 from orchestrator.lifecycle.guards import guard_sentences
-from orchestrator.lifecycle.plan import Material, Plan, forecast_hours
+from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
 from orchestrator.providers.base import Capabilities

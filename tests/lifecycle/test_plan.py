@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.budget.caps import RETURN_S
 from orchestrator.budget.price import Price
 from orchestrator.errors import BudgetRefused, NoOffer
-from orchestrator.lifecycle.plan import Known, Material, Plan, collect_s, make_plan, to_wait
+from orchestrator.lifecycle.plan import Known, Material, Plan, make_plan, to_wait
 from orchestrator.lifecycle.reclaims import Stay
 from orchestrator.offers.offer import Bid, Offer
 from orchestrator.runs.run import Order
@@ -236,25 +236,6 @@ def test_without_a_cap_the_suggested_one_holds_the_worst_case(job: Job) -> None:
 
     assert made.cap_usd is None
     assert 0 < made.worst_usd <= made.suggested_usd
-
-
-def test_where_whole_hours_are_billed_forecast_and_suggested_cap_count_them(job: Job) -> None:
-    hourly = {"runpod": replace(GUARDED, billing_increment_s=3600)}
-    rented = offer()
-    hour_usd = rented.price.usd_per_hour
-    made = make_plan(material(with_cap(job, None)), [rented], hourly, now_s=NOW_S, failures=[])
-    first = made.candidates[0]
-
-    assert (first.hours[0] < 0.1, first.hours[1]) == (True, 1.0)
-    assert first.cost_usd == (hour_usd, hour_usd)
-    assert made.worst_usd % hour_usd == 0
-    assert made.worst_usd <= made.suggested_usd
-    assert first.work_s >= first.hours[1] * 3600 or not first.capped
-
-
-def test_collecting_is_given_time_for_a_slow_line() -> None:
-    assert collect_s(0) == 30.0
-    assert collect_s(2_000_000_000) == 1000.0
 
 
 def test_with_a_wait_no_offer_at_all_is_a_plan(job: Job) -> None:

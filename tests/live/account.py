@@ -17,6 +17,7 @@ from orchestrator.clock import SystemClock
 from orchestrator.errors import MachineNotFound, ProviderError
 from orchestrator.lifecycle.host_keys import new_host_key
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE
+from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
 from orchestrator.providers.base import GuardWay, Machine, MachineRequest, MachineStatus, Provider
 from orchestrator.providers.http import Answer, Http
@@ -33,8 +34,12 @@ _GONE_S = 600.0
 class Account:
     """One provider under the key of the environment."""
 
-    def __init__(self, provider: Provider, http: Http, folder: Path) -> None:
+    def __init__(
+        self, provider: Provider, http: Http, folder: Path, offer: Offer | None = None
+    ) -> None:
+        """`offer`: what is rented, where the cheapest of the provider's would cost too much."""
         self.provider = provider
+        self._offer = offer
         self.clock = _clock()
         self.keys: KeyPair = make_key_pair(folder / "keys")
         self._http, self._folder = http, folder
@@ -80,10 +85,9 @@ class Account:
         facts = self.provider.capabilities
         # Who lets whole computers lets some without a GPU, for a fifth of the price.
         need = Need(disk_gib=20, cuda="", allow_cpu=not facts.container_images, spot=spot)
-        offers = [offer for offer in self.provider.list_offers(need) if offer.spot == spot]
-        chosen = select(need, offers, lambda one: one.price.usd_per_hour)
-        offer = chosen.candidates[0]
-        worst_usd = offer.price.for_seconds(_LIFE_S) + offer.price.for_traffic(25 * 2**30, 0)
+        offer = self._offer or self._cheapest(need)
+        life_usd = offer.price.for_seconds(_LIFE_S, increment_s=facts.billing_increment_s)
+        worst_usd = life_usd + offer.price.for_traffic(25 * 2**30, 0)
         if worst_usd > CAP_USD:
             pytest.skip(f"the cheapest offer may cost ${worst_usd:.2f}, more than ${CAP_USD}")
         now_s = int(self.clock.now_s())
@@ -105,6 +109,10 @@ class Account:
             host_public_key=host_key[1],
             bid_usd_per_hour=offer.bid.usd_per_hour if offer.bid else None,
         )
+
+    def _cheapest(self, need: Need) -> Offer:
+        offers = [offer for offer in self.provider.list_offers(need) if offer.spot == need.spot]
+        return select(need, offers, lambda one: one.price.usd_per_hour).candidates[0]
 
     def give_back(self, machine: Machine) -> None:
         """Delete until the provider says that it is gone."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from orchestrator.providers import lambda_cloud, runpod, vast
+from orchestrator.budget.price import Price
+from orchestrator.offers.offer import Offer
+from orchestrator.providers import lambda_cloud, paperspace, runpod, vast
 from orchestrator.providers.http import Http
 from tests.live.account import Account, key_or_skip
 
@@ -47,5 +50,27 @@ def lambda_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account
     client = lambda_cloud.Lambda(key, url=url, ssh_user=user, ssh_port=port)
     http = Http(url, key)
     yield Account(client, http, Path(tmp_path_factory.mktemp("lambda")))
+    client.close()
+    http.close()
+
+
+@pytest.fixture(scope="module")
+def paperspace_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Rents machines without a GPU: half a cent an hour, and whole hours are billed."""
+    key = key_or_skip("PAPERSPACE_API_KEY")
+    url = os.environ.get("GPULEASE_PAPERSPACE_URL", paperspace.URL)
+    user = os.environ.get("GPULEASE_PAPERSPACE_SSH_USER", paperspace.USER)
+    port = int(os.environ.get("GPULEASE_PAPERSPACE_SSH_PORT", paperspace.PORT))
+    client = paperspace.Paperspace(key, url=url, ssh_user=user, ssh_port=port)
+    http = Http(url, key)
+    facts = {
+        "type": "C1",
+        "region": "East Coast (NY2)",
+        "template": "t0nspur5",
+        "disk_gb": "50",
+    }
+    price = Price(Decimal("0.02"))
+    offer = Offer("C1 ny2", "paperspace", "", 0, 0.0, price, region="ny2", details=facts)
+    yield Account(client, http, Path(tmp_path_factory.mktemp("paperspace")), offer)
     client.close()
     http.close()
