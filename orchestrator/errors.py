@@ -14,6 +14,7 @@ GpuleaseError
 │   └── AgentFault       the agent on the machine said or wrote something wrong
 ├── ArtifactsError       results are not home (8)
 │   ├── HostileArtifact  a path, link or size that a machine has no business to send
+│   ├── LostCheckpoint   a checkpoint is not on the machine, or is not what it claims to be
 │   └── HomeDiskFull     no space left at home
 ├── BucketDown           object storage does not answer now; try again (6)
 ├── BucketRefused        object storage or its credentials say no (4)
@@ -150,6 +151,12 @@ class HostileArtifact(ArtifactsError):
     """A machine named a path, link or size that it has no business to send."""
 
     code = "hostile_artifact"
+
+
+class LostCheckpoint(ArtifactsError):
+    """A checkpoint is not on the machine any more, or is not what it claims to be."""
+
+    code = "lost_checkpoint"
 
 
 class HomeDiskFull(ArtifactsError):

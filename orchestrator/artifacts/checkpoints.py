@@ -15,7 +15,7 @@ from orchestrator.artifacts.document import read_document
 from orchestrator.artifacts.intake import Intake, Progress
 from orchestrator.artifacts.manifest import CheckpointManifest, parse_checkpoint
 from orchestrator.clock import Clock
-from orchestrator.errors import ArtifactsError, HostileArtifact
+from orchestrator.errors import HostileArtifact, LostCheckpoint
 from orchestrator.remote.paths import path_problem, shown
 from orchestrator.remote.shell import Shell
 
@@ -66,8 +66,12 @@ class CheckpointStore:
     def fetch_some(
         self, shell: Shell, path: str, *, limit_bytes: int, budget_s: float
     ) -> Checkpoint | Progress:
-        """Go on with one checkpoint; the arriving one is dropped when another is asked for."""
-        manifest = parse_checkpoint(_read_complete(shell, path), path, limit_bytes=limit_bytes)
+        """Go on with one checkpoint; the arriving one is dropped when another is asked for.
+
+        Raises: LostCheckpoint when it cannot be had from the machine; ArtifactsError when home
+        cannot take it now: what has arrived stays, and another call goes on.
+        """
+        manifest = _read_complete(shell, path, limit_bytes)
         target = self._folder / f"step-{manifest.step}"
         if _document_at(target) == manifest.document:
             return Checkpoint(manifest.step, target)
@@ -79,7 +83,7 @@ class CheckpointStore:
         if progress.failed:
             self.close()
             _remove(arriving.folder)
-            raise ArtifactsError(f"The checkpoint {shown(path)} is lost: {progress.failed[0]}")
+            raise LostCheckpoint(f"The checkpoint {shown(path)} is lost: {progress.failed[0]}")
         if not progress.finished:
             return progress
         self.close()
@@ -122,14 +126,17 @@ class _Arriving:
             self.files.mkdir(parents=True, exist_ok=True)
 
 
-def _read_complete(shell: Shell, path: str) -> bytes:
+def _read_complete(shell: Shell, path: str, limit_bytes: int) -> CheckpointManifest:
     if problem := path_problem(path):
-        raise HostileArtifact(f"A checkpoint at {shown(path)} is refused: it {problem}.")
+        raise LostCheckpoint(f"A checkpoint at {shown(path)} is refused: it {problem}.")
     name = f"{path}/{protocol.CHECKPOINT_COMPLETE}"
-    document = read_document(shell, name, _DOCUMENT_LIMIT_BYTES)
-    if not document:
-        raise ArtifactsError(f"There is no complete checkpoint {shown(path)} on the machine.")
-    return document
+    try:
+        document = read_document(shell, name, _DOCUMENT_LIMIT_BYTES)
+        if not document:
+            raise LostCheckpoint(f"There is no complete checkpoint {shown(path)} on the machine.")
+        return parse_checkpoint(document, path, limit_bytes=limit_bytes)
+    except HostileArtifact as error:
+        raise LostCheckpoint(error.problem) from error
 
 
 def _document_at(folder: Path) -> bytes:

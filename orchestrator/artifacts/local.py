@@ -108,8 +108,8 @@ class HomeStore:
         """Go on with a complete checkpoint of the machine (`checkpoints/step-40`).
 
         Returns: the checkpoint once it is home, else how far it is; call again.
-        Raises: Unreachable; HomeDiskFull; ArtifactsError when it cannot be had: it was removed
-        on the machine meanwhile, or is not what it claims to be.
+        Raises: Unreachable; LostCheckpoint when it cannot be had: it was removed on the machine
+        meanwhile, or is not what it claims to be; ArtifactsError when home cannot take it now.
         """
         return self._checkpoints.fetch_some(shell, path, limit_bytes=limit_bytes, budget_s=budget_s)
 

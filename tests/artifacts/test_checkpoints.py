@@ -10,7 +10,7 @@ from orchestrator.artifacts.checkpoints import Checkpoint
 from orchestrator.artifacts.intake import Progress
 from orchestrator.artifacts.local import HomeStore
 from orchestrator.clock import FakeClock
-from orchestrator.errors import ArtifactsError, HostileArtifact, Unreachable
+from orchestrator.errors import ArtifactsError, LostCheckpoint, Unreachable
 from orchestrator.remote.folder import FolderShell
 from orchestrator.remote.shell import Shell
 from tests.artifacts.conftest import Faulty, cut_after, put_checkpoint
@@ -128,10 +128,10 @@ def test_one_that_the_machine_removed_meanwhile_is_lost_and_the_next_comes(tmp_p
     path = put_checkpoint(tmp_path / "m", 40, CONTENT)
     (tmp_path / "m" / path / "trainer" / "state.json").unlink()
 
-    with pytest.raises(ArtifactsError, match="step-40' is lost"):
+    with pytest.raises(LostCheckpoint, match="step-40' is lost"):
         fetch(store, shell, path)
     shutil.rmtree(tmp_path / "m" / path)
-    with pytest.raises(ArtifactsError, match="no complete checkpoint"):
+    with pytest.raises(LostCheckpoint, match="no complete checkpoint"):
         fetch(store, shell, path)
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 
@@ -145,8 +145,24 @@ def test_a_checkpoint_elsewhere_is_refused(tmp_path: Path, path: str) -> None:
     put_checkpoint(folder, 1, CONTENT)
     shutil.copytree(folder / "checkpoints" / "step-1", folder / "output" / "step-1")
 
-    with pytest.raises(HostileArtifact, match="refused"):
+    with pytest.raises(LostCheckpoint, match="refused"):
         fetch(HomeStore(tmp_path / "run"), FolderShell(folder), path)
+
+
+def test_one_that_home_cannot_take_now_is_not_lost(tmp_path: Path) -> None:
+    shell = FolderShell(tmp_path / "m")
+    store = HomeStore(tmp_path / "run")
+    path = put_checkpoint(tmp_path / "m", 40, CONTENT)
+    in_the_way = tmp_path / "run" / "checkpoints"
+    in_the_way.parent.mkdir()
+    in_the_way.write_text("")
+
+    with pytest.raises(ArtifactsError) as raised:
+        fetch(store, shell, path)
+    assert not isinstance(raised.value, LostCheckpoint)
+
+    in_the_way.unlink()
+    assert contents(fetch(store, shell, path).folder) == CONTENT
 
 
 def test_a_link_in_the_checkpoints_place_is_not_followed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from orchestrator.errors import (
     BucketRefused,
     HomeDiskFull,
     HostKeyMismatch,
+    LostCheckpoint,
     MachineNotFound,
     MissingCredentials,
     ProviderError,
@@ -377,10 +378,10 @@ def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:
         arrived = store.fetch_checkpoint(
             shell, run.checkpoint, limit_bytes=result_limit(world, run)
         )
-    except HomeDiskFull as error:
+    except LostCheckpoint:
+        return replace(run, checkpoint="")  # it was replaced by a newer one, which will be told of
+    except ArtifactsError as error:  # of this computer: the machine still has it
         return run.note(error.problem)
-    except ArtifactsError:
-        return replace(run, checkpoint_home=run.checkpoint)  # it was replaced by a newer one
     if not isinstance(arrived, Checkpoint):
         return run
     return replace(run, checkpoint_home=run.checkpoint, checkpoint_pulled_s=_now(world))

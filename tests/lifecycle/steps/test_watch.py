@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -422,18 +423,74 @@ def test_an_account_that_runs_dry_ends_the_work_while_it_can_be_brought_home(sta
     assert failure.hint == "the last checkpoint is home; add credit, and submit again"
 
 
+def save(stage: Stage, step: int) -> Path:
+    """A complete checkpoint on the machine, and where it will lie at home."""
+    path, weights = f"checkpoints/step-{step}", b"weights"
+    document = {"step": step, "files": [listed("weights", weights)]}
+    stage.box.files[f"{path}/weights"] = weights
+    stage.box.files[f"{path}/complete.json"] = json.dumps(document).encode()
+    stage.box.say(event="checkpoint", step=step, path=path)
+    return stage.home / path / "weights"
+
+
 def test_a_checkpoint_comes_home_while_the_job_runs(stage: Stage) -> None:
     running(stage)
-    weights = b"weights"
-    document = {"step": 40, "files": [listed("weights", weights)]}
-    stage.box.files["checkpoints/step-40/weights"] = weights
-    stage.box.files["checkpoints/step-40/complete.json"] = json.dumps(document).encode()
-    stage.box.say(event="checkpoint", step=40, path="checkpoints/step-40")
+    at_home = save(stage, 40)
 
     stage.drive()
 
     assert stage.run.checkpoint_home == "checkpoints/step-40"
-    assert (stage.home / "checkpoints/step-40/weights").read_bytes() == weights
+    assert at_home.read_bytes() == b"weights"
+
+
+def test_of_many_checkpoints_one_comes_home_every_so_often(stage: Stage) -> None:
+    running(stage)
+    every_s = stage.run.launch.checkpoint_every_s
+    seen = set()
+    for step in range(20):  # a program that saves ten times as often as it was asked to
+        save(stage, step)
+        stage.after(every_s / 10)
+        seen.add(stage.run.checkpoint_home)
+    assert 3 <= len(seen) <= 5
+
+    # One that comes about when it was asked for is not left for the next time.
+    save(stage, 30)
+    stage.after(every_s)
+    stage.after(every_s * 0.9)
+    at_home = save(stage, 40)
+    stage.after(0)
+
+    assert stage.state() is State.RUNNING
+    assert at_home.exists()
+
+
+def test_a_checkpoint_that_home_could_not_take_for_a_moment_comes_home_later(stage: Stage) -> None:
+    running(stage)
+    at_home = save(stage, 40)
+    in_the_way = stage.home / "checkpoints"
+    in_the_way.write_text("")
+    stage.after(600)
+    assert (stage.state(), stage.run.checkpoint_home) == (State.RUNNING, "")
+    assert "checkpoints" in stage.run.notes[-1] or "arriving" in stage.run.notes[-1]
+
+    in_the_way.unlink()
+    stage.after(1)
+
+    assert stage.run.checkpoint_home == "checkpoints/step-40"
+    assert at_home.read_bytes() == b"weights"
+
+
+def test_a_checkpoint_that_is_no_longer_there_is_not_called_home(stage: Stage) -> None:
+    running(stage)
+    save(stage, 40)
+    del stage.box.files["checkpoints/step-40/weights"]
+    stage.drive()
+    assert stage.run.checkpoint_home == ""
+
+    save(stage, 50)
+    stage.after(1)
+
+    assert stage.run.checkpoint_home == "checkpoints/step-50"
 
 
 def test_one_miss_loses_no_machine_where_it_is_noise(stage: Stage) -> None:
