@@ -40,21 +40,21 @@ def plan_page(plan: PlanView) -> list[Block]:
 
 
 def offers_table(offers: list[OfferView]) -> Table:
-    """Offers in their order; forecast where there is one, region and guard where they tell."""
+    """Offers in their order; bid, forecast, region, stock and guard where one of them tells."""
+    spot = any("bid" in offer for offer in offers)
     forecast = any("forecast" in offer for offer in offers)
+    region, stock = (any(offer[key] for offer in offers) for key in ("region", "stock"))
     guard = len({offer.get("guard", "") for offer in offers}) > 1
     headings: tuple[str, ...] = (">#", "provider", "GPU", ">GiB", ">$/h")
-    spot = any("bid" in offer for offer in offers)
-    headings += ((">bid", ">holds") if spot else ()) + ((">forecast", ">time") if forecast else ())
-    region = any(offer["region"] for offer in offers)
-    headings += (("region",) if region else ()) + ("trust", "stock")
+    headings += ((">bid, holds",) if spot else ()) + ((">forecast", ">time") if forecast else ())
+    headings += (("region",) if region else ()) + ("trust",) + (("stock",) if stock else ())
     headings += ("guard",) if guard else ()
-    shown = (spot, forecast, region, guard)
+    shown = (spot, forecast, region, stock, guard)
     return Table(headings, tuple(_row(n, offer, shown) for n, offer in enumerate(offers, 1)))
 
 
 def _row(number: int, offer: OfferView, shown: tuple[bool, ...]) -> tuple[str, ...]:
-    spot, forecast, region, guard = shown
+    spot, forecast, region, stock, guard = shown
     count = f"{offer['gpu_count']} x " if offer["gpu_count"] > 1 else ""
     cells: tuple[str, ...] = (
         str(number),
@@ -64,21 +64,31 @@ def _row(number: int, offer: OfferView, shown: tuple[bool, ...]) -> tuple[str, .
         dollars(offer["usd_per_hour"]),
     )
     if spot:
-        cells += _bid(offer)
+        cells += (_bid(offer),)
     if forecast:
         cells += _forecast(offer)
     if region:
         cells += (offer["region"] or "-",)
-    cells += (offer["trust"], offer["stock"] or "-")
+    cells += (offer["trust"],) + ((offer["stock"] or "-",) if stock else ())
     return cells + ((offer.get("guard") or "-",) if guard else ())
 
 
-def _bid(offer: OfferView) -> tuple[str, str]:
+def _bid(offer: OfferView) -> str:
     """What is bid, and for how long such a machine is expected to be had."""
     if "bid" not in offer:
-        return "-", "-"
+        return "-"
     rate = offer["bid"]["reclaims_per_hour"]
-    return dollars(offer["bid"]["usd_per_hour"]), f"~{duration(3600 / rate)}" if rate else "-"
+    holds = f" ~{_roughly(1 / rate)}" if rate else ""
+    return dollars(offer["bid"]["usd_per_hour"]) + holds
+
+
+def _roughly(hours: float) -> str:
+    """No more than is known.
+
+    >>> _roughly(5.99), _roughly(0.31)
+    ('6h', '19m')
+    """
+    return f"{hours:.0f}h" if hours >= 1.5 else f"{60 * hours:.0f}m"
 
 
 def _forecast(offer: OfferView) -> tuple[str, str]:

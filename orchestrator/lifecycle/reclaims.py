@@ -105,7 +105,7 @@ def told_of_bid(offer: Offer, every_s: float, *, saves: bool) -> str:
     hours = 1 / offer.bid.reclaims_per_hour if offer.bid.reclaims_per_hour else math.inf
     lost = f"at most {every_s / 60:.0f} min of work" if saves else "what it did not save"
     return (
-        f"{offer.id} is a bid of ${offer.bid.usd_per_hour:.3f}/h, and goes to whoever bids more: "
-        f"about once in {hours:.1f} h is expected; then another machine goes on, and {lost} is "
+        f"the first offer is a bid of ${offer.bid.usd_per_hour:.3f}/h: its machine goes to whoever "
+        f"bids more, which is expected once in {hours:.1f} h; then another goes on, and {lost} is "
         "done again"
     )

@@ -38,6 +38,6 @@ def test_an_offer_to_bid_for_says_what_is_bid_and_how_long_that_holds(
 
     text = gpulease("plan", job_file).out
 
-    assert "$0.198  ~6h00m" in text
+    assert "$0.198 ~6h" in text
     app.plan_view = plan_view(offers=[OFFER])
     assert "holds" not in gpulease("plan", job_file).out

@@ -132,7 +132,7 @@ def test_the_expectation_is_what_a_drawn_market_gives(
 def test_a_person_is_told_what_a_bid_is() -> None:
     text = told_of_bid(replace(OFFER, bid=bid(1 / 6)), 900.0, saves=True)
 
-    assert "is a bid of $0.200/h" in text and "once in 6.0 h" in text
+    assert "the first offer is a bid of $0.200/h" in text and "once in 6.0 h" in text
     assert "at most 15 min of work is done again" in text
     own = told_of_bid(replace(OFFER, bid=bid(1 / 6)), 900.0, saves=False)
     assert "what it did not save is done again" in own
