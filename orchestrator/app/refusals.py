@@ -34,7 +34,10 @@ def check_secrets(parts: Parts, plan: Plan) -> None:
 
 
 def artifact_sentences(parts: Parts, plan: Plan) -> list[str]:
-    """Where results go and whether they fit. Raises: BudgetRefused when they cannot."""
+    """Where results go and whether they fit. Raises: UsageError when they cannot.
+
+    What one's own code will give back nobody can size: it is not compared.
+    """
     folder = parts.home.folder / "runs"
     is_sized = plan.material.footprint is not None
     free_bytes = shutil.disk_usage(parts.home.folder).free

@@ -37,6 +37,13 @@ def test_a_refused_key_is_to_be_corrected_where_it_came_from(person: Person, clo
     assert "rpa_of_yesterday" not in str(error)
 
 
+def test_a_key_of_this_terminal_alone_is_not_enough_to_detach(person: Person, cloud: Cloud) -> None:
+    error = refused(person, cloud, own_code(person), "--detach", exit_code=4, code="credentials")
+
+    assert error["problem"].startswith("RUNPOD_API_KEY is only in this terminal's environment")
+    assert error["hint"] == "gpulease login runpod, or --ephemeral-keys"
+
+
 def test_a_cap_below_every_price_is_answered_with_one_that_would_do(
     person: Person, cloud: Cloud
 ) -> None:
