@@ -29,12 +29,12 @@ from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
 from orchestrator.lifecycle.steps.keep import keep_or_finish
+from orchestrator.lifecycle.steps.over import must_end
 from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.lifecycle.steps.watch import (
     give_up_on,
     lost_before_its_end,
     machine_lost,
-    must_end,
     reach,
     result_limit,
     stays_a_stranger,
@@ -63,11 +63,8 @@ def collect(run: Run, world: World) -> Step:
     """Go on with the pull for some seconds; give back once it is whole or cannot go on."""
     lease = run.lease
     assert lease is not None
-    if run.wish is Wish.CANCEL_NOW:
-        return _give_up(replace(run, stop_reason="cancelled"), world, "cancelled at once")
-    if why := must_end(run, lease, world):
-        seen = run if run.launch.bucket else _so_far(run, world)
-        return lost_before_its_end(seen, world, lease) or _give_up(run, world, why)
+    if over := end_collected(run, world):
+        return over
     try:
         return _pull(run, world, lease, reach(run, world, lease))
     except HomeDiskFull as error:
@@ -89,6 +86,18 @@ def collect(run: Run, world: World) -> Step:
         return _lost(run, world, lease) or Wait(
             SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease))
         )
+
+
+def end_collected(run: Run, world: World) -> Step | None:
+    """The run's way to its end, where a person or the money wants it at once."""
+    lease = run.lease
+    assert lease is not None
+    if run.wish is Wish.CANCEL_NOW:
+        return _give_up(replace(run, stop_reason="cancelled"), world, "cancelled at once")
+    if why := must_end(run, lease, world):
+        seen = run if run.launch.bucket else _so_far(run, world)
+        return lost_before_its_end(seen, world, lease) or _give_up(run, world, why)
+    return None
 
 
 def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:

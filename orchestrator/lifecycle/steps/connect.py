@@ -11,6 +11,7 @@ from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.host_keys import given_host_key
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
 from orchestrator.lifecycle.steps.drill import await_end
+from orchestrator.lifecycle.steps.over import end_unshipped
 from orchestrator.lifecycle.steps.rent import (
     not_as_offered,
     seen_running,
@@ -50,6 +51,8 @@ def connect(run: Run, world: World) -> Step:
         return await_end(run, world)
     if run.wish is not Wish.GO_ON:
         return cancelled(run, world)
+    if over := end_unshipped(run, world):
+        return over
     tried_s = world.awake_since_first_saw_s(f"{lease.key} boots")
     step = _try(run, world, lease)
     capabilities = world.accounts.provider(lease.provider).capabilities

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from orchestrator.clock import to_iso
 from orchestrator.lifecycle.leasing import finish
-from orchestrator.lifecycle.steps.watch import has_vanished, must_end
+from orchestrator.lifecycle.steps.over import must_end
+from orchestrator.lifecycle.steps.watch import has_vanished
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import Outcome, State, Wish

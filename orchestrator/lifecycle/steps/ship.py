@@ -11,6 +11,7 @@ from orchestrator.agent.protocol import AGENT, CLEARED_FILE, EVENTS_FILE, GUARD_
 from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
+from orchestrator.lifecycle.steps.over import UNKNOWN, end_unshipped
 from orchestrator.lifecycle.steps.verdict import out_of_time
 from orchestrator.lifecycle.steps.watch import as_left, has_vanished, where_it_is
 from orchestrator.lifecycle.uploads import has_begun, send_slots
@@ -57,7 +58,6 @@ _GUARD_S = 60.0  # first login → its guard has reached the provider; one try m
 _GUARD_LOOK_S = 0.5
 _CLEAR_S = 120.0
 _LATE = "shipping took too long"
-_UNKNOWN = "what the machine made, if its agent was started: nobody reached it any more"
 _SLICE_S = 120.0  # of an upload, while another machine of the run is on its way back
 _BUFFERED_PIECES = 16  # of an upload may be taken by a connection that is dead
 
@@ -82,6 +82,8 @@ def ship(run: Run, world: World) -> Step:
     """Everything from the first login to the started agent; safe to repeat from the start."""
     lease = run.lease
     assert lease is not None
+    if over := end_unshipped(run, world):
+        return over
     try:
         shell = world.shell(run, lease)
         is_clear = _is_clear(run, lease, shell)
@@ -143,7 +145,7 @@ def _out_of_reach(run: Run, world: World, lease: Lease, error: Unreachable) -> S
     if vanished is None:
         return Wait(1.0, "the provider does not know the machine; one miss is noise", run)
     if is_over and not vanished:
-        return _out_of_time(replace(run, artifacts_missing=(_UNKNOWN,)), world, lease)
+        return _out_of_time(replace(run, artifacts_missing=(UNKNOWN,)), world, lease)
     if gives_up:
         why = "the machine vanished before its job began" if vanished else _LATE
         return _lose(run, world, as_left(world, lease), why)
@@ -210,7 +212,7 @@ def _lose(run: Run, world: World, lease: Lease, why: str) -> Moved:
     moved = abandon(run, world, lease, why)
     if moved.run.outcome is None:
         return moved  # the next machine does the work anew
-    return replace(moved, run=replace(moved.run, artifacts_missing=(_UNKNOWN,)))
+    return replace(moved, run=replace(moved.run, artifacts_missing=(UNKNOWN,)))
 
 
 def _started(run: Run, world: World, lease: Lease, *, heard_s: float | None = None) -> Moved:

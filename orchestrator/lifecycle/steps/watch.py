@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from orchestrator.agent.protocol import AGENT, EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
 from orchestrator.artifacts.checkpoints import Checkpoint
-from orchestrator.budget.caps import GRACE_S, must_return, must_stop
+from orchestrator.budget.caps import GRACE_S, must_stop
 from orchestrator.errors import (
     ArtifactsError,
     BucketDown,
@@ -25,7 +25,6 @@ from orchestrator.lifecycle.balance import heed, runs_dry
 from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import (
     AGENT_SILENT_S,
-    LATE_S,
     LONGEST_S,
     SECOND_MISS_S,
     SHELL_RETRY_S,
@@ -33,6 +32,7 @@ from orchestrator.lifecycle.deadlines import (
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_exit
 from orchestrator.lifecycle.steps.carry_on import carry_on
+from orchestrator.lifecycle.steps.over import UNSEEN_S, must_end, must_end_for_s
 from orchestrator.lifecycle.steps.rent import seen_taken, with_machine
 from orchestrator.lifecycle.steps.resume import make_anew, resume
 from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
@@ -48,7 +48,6 @@ _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
 _STUBBORN_S = 600.0  # beyond its grace
 _STRANGER_S = 60.0
-_UNLISTED_S = 60.0  # of the RETURN_S that are kept
 _LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
 
 
@@ -60,12 +59,8 @@ def watch(run: Run, world: World) -> Step:
     """One look at the machine."""
     lease = run.lease
     assert lease is not None
-    if run.wish is Wish.CANCEL_NOW:
-        missing = f"everything after the last {_last(run)} (cancel --now)"
-        lost = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
-        return finish(lost, world, Outcome.CANCELLED, None, "cancelled at once")
-    if why := must_end(run, lease, world):
-        return lost_before_its_end(run, world, lease) or _end(run, world, lease, why)
+    if over := end_watched(run, world):
+        return over
     try:
         shell = reach(run, world, lease)
         after, said = fold(
@@ -115,29 +110,17 @@ def watch(run: Run, world: World) -> Step:
     return Wait(_POLL_S, "", after)
 
 
-def must_end(run: Run, lease: Lease, world: World) -> str:
-    """Why a machine must go back now, collected or not; empty while it may stay.
-
-    A computer that was away for hours asks `machine_lost` first: it may have ended long ago.
-    """
-    if not lease.bills:
-        return ""
-    if must_return(lambda ahead_s: run.upper_usd(_now(world) + ahead_s), cap_usd=run.cap_usd):
-        return "the cap leaves money only for the return"
-    if _now(world) <= lease.deadline_s or _may_be_late(run, lease, world):
-        return ""
-    return "its deadline has passed"
-
-
-def _may_be_late(run: Run, lease: Lease, world: World) -> bool:
-    """Whether a machine that outlived its deadline, as one without a guard does, is collected.
-
-    Nobody was there to end it, its results still lie on it, and the cap leaves room.
-    """
-    if lease.guard not in ("absent", "watched"):
-        return False
-    seen_s = world.awake_since_first_saw_s(f"{lease.key} outlived its deadline")
-    return seen_s < run.launch.collect_s + LATE_S
+def end_watched(run: Run, world: World) -> Step | None:
+    """The run's way to its end, where a person or the money wants it at once."""
+    lease = run.lease
+    assert lease is not None
+    if run.wish is Wish.CANCEL_NOW:
+        missing = f"everything after the last {_last(run)} (cancel --now)"
+        lost = replace(run, artifacts_missing=(missing,), unsettled=bool(run.launch.bucket))
+        return finish(lost, world, Outcome.CANCELLED, None, "cancelled at once")
+    if why := must_end(run, lease, world):
+        return lost_before_its_end(run, world, lease) or _end(run, world, lease, why)
+    return None
 
 
 def machine_lost(run: Run, world: World, lease: Lease) -> Step | None:
@@ -162,7 +145,7 @@ def lost_before_its_end(run: Run, world: World, lease: Lease) -> Step | None:
     try:
         return machine_lost(run, world, lease)
     except (ProviderError, MissingCredentials):
-        if world.awake_since_first_saw_s(f"{lease.key} must go") < _UNLISTED_S:
+        if must_end_for_s(world, lease) < UNSEEN_S:
             raise
         return None
     except (BucketDown, BucketRefused):
