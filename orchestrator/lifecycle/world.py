@@ -101,6 +101,7 @@ class World:
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
     listed: dict[str, tuple[float, float]] = field(default_factory=dict)  # last, longest without
+    missed: dict[str, float] = field(default_factory=dict)  # by a first list
     shells: dict[str, Shell] = field(default_factory=dict)
     stores: dict[str, HomeStore] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -136,6 +137,14 @@ class World:
         known = max(last_s, listed_s), max(longest_s, listed_s - last_s)
         self.listed[lease.key] = known
         return known[1]
+
+    def first_missed_s(self, lease: Lease, listed_s: float) -> float:
+        """When the first list was begun that should have shown a label, and did not.
+
+        Args:
+            listed_s: `elapsed_s` when such a list was begun.
+        """
+        return self.missed.setdefault(lease.key, listed_s)
 
     def other_key(self, lease: Lease, asked: Provider) -> float:
         """After a miss that proves nothing under this key: the next one's turn.

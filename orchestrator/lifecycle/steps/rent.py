@@ -17,6 +17,7 @@ from orchestrator.errors import (
     Recovery,
     RentedAnyway,
 )
+from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.leasing import (
     abandon,
     cancelled,
@@ -119,7 +120,7 @@ def create(run: Run, world: World) -> Step:
 def look(run: Run, world: World) -> Step:
     """LOOKING: adopt the oldest machine under the label, or prove that there is none."""
     lease = _current(run)
-    known_s = world.awake_since_first_saw_s(lease.key)
+    known_s, asked_s = world.awake_since_first_saw_s(lease.key), world.clock.elapsed_s()
     provider, _ = world.accounts.renter(lease.account, lease.provider)
     capabilities = provider.capabilities
     snapshot = world.accounts.snapshot(lease.provider, max_age_s=capabilities.poll_s / 2)
@@ -138,9 +139,13 @@ def look(run: Run, world: World) -> Step:
         problem = f"the {lease.provider} key at hand may be another account's"
         return Wait(world.other_key(lease, provider), problem)
     world.right_key(lease)
-    left_s = capabilities.settle_s - known_s
+    left_s = capabilities.settle_s - (known_s - max(0.0, asked_s - snapshot.began_s))
     if left_s > 0:
         return Wait(min(left_s, capabilities.poll_s), "a machine just rented may not be listed yet")
+    if capabilities.one_miss_is_noise:
+        apart_s = snapshot.began_s - world.first_missed_s(lease, snapshot.began_s)
+        if apart_s < SECOND_MISS_S:
+            return Wait(SECOND_MISS_S - apart_s, "not listed once; one miss is noise")
     lost = lost_label(lease, world.clock.now_s(), unlisted_s + capabilities.list_lag_s)
     if lost.bound_usd and lost.bound_usd >= CENT:
         run = run.note(

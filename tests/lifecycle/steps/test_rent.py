@@ -19,6 +19,7 @@ from orchestrator.errors import (
     RateLimited,
     RentedAnyway,
 )
+from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.leasing import stays_open_usd
 from orchestrator.lifecycle.world import INTENT_GOOD_S
@@ -159,6 +160,39 @@ def test_nothing_found_after_the_settling_time_is_a_tombstone_and_a_new_label(
     assert (new.state, new.offer.id) == (LeaseState.INTENDED, "RTX 4090 x2")
     assert new.label != old.label
     assert stage.cloud.said("create") == ["label-0"]
+
+
+def test_after_an_outage_one_noisy_list_does_not_prove_that_nothing_was_rented(
+    stage: Stage,
+) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, one_miss_is_noise=True)
+    stage.cloud.loses_reply = True
+    stage.begin()
+    stage.drive(2)
+    stage.cloud.errors["list"] = [ProviderDown("502")] * 12
+    while stage.cloud.errors["list"]:  # longer than a machine takes to be listed
+        stage.clock.advance(stage.engine.drive(RUN_ID) or 0.0)
+    machine = stage.cloud.machines.pop("m1")
+    stage.drive()
+    stage.cloud.machines["m1"] = machine
+
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    assert stage.cloud.said("create") == ["label-0"]
+    assert stage.first.machine_id == "m1"
+
+
+def test_two_lists_apart_prove_it_where_one_miss_is_noise(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, one_miss_is_noise=True)
+    lost(stage)
+    stage.drive()
+
+    stage.after(CAPABILITIES.settle_s)
+    stage.after(SECOND_MISS_S - 1)
+    assert stage.state() is State.LOOKING
+    stage.after(1)
+
+    assert stage.first.state is LeaseState.TOMBSTONE
 
 
 def test_time_asleep_does_not_count_as_looking(stage: Stage) -> None:
