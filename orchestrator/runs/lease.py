@@ -79,6 +79,12 @@ class Lease:
         return self.machine_id is not None
 
     @property
+    def is_lost(self) -> bool:
+        """Whether a create may have been sent under it, and no machine ever appeared."""
+        is_watched = self.state is LeaseState.TOMBSTONE and self.watch_until_s > 0
+        return is_watched and not self.has_machine
+
+    @property
     def connection(self) -> str:
         """The machine, whoever's lease it is under: what a connection to it is known by."""
         return f"{self.label}/{self.machine_id}"

@@ -152,7 +152,10 @@ def look(run: Run, world: World) -> Step:
             f"a machine may have lived as {lease.label} while nobody watched: it is counted "
             f"with ${lost.bound_usd:.2f}"
         )
-    return next_offer(run.with_lease(lost), world, "no machine appeared under the label")
+    # Its provider refused nothing: the offer is as good as before, unless that happens again.
+    is_first = not any(one.is_lost and one.offer == lease.offer for one in run.leases)
+    why = "no machine appeared under the label"
+    return next_offer(run.with_lease(lost), world, why, same=is_first)
 
 
 def adopt(run: Run, world: World, lease: Lease, machine: Machine) -> Moved:

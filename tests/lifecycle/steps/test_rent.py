@@ -29,7 +29,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Crate, Stage
 from tests.lifecycle.steps.two_keys import TwoKeys
-from tests.runs.samples import NOW_S, RUN_ID, lease
+from tests.runs.samples import NOW_S, RUN_ID, candidate, lease, offer
 
 
 class SlowCrate(Crate):
@@ -157,9 +157,33 @@ def test_nothing_found_after_the_settling_time_is_a_tombstone_and_a_new_label(
     old, new = stage.run.leases
     assert old.state is LeaseState.TOMBSTONE
     assert old.watch_until_s == stage.clock.now_s() + TOMBSTONE_WATCH_S
-    assert (new.state, new.offer.id) == (LeaseState.INTENDED, "RTX 4090 x2")
+    assert (new.state, new.offer.id) == (LeaseState.INTENDED, "RTX 4090 x1")
     assert new.label != old.label
     assert stage.cloud.said("create") == ["label-0"]
+
+
+def test_the_only_offer_is_tried_again_after_a_death_that_rented_nothing(stage: Stage) -> None:
+    stage.begin(candidates=(candidate(offer()),))
+    stage.drive()
+    stage.restart()
+
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    assert len(stage.cloud.machines) == 1
+    assert stage.cloud.said("create") == [stage.run.leases[-1].label] != ["label-0"]
+
+
+def test_an_offer_under_which_nothing_appears_twice_makes_way_for_the_next(stage: Stage) -> None:
+    stage.cloud.errors["create"] = [OutcomeUnknown("the connection broke")] * 2
+    stage.begin()
+
+    stage.until(lambda run: run.state is State.BOOTING)
+
+    assert [one.offer.id for one in stage.run.leases] == [
+        "RTX 4090 x1",
+        "RTX 4090 x1",
+        "RTX 4090 x2",
+    ]
 
 
 def test_after_an_outage_one_noisy_list_does_not_prove_that_nothing_was_rented(
