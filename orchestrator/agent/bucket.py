@@ -53,6 +53,7 @@ class BucketCopy:
         self._others: dict[str, Record] = {}
         self._files: dict[str, Record] = {}
         self._changed: list[str] = []  # listed in the manifest, and no longer as listed
+        self._left: list[Record] = []  # too many for the manifest, of the kinds that are kept
         self._hashes: dict[str, str] = {}
         self._checkpoints: list[str] = []  # newest last
         self._checkpoint_s = clock.elapsed_s()
@@ -207,11 +208,15 @@ class BucketCopy:
     def _wanted(self) -> dict[str, Record]:
         upload = self._run.upload
         assert upload is not None
-        manifest = read_record(self._work / protocol.MANIFEST_FILE) or {}
-        files = manifest.get("files")
+        path = self._work / protocol.MANIFEST_FILE
+        manifest = read_record(path, protocol.LIST_LIMIT_BYTES) or {}
+        files, left = manifest.get("files"), manifest.get("left")
         if not isinstance(files, list):
-            files = list_files(self._work)[0]  # the job's thread failed before it wrote one
+            # The job's thread failed before it wrote one.
+            files, left, _ = list_files(self._work)
         kinds = (*_ALWAYS_KEPT, *upload.keep)
+        found = [one for one in left if isinstance(one, dict)] if isinstance(left, list) else []
+        self._left = [one for one in found if one.get("kind") in kinds]
         found = [file for file in files if isinstance(file, dict) and file.get("kind") in kinds]
         return {str(file["path"]): file for file in found}
 
@@ -299,6 +304,7 @@ class BucketCopy:
             "files": list(self._files.values()),
             "others": others,
             "changed": self._changed,
+            "left": self._left,
         }
         try:
             write_record(self._work / protocol.INDEX_FILE, record)
@@ -327,7 +333,8 @@ class BucketCopy:
 
     def _remember(self) -> None:
         """What an earlier agent of this folder had sent lies there still."""
-        record = read_record(self._work / protocol.INDEX_FILE) or {}
+        path = self._work / protocol.INDEX_FILE
+        record = read_record(path, protocol.LIST_LIMIT_BYTES) or {}
         others = record.get("others")
         for each in others if isinstance(others, list) else []:
             if isinstance(each, dict) and isinstance(each.get("path"), str):

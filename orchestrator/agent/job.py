@@ -273,13 +273,14 @@ class Job:
             tools.log.close()
             tools.reserve.write(self._work / protocol.EXIT_FILE, record)
             tools.events.add("exited", **record)
-            files, notes = list_files(self._work)
+            files, left, notes = list_files(self._work)
             for note in notes[:_NOTES_TOLD]:
                 tools.events.add("message", text=note)
             manifest: Record = {
                 "protocol": protocol.PROTOCOL,
                 "at": tools.clock.now_s(),
                 "files": files,
+                "left": left,
             }
             tools.reserve.write(self._work / protocol.MANIFEST_FILE, manifest)
         self.over_s = tools.clock.elapsed_s()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path
@@ -14,19 +15,26 @@ from .records import Record
 
 _BLOCK_BYTES = 1 << 20
 _CHECKPOINTS_KEPT = 2
-_DEEPEST = 64
+# Of the list itself: the bucket's index says more of each file, and must not be too long either.
+_LIST_BYTES = protocol.LIST_LIMIT_BYTES // 2
+_BYTES_OF_A_FILE = 160  # beside its path
 # An adapter is what was trained of a model: it comes home as one.
 _MODEL_PREFIXES = tuple(f"{protocol.OUTPUT_DIR}/{name}/" for name in ("model", "adapter"))
 
 
-def list_files(work: Path) -> tuple[list[Record], list[str]]:
-    """The manifest's files in order of pull, and a note for each thing that is left out.
+def list_files(
+    work: Path, limit: int = protocol.FILES_LIMIT
+) -> tuple[list[Record], list[Record], list[str]]:
+    """The manifest's `files` and `left`, and a note for each thing that is no file to collect.
 
     Links are never followed, sockets, pipes and devices never opened.
     """
     files: list[Record] = []
     notes: list[str] = []
-    for path in _paths(work, notes):
+    order = {kind: place for place, kind in enumerate(protocol.KINDS)}
+    # Stable: the newest checkpoint first.
+    paths, left = _first(sorted(_paths(work, notes), key=lambda path: order[_kind(path)]), limit)
+    for path in paths:
         try:
             size_bytes, sha256 = _hash(work / path)
         except OSError as error:
@@ -35,9 +43,27 @@ def list_files(work: Path) -> tuple[list[Record], list[str]]:
         files.append(
             {"path": path, "size_bytes": size_bytes, "sha256": sha256, "kind": _kind(path)}
         )
-    order = {kind: place for place, kind in enumerate(protocol.KINDS)}
-    files.sort(key=lambda file: order[str(file["kind"])])  # stable: the newest checkpoint first
-    return files, notes
+    return files, left, notes
+
+
+def _first(paths: list[str], limit: int) -> tuple[list[str], list[Record]]:
+    """As many paths as one list may name, and by kind what stands behind them."""
+    kept = size_bytes = 0
+    for path in paths:
+        size_bytes += len(json.dumps(path)) + _BYTES_OF_A_FILE
+        if kept == limit or size_bytes > _LIST_BYTES:
+            break
+        kept += 1
+    counts: dict[str, int] = {}
+    firsts: dict[str, str] = {}
+    for path in paths[kept:]:
+        kind = _kind(path)
+        counts[kind] = counts.get(kind, 0) + 1
+        firsts.setdefault(kind, path)
+    left: list[Record] = [
+        {"kind": kind, "files": count, "first": firsts[kind]} for kind, count in counts.items()
+    ]
+    return paths[:kept], left
 
 
 def _paths(work: Path, notes: list[str]) -> Iterator[str]:
@@ -60,7 +86,7 @@ def _regular(work: Path, path: str, notes: list[str]) -> Iterator[str]:
         return
     if not path.isprintable():
         notes.append(f"{path!r} has a name that is no text and is not collected")
-    elif path.count("/") > _DEEPEST:
+    elif path.count("/") > protocol.DEEPEST:
         notes.append(f"{path[:80]!r}… is too deep and is not collected")
     elif stat.S_ISDIR(mode):
         for name in names:

@@ -187,16 +187,22 @@ WHY_NO_GPU = "no_gpu"  # device cuda, and torch sees none
 WHY = (WHY_FINISHED, WHY_STOPPED, WHY_DEADLINE, WHY_SETUP, WHY_NO_GPU)
 
 # MANIFEST: {"protocol": 1, "at": t, "files": [{"path": "output/model/model.safetensors",
-#    "size_bytes": n, "sha256": "…", "kind": KIND}]} with KIND in order of pull:
+#    "size_bytes": n, "sha256": "…", "kind": KIND}],
+#    "left": [{"kind": KIND, "files": n, "first": path}]}: `left` is what stands behind the
+#    FILES_LIMIT first ones; with KIND in order of pull:
 KINDS = ("exit", "metrics", "logs", "model", "checkpoint", "rest")
+FILES_LIMIT = 100_000
+LIST_LIMIT_BYTES = 64 << 20  # of a MANIFEST or an INDEX
+DEEPEST = 64  # slashes in a path
 
 # SLOTS: {"protocol": 1, "ends_at": t, "part_bytes": n, "index": {"key", "url"},
 #    "slots": [{"key": "parts/00001", "url": "https://…"}, …]}: each URL takes one PUT body after
 #    another, for its one key alone. Keys are relative to the machine's folder in the bucket.
 # INDEX: {"protocol": 1, "run", "label", "at": t, "complete": bool,
 #    "files": [a file of the MANIFEST, with "parts"],
-#    "others": [{"path", "size_bytes", "parts"}], "changed": [path]}: `others` are log, events and
-#    checkpoints so far; `changed` are files of the MANIFEST that were not as listed any more;
+#    "others": [{"path", "size_bytes", "parts"}], "changed": [path], "left": as the MANIFEST's}:
+#    `others` are log, events and checkpoints so far; `changed` are files of the MANIFEST that were
+#    not as listed any more;
 #    "parts": [{"key", "offset", "size_bytes"}], the file's bytes in order; small files share a key.
 
 # HERE, on stdout: for each file and link "MODE SHA256 SIZE PATH\\0", MODE being 644, 755 or link

@@ -25,11 +25,11 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def read_record(path: Path) -> Record | None:
+def read_record(path: Path, limit_bytes: int = RECORD_LIMIT_BYTES) -> Record | None:
     """A JSON object, or None when there is none that can be read."""
     try:
         with path.open("rb") as file:
-            value = json.loads(file.read(RECORD_LIMIT_BYTES).decode())
+            value = json.loads(file.read(limit_bytes).decode())
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -98,7 +98,8 @@ def pull(
         left = {file.path for file in intake.missing(manifest.files)}
     finally:
         intake.close()
-    missing = [*progress.failed, *manifest.refused, *index.changed]
+    too_many = [why for _, why in manifest.left]
+    missing = [*progress.failed, *manifest.refused, *too_many, *index.changed]
     files = [
         (file.home_path, file.size_bytes, file.sha256)
         for file in manifest.files

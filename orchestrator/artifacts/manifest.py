@@ -6,17 +6,21 @@ not cost the rest; a document that is none at all is refused as a whole.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.agent import protocol
+from orchestrator.artifacts.document import to_object
 from orchestrator.errors import HostileArtifact
 from orchestrator.remote.paths import path_problem, shown
 
-DOCUMENT_LIMIT_BYTES = 64 * 1024 * 1024
-FILES_LIMIT = 100_000
+DOCUMENT_LIMIT_BYTES = protocol.LIST_LIMIT_BYTES
+FILES_LIMIT = protocol.FILES_LIMIT
+_FOLDERS_LIMIT = FILES_LIMIT  # each is remembered: see `_Sieve`
+_MOST_NAMED = 50
+_MOST_LEFT = 10**12
+_LIST = "The machine's list of files"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _HomePath = Callable[[str], str]
 _OUTPUT = f"{protocol.OUTPUT_DIR}/"
@@ -35,10 +39,14 @@ class ManifestFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Files in the order of their pull, and one sentence per refused one."""
+    """Files in the order of their pull, and one sentence per refused one.
+
+    `left` are the kinds of which there were too many files, each with a sentence.
+    """
 
     files: tuple[ManifestFile, ...]
     refused: tuple[str, ...] = ()
+    left: tuple[tuple[str, str], ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -60,12 +68,14 @@ def parse_manifest(document: bytes, *, limit_bytes: int) -> Manifest:
 
     `output/model/x` goes to `model/x` at home, all else keeps its path; where a top name of
     `output/` is also taken outside of it (`output/metrics.json`), `output/` stays in front.
-    Files beyond `limit_bytes` in total are refused, in the order of pull.
+    Files beyond `limit_bytes` in total are refused, in the order of pull; those behind the
+    FILES_LIMIT first ones are left.
 
     Raises: HostileArtifact when the document is no manifest.
     """
     sieve = _Sieve(limit_bytes)
-    records = _records(document)
+    listed = to_object(document, _LIST, limit_bytes=DOCUMENT_LIMIT_BYTES)
+    records = _records(listed)
     taken = {
         record["path"].split("/")[0]
         for record in records
@@ -73,9 +83,11 @@ def parse_manifest(document: bytes, *, limit_bytes: int) -> Manifest:
         and isinstance(record.get("path"), str)
         and not record["path"].startswith(_OUTPUT)
     }
-    for record in sorted(records, key=_rank):
+    ranked = sorted(records, key=_rank)
+    for record in ranked[:FILES_LIMIT]:
         sieve.add(record, lambda path: _home_path(path, taken))
-    return Manifest(tuple(sieve.files), tuple(sieve.refused))
+    left = _left([*_behind(ranked[FILES_LIMIT:]), *_told(listed.get("left"))])
+    return Manifest(tuple(sieve.files), sieve.refusals(), left)
 
 
 def parse_checkpoint(document: bytes, path: str, *, limit_bytes: int) -> CheckpointManifest:
@@ -86,12 +98,15 @@ def parse_checkpoint(document: bytes, path: str, *, limit_bytes: int) -> Checkpo
     problem = path_problem(path)
     if problem or path.split("/")[:-1] != [protocol.CHECKPOINTS_DIR]:
         raise HostileArtifact(f"A checkpoint at {shown(path)} is refused.")
-    record = _object(document)
+    record = to_object(document, _LIST, limit_bytes=DOCUMENT_LIMIT_BYTES)
     step = record.get("step")
     if type(step) is not int or not 0 <= step < 10**12:
         raise HostileArtifact(f"The checkpoint {shown(path)} has no step that can be.")
     sieve = _Sieve(limit_bytes)
-    for each in _records(document):
+    records = _records(record)
+    if len(records) > FILES_LIMIT:
+        raise HostileArtifact(f"The checkpoint {shown(path)} has more than {FILES_LIMIT} files.")
+    for each in records:
         if isinstance(each, dict) and isinstance(each.get("path"), str):
             name = each["path"]
             if name == protocol.CHECKPOINT_COMPLETE:
@@ -111,6 +126,7 @@ class _Sieve:
     files: list[ManifestFile] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     _total_bytes: int = 0
+    _refused_files: int = 0
     _paths: set[str] = field(default_factory=set)
     _homes: set[str] = field(default_factory=set)
     _folders: set[str] = field(default_factory=set)
@@ -118,14 +134,14 @@ class _Sieve:
     def add(self, record: object, home_path: _HomePath) -> None:
         """Keep or refuse one record."""
         if not isinstance(record, dict) or not isinstance(record.get("path"), str):
-            self.refused.append("a file without a path")
+            self._refuse("a file without a path")
             return
         path = record["path"]
         problem = path_problem(path) or self._value_problem(record)
         home = "" if problem else home_path(path)
         problem = problem or self._place_problem(path, home)
         if problem:
-            self.refused.append(f"{shown(path)} is refused: it {problem}")
+            self._refuse(f"{shown(path)} is refused: it {problem}")
             return
         kind = record.get("kind")
         self.files.append(
@@ -142,6 +158,16 @@ class _Sieve:
         self._homes.add(home)
         self._folders.update(_parents(home))
 
+    def refusals(self) -> tuple[str, ...]:
+        """Why files were refused, in at most so many sentences."""
+        more = self._refused_files - len(self.refused)
+        return (*self.refused, f"and {more} more files are refused") if more else (*self.refused,)
+
+    def _refuse(self, why: str) -> None:
+        self._refused_files += 1
+        if len(self.refused) < _MOST_NAMED:
+            self.refused.append(why)
+
     def _value_problem(self, record: dict[str, object]) -> str | None:
         size_bytes, sha256 = record.get("size_bytes"), record.get("sha256")
         if type(size_bytes) is not int or size_bytes < 0:
@@ -155,8 +181,12 @@ class _Sieve:
     def _place_problem(self, path: str, home: str) -> str | None:
         if path in self._paths:
             return "stands twice"
+        if path.count("/") > protocol.DEEPEST:
+            return "is too deep"
         if home in self._homes or home in self._folders or self._homes.intersection(_parents(home)):
             return "is in another file's way"
+        if len(self._folders) > _FOLDERS_LIMIT and not self._folders.issuperset(_parents(home)):
+            return "is in one folder too many"
         return None
 
 
@@ -176,22 +206,40 @@ def _rank(record: object) -> int:
     return protocol.KINDS.index(str(kind)) if known else len(protocol.KINDS)
 
 
-def _object(document: bytes) -> dict[str, object]:
-    if len(document) > DOCUMENT_LIMIT_BYTES:
-        raise HostileArtifact("The machine's list of files is absurdly long.")
-    try:
-        record = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise HostileArtifact("The machine's list of files is no JSON.") from error
-    if not isinstance(record, dict):
-        raise HostileArtifact("The machine's list of files is no JSON object.")
-    return record
-
-
-def _records(document: bytes) -> list[object]:
-    files = _object(document).get("files")
+def _records(record: dict[str, object]) -> list[object]:
+    files = record.get("files")
     if not isinstance(files, list):
-        raise HostileArtifact("The machine's list of files has no files.")
-    if len(files) > FILES_LIMIT:
-        raise HostileArtifact(f"The machine lists {len(files)} files; {FILES_LIMIT} is the limit.")
+        raise HostileArtifact(f"{_LIST} has no files.")
     return files
+
+
+def _behind(records: Iterable[object]) -> Iterator[tuple[str, str, int]]:
+    """(kind, path, 1) of files that are too many."""
+    for record in records:
+        if isinstance(record, dict) and isinstance(record.get("path"), str):
+            yield protocol.KINDS[min(_rank(record), len(protocol.KINDS) - 1)], record["path"], 1
+
+
+def _told(left: object) -> Iterator[tuple[str, str, int]]:
+    """(kind, first path, files) of each record in a MANIFEST's `left`."""
+    for record in left[: len(protocol.KINDS)] if isinstance(left, list) else ():
+        if not isinstance(record, dict):
+            continue
+        kind, first, files = record.get("kind"), record.get("first"), record.get("files")
+        is_kind = isinstance(kind, str) and kind in protocol.KINDS
+        if is_kind and isinstance(first, str) and type(files) is int and 0 < files < _MOST_LEFT:
+            yield str(kind), first, files
+
+
+def _left(counted: Iterable[tuple[str, str, int]]) -> tuple[tuple[str, str], ...]:
+    """A sentence for each kind of which files are left behind."""
+    counts: dict[str, int] = {}
+    firsts: dict[str, str] = {}
+    for kind, path, files in counted:
+        counts[kind] = counts.get(kind, 0) + files
+        firsts.setdefault(kind, path)
+    most = f"{FILES_LIMIT} are the most that come home (one archive holds any number)"
+    return tuple(
+        (kind, f"{count} files, {shown(firsts[kind])} first, are left: {most}")
+        for kind, count in counts.items()
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestrator.agent import protocol
+from orchestrator.artifacts.document import to_object
 from orchestrator.artifacts.manifest import DOCUMENT_LIMIT_BYTES, FILES_LIMIT
 from orchestrator.errors import HostileArtifact
 from orchestrator.remote.paths import path_problem, shown
@@ -71,13 +71,8 @@ class Index:
 
 def parse_index(document: bytes) -> Index:
     """The INDEX of agent/protocol.py. Raises: HostileArtifact, for a single odd file too."""
-    if len(document) > DOCUMENT_LIMIT_BYTES:
-        raise HostileArtifact("The index in the bucket is absurdly long.")
-    try:
-        record = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        raise HostileArtifact("The index in the bucket is no JSON.") from error
-    if not isinstance(record, dict) or not protocol.speaks(record.get("protocol")):
+    record = to_object(document, "The index in the bucket", limit_bytes=DOCUMENT_LIMIT_BYTES)
+    if not protocol.speaks(record.get("protocol")):
         raise HostileArtifact("The index in the bucket is none of this version's.")
     files: dict[str, tuple[Part, ...]] = {}
     count = 0
@@ -85,7 +80,7 @@ def parse_index(document: bytes) -> Index:
         path, parts = _file(each)
         files[path] = parts
         count += len(parts)
-        if len(files) > FILES_LIMIT or count > _PARTS_LIMIT + FILES_LIMIT:
+        if len(files) > 2 * FILES_LIMIT or count > _PARTS_LIMIT + FILES_LIMIT:
             raise HostileArtifact("The index in the bucket lists absurdly many files.")
     label = record.get("label")
     return Index(

@@ -115,7 +115,7 @@ def with_what_is_there(run: Run, bucket: Bucket, index: Index) -> Run:
     return replace(
         run,
         artifacts=artifacts,
-        artifacts_missing=(*manifest.refused, *index.changed),
+        artifacts_missing=(*manifest.refused, *(why for _, why in manifest.left), *index.changed),
         metrics=metrics or run.metrics,
     )
 

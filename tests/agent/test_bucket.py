@@ -221,6 +221,21 @@ def test_a_listed_file_that_changed_holds_up_no_other(
     assert sorted(index["changed"]) == ["output/a", "output/b"]
 
 
+def test_what_was_too_much_for_the_list_is_told_in_the_index_where_it_was_wanted(
+    start: Callable[..., Machine], bucket: LoopbackBucket, tmp_path: Path
+) -> None:
+    fill(tmp_path / "work", {"output/a": b"a"})
+    left = [{"kind": kind, "files": 3, "first": "x"} for kind in ("rest", "checkpoint")]
+    record = {"protocol": 1, "files": list_files(tmp_path / "work")[0], "left": left}
+    write_record(tmp_path / "work" / protocol.MANIFEST_FILE, record)
+    machine = start(("rest",))
+
+    machine.ends_job(listed=False)
+    machine.until(machine.is_complete)
+
+    assert bucket.index()["left"] == left[:1]
+
+
 def test_without_a_manifest_the_files_themselves_say_what_there_is(
     start: Callable[..., Machine], bucket: LoopbackBucket, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -125,11 +126,64 @@ def test_a_document_that_is_no_manifest_is_refused_whole(text: bytes) -> None:
         parse_manifest(text, limit_bytes=LIMIT)
 
 
-def test_more_files_than_a_run_can_have_are_refused_whole() -> None:
-    text = b'{"files": [' + b"1," * FILES_LIMIT + b"1]}"
+def test_of_too_many_files_the_first_in_order_of_pull_are_kept_and_the_rest_is_named() -> None:
+    rest = (record_of(f"output/i{number}", b"") for number in range(FILES_LIMIT))
+    first = [record_of("exit.json", b"", "exit"), record_of("output/model/w", b"", "model")]
 
-    with pytest.raises(HostileArtifact, match="100001 files"):
-        parse_manifest(text, limit_bytes=LIMIT)
+    manifest = parse_manifest(document(*rest, *first), limit_bytes=LIMIT)
+
+    assert len(manifest.files) == FILES_LIMIT
+    assert [file.home_path for file in manifest.files[:3]] == ["exit.json", "model/w", "i0"]
+    assert manifest.refused == ()
+    ((kind, why),) = manifest.left
+    assert kind == "rest"
+    assert why.startswith("2 files, 'output/i99998' first, are left: 100000 are the most")
+
+
+def test_what_the_machine_itself_left_is_named_too() -> None:
+    left: list[object] = [
+        {"kind": "rest", "files": 7, "first": "output/\x1b[2J"},
+        3,
+        {"kind": "rest"},
+        {"kind": [], "files": 1, "first": ""},
+        {"kind": "logs", "files": -1, "first": "a"},
+    ]
+    text = json.dumps({"files": [record_of("exit.json", b"", "exit")], "left": left})
+
+    ((kind, why),) = parse_manifest(text.encode(), limit_bytes=LIMIT).left
+
+    assert kind == "rest" and why.isprintable()
+    assert why.startswith("7 files, ")
+
+
+def test_a_checkpoint_of_too_many_files_is_refused_whole() -> None:
+    text = b'{"step": 1, "files": [' + b"1," * FILES_LIMIT + b"1]}"
+
+    with pytest.raises(HostileArtifact, match="more than 100000 files"):
+        parse_checkpoint(text, "checkpoints/step-1", limit_bytes=LIMIT)
+
+
+def test_refusals_are_named_only_so_often() -> None:
+    manifest = parse_manifest(document(*[{"path": "../x"}] * 1000), limit_bytes=LIMIT)
+
+    assert len(manifest.refused) == 51
+    assert manifest.refused[-1] == "and 950 more files are refused"
+
+
+def test_deep_paths_cannot_fill_the_memory() -> None:
+    deep = ["/".join([f"{n:04}", *"a" * 500]) for n in range(400)]
+    folders = ["/".join([f"{n:05}", *"a" * 60, "x"]) for n in range(4000)]
+    text = document(*(record_of(path, b"") for path in (*deep, *folders, "output/model/w")))
+    tracemalloc.start()
+    try:
+        manifest = parse_manifest(text, limit_bytes=LIMIT)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak_bytes < 64 * 2**20
+    assert "too deep" in manifest.refused[0]
+    assert 1000 < len(manifest.files) < 4000
 
 
 RECORDS = st.fixed_dictionaries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from orchestrator.agent.protocol import (
@@ -133,7 +133,7 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         run,
         brought_home=True,
         artifacts=_home(store.plan_pull(wanted), wanted),
-        artifacts_missing=progress.failed,
+        artifacts_missing=_named(progress.failed),
         metrics=_metrics(run, world) or run.metrics,
     )
     if not progress.failed:
@@ -221,7 +221,10 @@ def _lost(run: Run, world: World, lease: Lease) -> Step | None:
 
 
 def _wanted(run: Run, manifest: Manifest) -> Manifest:
-    return replace(manifest, files=tuple(f for f in manifest.files if _kept(run, f.kind)))
+    """What of the machine's list the job wants, and what it wanted and cannot have."""
+    files = tuple(file for file in manifest.files if _kept(run, file.kind))
+    left = (sentence for kind, sentence in manifest.left if _kept(run, kind))
+    return replace(manifest, files=files, refused=(*manifest.refused, *left), left=())
 
 
 def _kept(run: Run, kind: str) -> bool:
@@ -238,6 +241,12 @@ def _home(left: Iterable[ManifestFile], manifest: Manifest) -> tuple[tuple[str, 
         for file in manifest.files
         if file.path not in missing
     )
+
+
+def _named(missing: Sequence[str]) -> tuple[str, ...]:
+    """A sentence for each file that is missing, in so far as a person would read them."""
+    more = len(missing) - _MOST_NAMED
+    return (*missing[:_MOST_NAMED], *([f"and {more} more files"] if more > 0 else []))
 
 
 def _metrics(run: Run, world: World) -> dict[str, float | str]:
@@ -259,14 +268,12 @@ def _so_far(run: Run, world: World) -> Run:
         return replace(run, artifacts_missing=missing, unsettled=bool(run.launch.bucket))
     wanted = _wanted(run, manifest)
     left = store.plan_pull(wanted)
-    missing = tuple(f"{shown(file.home_path)} was not fetched" for file in left[:_MOST_NAMED])
-    if len(left) > _MOST_NAMED:
-        missing += (f"and {len(left) - _MOST_NAMED} more files",)
+    missing = _named([f"{shown(file.home_path)} was not fetched" for file in left])
     return replace(
         run,
         brought_home=bool(run.launch.bucket),
         artifacts=_home(left, wanted),
-        artifacts_missing=(*manifest.refused, *missing),
+        artifacts_missing=(*wanted.refused, *missing),
     )
 
 

@@ -127,6 +127,35 @@ def test_what_the_job_does_not_keep_stays_away(stage: Stage) -> None:
     assert homes == {"exit.json", "metrics.json", "model/config.json"}
 
 
+@pytest.mark.parametrize("keep", [list(KEEPABLE), ["model"]])
+def test_what_is_too_much_for_one_list_is_missing_where_it_was_wanted(
+    stage: Stage, keep: list[str]
+) -> None:
+    collecting(stage, job={"artifacts": {"keep": keep}})
+    list_results(stage)
+    manifest = json.loads(stage.box.files[MANIFEST_FILE])
+    manifest["left"] = [{"kind": "rest", "files": 12, "first": "output/x"}]
+    stage.box.files[MANIFEST_FILE] = json.dumps(manifest).encode()
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert (stage.home / "artifacts/model/config.json").exists()
+    missing = [why.partition(":")[0] for why in stage.run.artifacts_missing]
+    wanted = ["12 files, 'output/x' first, are left"] if "rest" in keep else []
+    assert missing == wanted
+
+
+def test_a_hundred_thousand_files_and_more_do_not_cost_the_model(stage: Stage) -> None:
+    collecting(stage, job={"artifacts": {"keep": ["model"]}})
+    list_results(stage, *(listed(f"output/i{n}", b"") for n in range(100_000)))
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert (stage.home / "artifacts/model/config.json").exists()
+
+
 def test_the_last_checkpoint_comes_home_unless_the_job_does_not_keep_it(stage: Stage) -> None:
     collecting(stage, job={"kind": "finetune", "artifacts": {"keep": list(KEEPABLE)}})
     list_results(stage)
