@@ -22,6 +22,9 @@ from orchestrator.store.journal import Journal
 log = logging.getLogger(__name__)
 
 _THREADS = 32  # an upload keeps one for hours
+_LONG_STEP_S = 30.0  # then cap, deadline and wish are asked beside a step
+_BESIDE_S = 5.0
+_BESIDE_THREADS = 8
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
 _FAILED_S = 30.0
@@ -90,20 +93,27 @@ class Driver:
         self._met = threading.Event()
         self._due: dict[str, float] = {}
         self._busy: dict[str, Future[float | None]] = {}
+        self._since_s: dict[str, float] = {}  # when the step of a busy run began
+        self._beside: dict[str, Future[None]] = {}
+        self._beside_s: dict[str, float] = {}  # when something was last done beside a long step
         self._nudged: set[str] = set()
 
     def serve(self) -> None:
         """Drive until no run is open, or a successor takes over. The caller holds `driver_lock`."""
         while True:
-            with self._line.open(), ThreadPoolExecutor(_THREADS, "drive") as pool:
+            with (
+                self._line.open(),
+                ThreadPoolExecutor(_THREADS, "drive") as pool,
+                ThreadPoolExecutor(_BESIDE_THREADS, "beside") as beside,
+            ):
                 self._met.wait(_FIRST_CLIENT_S)  # whoever started this hands over its keys
-                leaves = self._loop(pool)
+                leaves = self._loop(pool, beside)
             # Somebody may have submitted a run, and been told that a driver lives, in its last
             # moment. Now that nobody is told so any more, one look is enough.
             if leaves or not self._open_ids():
                 return
 
-    def _loop(self, pool: ThreadPoolExecutor) -> bool:
+    def _loop(self, pool: ThreadPoolExecutor, beside: ThreadPoolExecutor) -> bool:
         """Until there is nothing to do, or, then true, for a successor."""
         idle_since_s: float | None = None
         spell = 0
@@ -118,6 +128,7 @@ class Driver:
             open_ids = self._open_ids()
             if not holds_back:
                 self._begin(pool, open_ids, now_s)
+                self._look_beside(beside, now_s)
             has_runs = bool(open_ids or self._busy)
             spell += spell % 2 != has_runs  # odd while there are runs, even in quiet
             has_chores = holds_back or self._do_chores(pool, now_s, spell)
@@ -152,8 +163,16 @@ class Driver:
             if run_id not in self._busy and due_s <= now_s:
                 self._nudged.discard(run_id)
                 future = pool.submit(self._engine.drive, run_id)
-                self._busy[run_id] = future
+                self._busy[run_id], self._since_s[run_id] = future, now_s
                 future.add_done_callback(lambda _: self._wake.set())
+
+    def _look_beside(self, pool: ThreadPoolExecutor, now_s: float) -> None:
+        """Look after every run whose step takes long: what answers it may be hostile."""
+        for run_id in self._busy:
+            due_s = self._beside_s.get(run_id, 0.0) + _BESIDE_S
+            is_long = now_s - self._since_s[run_id] > _LONG_STEP_S
+            if is_long and due_s <= now_s and run_id not in self._beside:
+                self._beside[run_id] = pool.submit(self._engine.drive_beside, run_id)
 
     def _pause_s(self, open_ids: Sequence[str], now_s: float, *, busy: bool) -> float:
         """How long nothing is due, at most until the next look for new runs."""
@@ -175,8 +194,9 @@ class Driver:
         return (now_s - self._asked_s) % _OF_EACH_S < _HOLD_BACK_S
 
     def _is_quiet(self) -> bool:
-        chores = [chore.future for chore in self._chores]
-        return all(one is None or one.done() for one in [*self._busy.values(), *chores])
+        chores = [chore.future for chore in self._chores if chore.future is not None]
+        steps = [*(one.done() for one in self._busy.values()), *(one.done() for one in chores)]
+        return all(steps) and all(one.done() for one in self._beside.values())
 
     def _do_chores(self, pool: ThreadPoolExecutor, now_s: float, spell: int) -> bool:
         """Begin what is due; whether a driver without runs has to stay for any of it."""
@@ -200,6 +220,13 @@ class Driver:
                 log.exception("a run could not be moved run=%s", run_id)
                 seconds = 5.0
             self._due[run_id] = self._clock.awake_s() + (seconds or 0.0)
+        for run_id, beside in list(self._beside.items()):
+            if not beside.done():
+                continue
+            del self._beside[run_id]
+            self._beside_s[run_id] = self._clock.awake_s()
+            if error := beside.exception():
+                log.error("a long step cannot be overtaken run=%s", run_id, exc_info=error)
 
     def _obey(self, message: Mapping[str, object]) -> None:
         keys = message.get("keys")

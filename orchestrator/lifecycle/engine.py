@@ -25,11 +25,12 @@ from orchestrator.errors import (
     StaleRun,
 )
 from orchestrator.lifecycle.announcing import messages_between, to_waiting
-from orchestrator.lifecycle.steps.collect import collect
+from orchestrator.lifecycle.steps.collect import collect, end_collected
 from orchestrator.lifecycle.steps.connect import connect
 from orchestrator.lifecycle.steps.end import end
 from orchestrator.lifecycle.steps.give_back import give_back
 from orchestrator.lifecycle.steps.keep import keep
+from orchestrator.lifecycle.steps.over import end_unshipped_or_cancel
 from orchestrator.lifecycle.steps.rent import create, look, record_intent
 from orchestrator.lifecycle.steps.ship import ship
 from orchestrator.lifecycle.steps.unreachable import (
@@ -38,7 +39,7 @@ from orchestrator.lifecycle.steps.unreachable import (
     reached,
     wait_for_answer,
 )
-from orchestrator.lifecycle.steps.watch import watch
+from orchestrator.lifecycle.steps.watch import end_watched, watch
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -59,6 +60,17 @@ STEPS: dict[State, Callable[[Run, World], Step]] = {
     State.KEPT: keep,
     State.RETURNING: end,
 }
+# Whether a machine must go now: asked by those steps first, and beside one that takes long.
+ENDS: dict[State, Callable[[Run, World], Step | None]] = {
+    State.BOOTING: end_unshipped_or_cancel,
+    State.SHIPPING: end_unshipped_or_cancel,
+    State.SETTING_UP: end_watched,
+    State.RUNNING: end_watched,
+    State.COLLECTING: end_collected,
+}
+# Not beside a create, whose answer must find the run as it was, nor beside an upload, which lets
+# older machines go by itself.
+_RETURNS_BESIDE = (*(set(ENDS) - {State.SHIPPING}), State.KEPT, State.RETURNING)
 # Of a tombstone, one may have lived while nobody watched.
 _COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE, LeaseState.HANDED)
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -84,6 +96,8 @@ class Engine:
         self._tells = tells
         self._limits = limits or Limits()
         self._trouble: dict[str, int] = {}
+        self._stepping: set[str] = set()  # runs whose own step some thread is making
+        self._overtaken: set[str] = set()  # those of them that another thread has ended
 
     def ends_soon(self, is_wanted_back: Callable[[], bool]) -> None:
         """From now on long effects ask this, and end early when it is so."""
@@ -100,11 +114,48 @@ class Engine:
             return None
         try:
             run, back_s = self._give_back(run)
+            self._stepping.add(run_id)
             seconds = self._step(run)
         except StaleRun:
             log.info("somebody else moved the run run=%s", run_id)
             return 0.0
+        finally:
+            self._stepping.discard(run_id)
+            if run_id in self._overtaken:
+                self._overtaken.discard(run_id)
+                self._world.forget_run(run)
         return seconds if back_s is None else min(seconds, back_s)
+
+    def drive_beside(self, run_id: str) -> None:
+        """What must not wait for a step of the run that another thread has been at for long.
+
+        A machine that nobody may keep now goes back, and older ones go on going. The step itself
+        loses its race when it ends (`StaleRun`). Its connections and files are left to it: closed
+        under its hands, their numbers may be another file's the next moment.
+        """
+        if run_id in self._stepping:
+            hands = replace(self._world, shells={}, stores={})
+            other = Engine(self._journal, hands, tells=self._tells, limits=self._limits)
+            if other._overtake(run_id):
+                self._overtaken.add(run_id)
+
+    def _overtake(self, run_id: str) -> bool:
+        """Whether the run was moved to its end, while another thread still makes its step."""
+        run = self._journal.run(run_id)
+        over = False
+        try:
+            step = ENDS[run.state](run, self._world) if run.state in ENDS else None
+            if isinstance(step, Moved):
+                self._moved(run, step)
+                run, over = self._journal.run(run_id), True
+                log.warning("a run was ended beside its step, which takes long run=%s", run_id)
+            if run.state in _RETURNS_BESIDE:
+                self._give_back(run)
+        except StaleRun:
+            log.info("somebody else moved the run run=%s", run_id)
+        except GpuleaseError as error:
+            log.warning("a long step cannot be overtaken yet: %s run=%s", error.problem, run_id)
+        return over
 
     def _give_back(self, run: Run) -> tuple[Run, float | None]:
         """One step of each machine on its way back; what is written down first is done at once."""

@@ -150,6 +150,10 @@ class SlowEngine(Engine):
         self.begun = threading.Event()
         self.go = threading.Event()
         self.steps = 0
+        self.beside: list[str] = []
+
+    def drive_beside(self, run_id: str) -> None:
+        self.beside.append(run_id)
 
     def drive(self, run_id: str) -> float | None:
         self.steps += 1
@@ -212,6 +216,21 @@ def test_a_driver_goes_on_when_its_successor_dies_before_it_left(
         assert not served.done()
         assert ask_to_leave(short_home, "2.0", 20.0) is not None
         served.result(20)
+
+
+def test_a_step_that_takes_long_keeps_nobody_from_looking_after_its_run(
+    journal: Journal, slow: SlowEngine, short_home: Path, keys: Keys
+) -> None:
+    driver = Driver(journal, slow, FakeClock(NOW_S), short_home, keys)
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(driver.serve)
+        wait_until(lambda: len(slow.beside) > 1)
+        slow.go.set()
+
+        assert ask_to_leave(short_home, "2.0", 20.0) is not None
+        served.result(20)
+
+    assert set(slow.beside) == {RUN_ID}
 
 
 def leaves(home: Path) -> bool:
