@@ -73,10 +73,13 @@ class Vault(Protocol):
 
 @dataclass(slots=True)
 class KeyringVault:
-    """The desktop's keyring. One that does not answer in time is not asked again."""
+    """The desktop's keyring. One that does not answer in time is asked again once it has.
+
+    A service begins before its keyring is unlocked, and lives for months.
+    """
 
     limit_s: float = _KEYRING_LIMIT_S
-    _stuck: bool = field(default=False, init=False)
+    _asking: Thread | None = field(default=None, init=False)  # and not answered yet
 
     def get(self, name: str) -> str | None:
         def ask() -> str | None:
@@ -96,7 +99,7 @@ class KeyringVault:
         return bool(self._bounded(ask))
 
     def _bounded(self, ask: Callable[[], T]) -> T | None:
-        if self._stuck:
+        if self._asking is not None and self._asking.is_alive():
             return None
         answers: list[T] = []
 
@@ -109,7 +112,7 @@ class KeyringVault:
         thread = Thread(target=keep, name="keyring", daemon=True)
         thread.start()
         thread.join(self.limit_s)
-        self._stuck = thread.is_alive()
+        self._asking = thread if thread.is_alive() else None
         return answers[0] if answers else None
 
 

@@ -268,8 +268,20 @@ def test_a_keyring_that_does_not_answer_holds_nobody_up() -> None:
     vault = KeyringVault(limit_s=0.05)
 
     assert vault._bounded(lambda: answer.wait(60)) is None
-    assert vault._bounded(lambda: True) is None  # not asked again
+    assert vault._bounded(lambda: True) is None  # not asked beside it
     answer.set()
+
+
+def test_a_keyring_that_was_slow_once_is_asked_again_when_it_has_answered() -> None:
+    unlocked = Event()
+    vault = KeyringVault(limit_s=0.05)
+
+    assert vault._bounded(lambda: unlocked.wait(60)) is None
+    unlocked.set()
+    assert vault._asking is not None
+    vault._asking.join(20)
+
+    assert vault._bounded(lambda: "the key") == "the key"
 
 
 def test_a_keyring_that_fails_is_asked_again() -> None:
