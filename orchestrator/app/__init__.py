@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -10,6 +11,7 @@ from orchestrator.app.accounting import Accounting
 from orchestrator.app.following import Following
 from orchestrator.app.operating import Operating
 from orchestrator.app.planning import Planning, SubmitOptions
+from orchestrator.errors import HomeError
 from orchestrator.lifecycle.driver import Driver, driver_lock
 from orchestrator.lifecycle.driver_log import keep_log
 from orchestrator.lifecycle.handover import driver_of_home
@@ -57,7 +59,9 @@ class App(Planning, Following, Accounting, Operating):
         parts.is_driver = True
         for run in parts.journal.runs(only_open=True):
             self._clock.not_before(run.known_until_s)
-        parts.journal.set_meta("driver", json.dumps({"version": __version__, "pid": os.getpid()}))
+        with contextlib.suppress(HomeError):  # a disk may be full: machines go back all the same
+            record = json.dumps({"version": __version__, "pid": os.getpid()})
+            parts.journal.set_meta("driver", record)
         parts.accounts.watchers.append(parts.reaper.return_known)
         driver = Driver(
             parts.journal,

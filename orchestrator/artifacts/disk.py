@@ -14,6 +14,8 @@ from orchestrator.remote.paths import checked, shown
 
 ROOM_HINT = "make room; what is already home stays, and the rest goes on from there"
 
+KEPT_FREE_BYTES = 16 * 1024 * 1024  # for the store: without room in it nothing is recorded
+
 # O_NONBLOCK: a named pipe that somebody put there is opened, seen and removed, not waited for.
 _FILE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -54,6 +56,12 @@ def folder_below(root: Path, path: str) -> Iterator[int]:
         yield current
     finally:
         os.close(current)
+
+
+def room_bytes(folder: int) -> int:
+    """What a machine's files may still fill of the disk on which the folder lies."""
+    status = os.fstatvfs(folder)
+    return max(0, status.f_bavail * status.f_frsize - KEPT_FREE_BYTES)
 
 
 def _make_durably(folder: Path) -> None:

@@ -13,7 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orchestrator.artifacts.disk import ROOM_HINT, disk_errors, folder_below, open_regular
+from orchestrator.artifacts.disk import (
+    ROOM_HINT,
+    disk_errors,
+    folder_below,
+    open_regular,
+    room_bytes,
+)
 from orchestrator.artifacts.manifest import ManifestFile
 from orchestrator.clock import Clock
 from orchestrator.errors import AgentFault, ArtifactsError, HomeDiskFull, HostileArtifact
@@ -27,7 +33,6 @@ _LONGEST_RANGE_BYTES = 256 * 1024 * 1024
 _GROUP_BYTES = 1024 * 1024
 _GROUP_FILES = 200
 _HASH_BYTES = 1024 * 1024
-_KEPT_FREE_BYTES = 16 * 1024 * 1024
 _CAREFULLY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -185,8 +190,7 @@ class Intake:
     def _room_bytes(self) -> int:
         """What may still be written: the run's own records need room too."""
         with disk_errors(self._folder.name), folder_below(self._scratch, "") as folder:
-            status = os.fstatvfs(folder)
-        return max(0, status.f_bavail * status.f_frsize - _KEPT_FREE_BYTES)
+            return room_bytes(folder)
 
     def _part_of(self, file: ManifestFile, *, fresh: bool) -> _Part:
         part = self._part

@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.artifacts.disk import disk_errors, folder_below, open_regular
+from orchestrator.artifacts.disk import (
+    ROOM_HINT,
+    disk_errors,
+    folder_below,
+    open_regular,
+    room_bytes,
+)
+from orchestrator.errors import HomeDiskFull
 from orchestrator.remote.shell import Shell
 
 LOG_FILE = "log.txt"
@@ -66,8 +73,10 @@ class LogFile:
         return len(data)
 
     def append(self, data: bytes) -> None:
-        """Add bytes at the end. Raises: HomeDiskFull."""
+        """Add bytes at the end. Raises: HomeDiskFull, also before the store's own room is used."""
         with disk_errors(LOG_FILE), folder_below(self._folder, "") as folder:
+            if len(data) > room_bytes(folder):
+                raise HomeDiskFull("This computer's disk is full; the log waits.", hint=ROOM_HINT)
             descriptor = open_regular(LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, folder)
             with os.fdopen(descriptor, "ab", buffering=0) as file:
                 view = memoryview(data)

@@ -21,6 +21,7 @@ from orchestrator.errors import (
     BadCredentials,
     BudgetRefused,
     GpuleaseError,
+    HomeError,
     RateLimited,
     StaleRun,
 )
@@ -30,7 +31,7 @@ from orchestrator.lifecycle.steps.connect import connect
 from orchestrator.lifecycle.steps.end import end
 from orchestrator.lifecycle.steps.give_back import give_back
 from orchestrator.lifecycle.steps.keep import keep
-from orchestrator.lifecycle.steps.over import end_unshipped_or_cancel
+from orchestrator.lifecycle.steps.over import end_unshipped_or_cancel, must_end
 from orchestrator.lifecycle.steps.rent import create, look, record_intent
 from orchestrator.lifecycle.steps.ship import ship
 from orchestrator.lifecycle.steps.unreachable import (
@@ -43,7 +44,7 @@ from orchestrator.lifecycle.steps.watch import end_watched, watch
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
-from orchestrator.runs.states import LeaseState, State
+from orchestrator.runs.states import LeaseState, State, Wish
 from orchestrator.store.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ _COUNTED = (LeaseState.CLOSED, LeaseState.TOMBSTONE, LeaseState.HANDED)
 _TROUBLE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LONGEST_REST_S = 60.0  # a cap and a machine on its way back are looked after all the same
 _LIMITED_S = 5.0
+_UNWRITTEN_S = 30.0  # a delete that cannot be written down is sent so often
+_FULL_S = 5.0
 _QUIET_S = 30.0  # a run that only waits is still written this often, so that figures are fresh
 
 
@@ -98,6 +101,7 @@ class Engine:
         self._trouble: dict[str, int] = {}
         self._stepping: set[str] = set()  # runs whose own step some thread is making
         self._overtaken: set[str] = set()  # those of them that another thread has ended
+        self._unwritten_s: dict[str, float] = {}  # last delete under a lease that stands nowhere
 
     def ends_soon(self, is_wanted_back: Callable[[], bool]) -> None:
         """From now on long effects ask this, and end early when it is so."""
@@ -136,6 +140,7 @@ class Engine:
         if run_id in self._stepping:
             hands = replace(self._world, shells={}, stores={})
             other = Engine(self._journal, hands, tells=self._tells, limits=self._limits)
+            other._unwritten_s = self._unwritten_s
             if other._overtake(run_id):
                 self._overtaken.add(run_id)
 
@@ -161,9 +166,13 @@ class Engine:
         """One step of each machine on its way back; what is written down first is done at once."""
         soonest_s: float | None = None
         for key in [lease.key for lease in run.returning]:
-            run, seconds = self._give_back_one(run, key)
-            if not seconds:
+            try:
                 run, seconds = self._give_back_one(run, key)
+                if not seconds:
+                    run, seconds = self._give_back_one(run, key)
+            except HomeError as error:  # the run's other machine is still watched
+                log.warning("a return cannot be recorded: %s lease=%s", error.problem, key)
+                seconds = _FULL_S
             soonest_s = seconds if soonest_s is None else min(soonest_s, seconds)
         return run, soonest_s
 
@@ -272,7 +281,42 @@ class Engine:
         found = messages_between(before, after, now_s) if self._tells else []
         messages = [to_waiting(message) for message in found]
         month_s = month_of(now_s).start_s
-        return self._journal.save(before, after, entries, events, now_s, messages, check, month_s)
+        try:
+            return self._journal.save(
+                before, after, entries, events, now_s, messages, check, month_s
+            )
+        except HomeError:
+            self._end_unwritten(before, after)
+            raise
+
+    def _end_unwritten(self, before: Run, after: Run) -> None:
+        """Send the delete of machines that must go, though it cannot be written down.
+
+        A full disk must not keep them billing, and a delete is safe to repeat; the proof and the
+        books follow when there is room. Only of a run that is as this process knows it.
+        """
+        known = {lease.key: lease for lease in before.leases}
+        for lease in after.returning:
+            old, now_s = known.get(lease.key, lease), self._world.clock.awake_s()
+            must_go = (
+                old.state is LeaseState.RETURNING
+                or before.wish is Wish.CANCEL_NOW
+                or must_end(before, old, self._world)
+            )
+            is_due = now_s - self._unwritten_s.get(lease.key, -_UNWRITTEN_S) >= _UNWRITTEN_S
+            if lease.machine_id is None or not must_go or not is_due:
+                continue
+            self._unwritten_s[lease.key] = now_s
+            try:
+                if self._journal.run(before.id).version != before.version:
+                    return
+                provider, _ = self._world.accounts.renter(lease.account, lease.provider)
+                provider.delete_machine(lease.machine_id)
+            except GpuleaseError as error:
+                self._heed(lease, error)
+                log.warning("it cannot be ended: %s lease=%s", error.problem, lease.key)
+            else:
+                log.warning("asked to end it, which cannot be recorded lease=%s", lease.key)
 
     def hand_over(self, before: Run, after: Run, taker: Run, entries: list[Entry]) -> None:
         """Write a run's end and, with its machine, the next run's beginning. Raises: StaleRun."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,18 @@ def cut_after(count: int) -> Callable[[str, Iterator[bytes]], Iterator[bytes]]:
             yield piece
 
     return change
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A home on a disk of 24 MiB, of which 16 are kept for records."""
+    home = tmp_path / "home"
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(home)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no mounts here")
+    yield home
+    subprocess.run(["umount", "-l", str(home)], check=True)
 
 
 @pytest.fixture

@@ -317,20 +317,6 @@ def test_one_call_is_bounded_in_time_and_goes_on_without_asking_twice(
     assert at_home(tmp_path) == expected(FILES)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A home on a disk of 24 MiB, of which 16 are kept for records."""
-    home = tmp_path / "home"
-    home.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(home)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("no mounts here")
-    yield home
-    subprocess.run(["umount", "-l", str(home)], check=True)
-
-
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 class Dripping(FolderShell):
     """A machine that sends one byte in 50 seconds."""
 
@@ -361,6 +347,8 @@ def test_a_machine_that_drips_is_left_after_a_moment_and_what_came_is_kept(
     assert 0 < first.done_bytes < second.done_bytes
 
 
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 def test_what_there_is_no_room_for_is_not_begun_and_all_else_comes_home(
     folder_machine: FolderMachine, small_disk: Path
 ) -> None:

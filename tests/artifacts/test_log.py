@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.artifacts.disk import KEPT_FREE_BYTES
 from orchestrator.artifacts.log import LIMIT_BYTES, LINE_LIMIT_BYTES, LogFile, safe_text
-from orchestrator.errors import HostileArtifact
+from orchestrator.errors import HomeDiskFull, HostileArtifact
 from orchestrator.remote.folder import FolderShell
 from orchestrator.remote.shell import Shell
 from tests.remote.conftest import Machine
@@ -116,3 +119,24 @@ def test_a_machine_that_logs_without_end_fills_no_disk_at_home(tmp_path: Path) -
 
     assert LogFile(tmp_path / "run").fetch_some(shell) == 0
     assert LogFile(tmp_path / "run", base=100).fetch_some(shell) == 100
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_log_leaves_the_store_its_room_and_goes_on_once_more_is_made(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    shell, log = FolderShell(tmp_path / "machine"), LogFile(small_disk)
+    shell.write("log.txt", b"line\n" * 1_000_000)
+    ballast = small_disk / "ballast"
+    with pytest.raises(HomeDiskFull):
+        while log.fetch_some(shell):
+            free_bytes = shutil.disk_usage(small_disk).free
+            ballast.write_bytes(bytes(max(0, free_bytes - KEPT_FREE_BYTES - 500_000)))
+
+    here_bytes = log.size_bytes()
+    assert shutil.disk_usage(small_disk).free >= KEPT_FREE_BYTES
+    ballast.unlink()
+    while log.fetch_some(shell):
+        pass
+    assert here_bytes < log.size_bytes() == 5_000_000

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.errors import GpuleaseError, HomeError, ProviderDown, Unreachable
-from orchestrator.providers.base import GuardWay
+from orchestrator.providers.base import GuardWay, MachineStatus
 from orchestrator.remote.shell import Reply
+from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from orchestrator.store.journal import Journal
 from tests.lifecycle.steps.harness import CAPABILITIES, HOST_KEY, Box, Stage, listed
 from tests.runs.samples import NOW_S, RUN_ID, lease
 
@@ -206,3 +211,93 @@ def test_nothing_is_done_beside_a_run_whose_step_is_over(stage: Stage) -> None:
     stage.engine.drive_beside(RUN_ID)
 
     assert stage.run.state is State.RUNNING
+
+
+class FullJournal(Journal):
+    """A store on a disk that may be full."""
+
+    is_full = False
+
+    def save(self, *args: Any, **options: Any) -> Run:
+        if self.is_full:
+            raise HomeError("the store cannot be written: database or disk is full")
+        return super().save(*args, **options)
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Stage]:
+    """A stage whose disk is full as soon as `is_full` is set."""
+    journal = FullJournal(f"sqlite:///{tmp_path / 'full.sqlite'}")
+    yield Stage(journal, tmp_path / "home")
+    journal.close()
+
+
+def drive_on_a_full_disk(stage: Stage, seconds: float) -> None:
+    assert isinstance(stage.journal, FullJournal)
+    stage.journal.is_full = True
+    end_s = stage.clock.now_s() + seconds
+    while stage.clock.now_s() < end_s:
+        pause_s: float | None = 5.0
+        with suppress(HomeError):
+            pause_s = stage.engine.drive(RUN_ID)
+        stage.clock.advance(max(pause_s or 0.0, 0.01))
+    stage.journal.is_full = False
+
+
+def test_a_full_disk_keeps_no_machine_beyond_its_cap(full: Stage) -> None:
+    begin_running(full)
+    alive_s: list[float] = []
+    delete = full.cloud.delete_machine
+
+    def note(machine_id: str) -> None:
+        alive_s.append(full.clock.now_s() - NOW_S)
+        delete(machine_id)
+
+    full.cloud.delete_machine = note  # type: ignore[method-assign]
+    drive_on_a_full_disk(full, 7200)
+    assert full.run.state is State.RUNNING, "nothing could be written"
+    pauses_s = [later - earlier for earlier, later in itertools.pairwise(alive_s)]
+    assert min(pauses_s) >= 30
+
+    assert Decimal(alive_s[0]) / 3600 * Decimal("0.60") <= CAP_USD
+    full.until(lambda run: not run.is_open)
+    assert full.first.state is LeaseState.CLOSED
+
+
+@pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.RETURNING])
+def test_a_return_that_began_or_that_a_person_wants_at_once_goes_on_with_a_full_disk(
+    full: Stage, state: LeaseState
+) -> None:
+    begin_running(full)
+    if state is LeaseState.RETURNING:
+        moved = full.run.with_lease(full.first.move(state)).move(State.RETURNING, NOW_S)
+        full.journal.save(full.run, replace(moved, outcome=Outcome.FAILED), [], [], NOW_S)
+    full.journal.wish(RUN_ID, Wish.CANCEL_NOW)
+
+    drive_on_a_full_disk(full, 60)
+
+    assert "m1" in full.cloud.gone_s
+
+
+def test_a_full_disk_ends_no_machine_that_may_stay_and_rents_none(full: Stage) -> None:
+    full.begin_held(State.BOOTING, {"host_key": HOST_KEY}, cap_usd=Decimal(5))
+    full.cloud.machines["m1"] = replace(full.cloud.machines["m1"], status=MachineStatus.FAILED)
+
+    drive_on_a_full_disk(full, 60)
+
+    assert not full.cloud.said("delete") and not full.cloud.said("create")
+
+
+def test_a_process_that_knows_an_older_state_ends_nothing_on_a_full_disk(full: Stage) -> None:
+    begin_running(full)
+    before = full.run
+    moved = before.with_lease(before.leases[0].move(LeaseState.RETURNING))
+    full.journal.save(before, replace(before, heard_s=NOW_S + 1), [], [], NOW_S)
+    full.clock.advance(10_000)
+    assert isinstance(full.journal, FullJournal)
+    full.journal.is_full = True
+
+    with pytest.raises(HomeError):
+        full.engine.save(before, moved, [])
+
+    assert not full.cloud.said("delete")
