@@ -27,6 +27,7 @@ _BESIDE_S = 5.0
 _BESIDE_THREADS = 8
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
+_LOOKS_PER_S = 200.0  # of all runs together; so a driver of thousands leaves most of a core alone
 _FAILED_S = 30.0
 _IDLE_LOOK_S = 30.0  # of a driver that stays although there is nothing to do
 _FIRST_CLIENT_S = 2.0
@@ -219,7 +220,7 @@ class Driver:
             except Exception:  # a store that cannot be written now may be writable later
                 log.exception("a run could not be moved run=%s", run_id)
                 seconds = 5.0
-            self._due[run_id] = self._clock.awake_s() + (seconds or 0.0)
+            self._due[run_id] = self._clock.awake_s() + rest_s(seconds or 0.0, len(self._known))
         for run_id, beside in list(self._beside.items()):
             if not beside.done():
                 continue
@@ -236,6 +237,17 @@ class Driver:
             self._nudged.add(nudge)
         self._met.set()
         self._wake.set()
+
+
+def rest_s(asked_s: float, open_runs: int) -> float:
+    """How long a run is left alone that asked for so long: longer when there are many.
+
+    What is to go on at once does so, however many there are.
+
+    >>> rest_s(0.5, 1), rest_s(0.5, 2000), rest_s(30.0, 2000), rest_s(0.0, 2000)
+    (0.5, 10.0, 30.0, 0.0)
+    """
+    return max(asked_s, open_runs / _LOOKS_PER_S) if asked_s else 0.0
 
 
 @contextlib.contextmanager

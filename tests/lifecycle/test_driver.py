@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -231,6 +232,41 @@ def test_a_step_that_takes_long_keeps_nobody_from_looking_after_its_run(
         served.result(20)
 
     assert set(slow.beside) == {RUN_ID}
+
+
+class CrowdedJournal(Journal):
+    """Four hundred runs, all of them open for a minute."""
+
+    ids = tuple(f"r{number:07d}" for number in range(400))
+    clock: FakeClock
+
+    def open_ids(self) -> list[str]:
+        return list(self.ids) if self.clock.now_s() < NOW_S + 60.0 else []
+
+
+class CountingEngine(Engine):
+    """Of a run that trains, each look asks for the next one half a second later."""
+
+    looks: Counter[str]
+
+    def drive(self, run_id: str) -> float | None:
+        self.looks[run_id] += 1
+        return 0.5
+
+
+def test_of_many_runs_each_is_looked_at_less_often_and_none_is_forgotten(
+    short_home: Path, keys: Keys
+) -> None:
+    journal = CrowdedJournal(f"sqlite:///{short_home / 'crowd.db'}")
+    journal.clock = FakeClock(NOW_S)
+    engine = CountingEngine(journal, world_of(SmallCloud(), journal.clock))
+    engine.looks = Counter()
+
+    Driver(journal, engine, journal.clock, short_home, keys).serve()
+
+    assert engine.looks.keys() == set(journal.ids)
+    assert max(engine.looks.values()) <= 60.0 / 2.0 + 1
+    journal.close()
 
 
 def leaves(home: Path) -> bool:
