@@ -114,11 +114,17 @@ def _not_for_ever(work: Path, lock: int) -> None:
 
 
 def stop(work: Path, arguments: Sequence[str]) -> int:
-    """Write the stop file."""
+    """Write the stop file; where the disk takes none, the agent hears of it by a signal."""
     record: Record = {"reason": arguments[1] if len(arguments) > 1 else "stopped by hand"}
     if arguments:
         record["grace_s"] = float(arguments[0])
-    write_record(work / protocol.STOP_FILE, record)
+    try:
+        write_record(work / protocol.STOP_FILE, record)
+    except OSError:
+        pid, alive = agent_process(work)
+        if not alive:
+            return 1
+        os.kill(pid, signal.SIGTERM)
     return 0
 
 

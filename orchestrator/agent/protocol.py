@@ -10,7 +10,7 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                                      {"started": false, "error": "…", "pid"?: n}, "error" on stderr
                                      too, and exit code 3 when the folder's agent is gone, 2 when
                                      run.json is not valid
-                     `stop [GRACE_S [REASON]]`  writes `stop`
+                     `stop [GRACE_S [REASON]]`  writes `stop`; on a full disk tells by SIGTERM
                      `conclude`      where the agent died: starts another, which ends what it left
                                      running and gives back what is there; answers as `start`, and
                                      with exit code 3 the second time, or where none had died

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from orchestrator.agent.protocol import AGENT
+from dataclasses import replace
+
+from orchestrator.agent.protocol import AGENT, EVENTS_FILE
 from orchestrator.lifecycle.report import to_record
 from orchestrator.remote.shell import Shell
+from orchestrator.runs.run import Run
 
 _ANSWER_BYTES = 4096
 
@@ -19,3 +22,14 @@ def agent_lives(shell: Shell) -> bool | None:
     """Whether the agent is at work; None when the machine does not say. Raises RemoteError."""
     said = agent_status(shell).get("agent_alive")
     return said if isinstance(said, bool) else None
+
+
+def past_a_cut_log(run: Run, shell: Shell) -> Run:
+    """The run that reads its event log from the start, where that is shorter than what was read.
+
+    The program writes to it too, and one that opens it to write cuts off what was there; then the
+    agent's last words lie before the place where they are waited for. Raises RemoteError.
+    """
+    size = shell.run(f"wc -c <{EVENTS_FILE}", timeout_s=30.0).stdout.strip()
+    is_cut = size.isdigit() and len(size) < 18 and int(size) < run.event_offset
+    return replace(run, event_offset=0) if is_cut else run

@@ -57,6 +57,20 @@ def test_a_stop_gives_the_program_time_for_a_checkpoint(work: WorkFolder) -> Non
     assert work.manifest()["checkpoints/step-40/state"]["kind"] == "checkpoint"
 
 
+def test_a_stop_that_cannot_be_written_reaches_the_agent_all_the_same(work: WorkFolder) -> None:
+    work.write_program(CHECKPOINTS_ON_SIGTERM)
+    work.start()
+    work.wait_for_log("ready")
+    (work.path / f"{protocol.STOP_FILE}.new").mkdir()  # as on a disk that takes no byte
+
+    work.call("stop", "60", "cancelled")
+    work.wait_for("ready")
+
+    assert work.record(protocol.EXIT_FILE)["why"] == "stopped"
+    assert [event["step"] for event in work.events("checkpoint")] == [40]
+    assert not (work.path / protocol.STOP_FILE).exists()
+
+
 def test_a_program_that_does_not_stop_is_killed_when_its_grace_is_over(work: WorkFolder) -> None:
     work.write_program(IGNORES_SIGTERM)
     work.start()

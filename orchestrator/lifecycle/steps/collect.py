@@ -11,6 +11,7 @@ from orchestrator.agent.protocol import (
     AGENT,
     EVENTS_FILE,
     FETCHED_FILE,
+    LOG_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
 )
@@ -23,8 +24,9 @@ from orchestrator.errors import (
     HostileArtifact,
     HostKeyMismatch,
     RemoteError,
+    Unreachable,
 )
-from orchestrator.lifecycle.agents import agent_lives
+from orchestrator.lifecycle.agents import agent_lives, past_a_cut_log
 from orchestrator.lifecycle.deadlines import MANIFEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import finish
 from orchestrator.lifecycle.report import fold, to_metrics
@@ -106,7 +108,7 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         run = replace(run, heard_s=now_s)
     if not run.manifest_ready or (run.launch.bucket and run.upload != "complete"):
         run, _ = fold(run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), now_s)
-        with contextlib.suppress(HomeDiskFull):  # said when the artifacts do not fit either
+        with contextlib.suppress(ArtifactsError):  # said when all else is home
             world.log(run).fetch_some(shell)
         if not run.manifest_ready:
             return _until_listed(run, world, lease, shell)
@@ -124,11 +126,6 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     if not progress.finished:
         left = f"{progress.left_files} files, {progress.left_bytes / 2**20:.1f} MiB"
         return Wait(0.0, f"bringing artifacts home: {left} left", run)
-    until_s = world.clock.awake_s() + BUDGET_S
-    while world.log(run).fetch_some(shell):
-        if world.clock.awake_s() >= until_s:
-            return Wait(0.0, "bringing the log home", run)
-    world.log(run).sync()
     run = replace(
         run,
         brought_home=True,
@@ -136,10 +133,49 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
         artifacts_missing=_named(progress.failed),
         metrics=_metrics(run, world) or run.metrics,
     )
-    if not progress.failed:
-        shell.write(FETCHED_FILE, b"")
+    run, is_whole = _bring_log(run, world, shell)
+    if not is_whole:
+        return Wait(0.0, "bringing the log home", run)
+    return _fetched(run, world, shell, f"{len(run.artifacts)} artifacts are home")
+
+
+def _bring_log(run: Run, world: World, shell: Shell) -> tuple[Run, bool]:
+    """Go on with the log for some seconds; whether it is whole, or as whole as it can be.
+
+    Raises: HomeDiskFull. What else keeps it from home holds nothing up: its text is an artifact.
+    """
+    until_s = world.clock.awake_s() + BUDGET_S
+    try:
+        while world.log(run).fetch_some(shell):
+            if world.clock.awake_s() >= until_s:
+                return run, False
+        world.log(run).sync()
+    except HomeDiskFull:
+        raise
+    except ArtifactsError as error:
+        run = run.note(error.problem)
+        if not any(path == LOG_FILE for path, *_ in run.artifacts):
+            missing = (*run.artifacts_missing, f"the log: {error.problem}")
+            run = replace(run, artifacts_missing=missing)
+    return run, True
+
+
+def _fetched(run: Run, world: World, shell: Shell, why: str) -> Step:
+    """Tell the machine that its results were fetched, and let go of it.
+
+    Without the word it would keep them for its hold; that is worth neither a machine that takes
+    no byte nor a connection that just broke. Only the next job needs it.
+    """
     outcome, failure = verdict(run)
-    return keep_or_finish(run, world, outcome, failure, f"{len(run.artifacts)} artifacts are home")
+    if not run.artifacts_missing:
+        try:
+            shell.write(FETCHED_FILE, b"")
+        except RemoteError as error:
+            if run.launch.keep_s and isinstance(error, (Unreachable, HostKeyMismatch)):
+                raise
+            run = run.note(f"{error.problem}: it could not be told that all is home")
+            return finish(run, world, outcome, failure, why)
+    return keep_or_finish(run, world, outcome, failure, why)
 
 
 def _until_listed(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
@@ -156,10 +192,13 @@ def _follow_the_agent(
     run: Run, world: World, lease: Lease, shell: Shell, waiting: str
 ) -> Wait | None:
     """Wait as long as an agent is at work, or another can follow it; None when none ever will."""
-    wait = Wait(_POLL_S, waiting, run)
     if world.awake_since_first_saw_s(f"{lease.key} lists") < _LOOK_S:
-        return wait
+        return Wait(_POLL_S, waiting, run)
     world.first_saw.pop(f"{lease.key} lists", None)
+    run = past_a_cut_log(run, shell)
+    if not run.manifest_ready and shell.read(MANIFEST_FILE, 0, 1):  # written whole, last of all
+        run = replace(run, manifest_ready=True)
+    wait = Wait(_POLL_S, waiting, run)
     lives = agent_lives(shell)
     waited_s = world.clock.now_s() - (run.exit_seen_s or world.clock.now_s())
     if lives or (lives is None and waited_s <= MANIFEST_S):
@@ -204,16 +243,10 @@ def _prove_upload(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     if index is None or not index.complete:
         raise ArtifactsError("the machine says that all is in the bucket, and it is not")
     run = with_what_is_there(run, bucket, index)
-    until_s = world.clock.awake_s() + BUDGET_S
-    while world.log(run).fetch_some(shell):
-        if world.clock.awake_s() >= until_s:
-            return Wait(0.0, "bringing the log home", run)
-    if not run.artifacts_missing:
-        shell.write(FETCHED_FILE, b"")
-    outcome, failure = verdict(run)
-    return keep_or_finish(
-        run, world, outcome, failure, f"{len(run.artifacts)} artifacts are in the bucket"
-    )
+    run, is_whole = _bring_log(run, world, shell)
+    if not is_whole:
+        return Wait(0.0, "bringing the log home", run)
+    return _fetched(run, world, shell, f"{len(run.artifacts)} artifacts are in the bucket")
 
 
 def _lost(run: Run, world: World, lease: Lease) -> Step | None:
@@ -274,10 +307,10 @@ def _so_far(run: Run, world: World) -> Run:
         brought_home=bool(run.launch.bucket),
         artifacts=_home(left, wanted),
         artifacts_missing=(*wanted.refused, *missing),
+        metrics=_metrics(run, world) or run.metrics,
     )
 
 
 def _give_up(run: Run, world: World, why: str) -> Step:
     outcome, failure = verdict(run) if run.exit else (Outcome.FAILED, None)
-    run = replace(_so_far(run, world), metrics=_metrics(run, world) or run.metrics)
-    return finish(run, world, outcome, failure, why)
+    return finish(_so_far(run, world), world, outcome, failure, why)

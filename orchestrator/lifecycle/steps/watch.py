@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from orchestrator.agent.protocol import AGENT, EVENTS_FILE, EXIT_FILE, STOP_FILE, encode
+from orchestrator.agent.protocol import EVENTS_FILE, EXIT_FILE
 from orchestrator.artifacts.checkpoints import Checkpoint
-from orchestrator.budget.caps import GRACE_S, must_stop
 from orchestrator.errors import (
     ArtifactsError,
     BucketDown,
     BucketRefused,
-    HomeDiskFull,
     HostKeyMismatch,
     LostCheckpoint,
     MachineNotFound,
@@ -20,8 +18,8 @@ from orchestrator.errors import (
     ProviderError,
     RemoteError,
 )
-from orchestrator.lifecycle.agents import agent_status
-from orchestrator.lifecycle.balance import heed, runs_dry
+from orchestrator.lifecycle.agents import agent_status, past_a_cut_log
+from orchestrator.lifecycle.balance import heed
 from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import (
     AGENT_SILENT_S,
@@ -35,6 +33,7 @@ from orchestrator.lifecycle.steps.carry_on import carry_on
 from orchestrator.lifecycle.steps.over import UNSEEN_S, must_end, must_end_for_s
 from orchestrator.lifecycle.steps.rent import seen_taken, with_machine
 from orchestrator.lifecycle.steps.resume import make_anew, resume
+from orchestrator.lifecycle.steps.stop import ask_to_stop, end_the_agent, is_stubborn
 from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
 from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
@@ -46,8 +45,8 @@ from orchestrator.runs.states import Outcome, State, Wish
 
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
-_STUBBORN_S = 600.0  # beyond its grace
 _STRANGER_S = 60.0
+_SILENCE_TOLD_S = 60.0
 _LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
 
 
@@ -66,18 +65,19 @@ def watch(run: Run, world: World) -> Step:
         after, said = fold(
             run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), _now(world)
         )
+        said += _after_silence(world, lease)
         try:
             world.log(run).fetch_some(shell)
-        except HomeDiskFull as error:
+        except ArtifactsError as error:  # of this computer; all else goes on
             after = after.note(error.problem)
         elapsed_s = world.clock.elapsed_s()
         after, warned = heed(after, lease, world.purse(lease), _now(world), elapsed_s)
         said += warned
-        after = _ask_to_stop(after, world, lease, shell)
+        after = ask_to_stop(after, world, lease, shell)
         # What is asked of the program is kept, whatever else fails in this look.
         run = replace(run, stop_reason=after.stop_reason, stop_asked_s=after.stop_asked_s)
-        if _is_stubborn(after, world, lease):
-            after = _end_the_agent(after, world, shell)
+        if is_stubborn(after, world, lease):
+            after = end_the_agent(after, world, shell)
         if goes_on := carry_on(after, world, lease, shell):
             return goes_on
         if not after.exit and _now(world) - after.heard_s > AGENT_SILENT_S:
@@ -92,6 +92,7 @@ def watch(run: Run, world: World) -> Step:
             run = run.note(error.problem)
             if stays_a_stranger(world, lease):
                 return give_up_on(run, world, lease, error.problem)
+        world.awake_since_first_saw_s(_silence_key(lease))
         waiting = f"no contact: {error.problem}; the job goes on"
         return machine_lost(run, world, lease) or Wait(
             SHELL_RETRY_S, waiting, run.with_lease(where_it_is(world, lease))
@@ -188,6 +189,8 @@ def give_up_on(run: Run, world: World, lease: Lease, why: str) -> Moved:
         why = "the machine ended; everything is in the bucket"
         return finish(run, world, *verdict(run), why)
     if run.exit:
+        if run.artifacts and not run.artifacts_missing:  # all that it had listed: see `collect`
+            return finish(run, world, *verdict(run), "the machine ended; everything is home")
         if anew := make_anew(run, world, lease):
             return anew
         missing = run.artifacts_missing or ("what was not home when the machine ended",)
@@ -264,6 +267,10 @@ def _stranger_key(lease: Lease) -> str:
     return f"{lease.key} stranger"
 
 
+def _silence_key(lease: Lease) -> str:
+    return f"{lease.key} without contact"
+
+
 def _out_of_touch_key(lease: Lease) -> str:
     return f"{lease.key} out of touch"
 
@@ -285,63 +292,28 @@ def _now(world: World) -> float:
     return world.clock.now_s()
 
 
-def _ask_to_stop(run: Run, world: World, lease: Lease, shell: Shell) -> Run:
-    """Ask the program for a checkpoint and its end, once, when the person or the money says so."""
-    if run.exit:
-        return run
-    if not run.stop_reason:
-        # Saved before the program hears of it: after its end only this tells why it ended.
-        return replace(run, stop_reason=_why_stop(run, world, lease))
-    if run.stop_asked_s is not None and _now(world) - run.stop_asked_s < GRACE_S:
-        return run
-    shell.write(STOP_FILE, encode({"reason": run.stop_reason, "grace_s": run.launch.grace_s}))
-    world.awake_since_first_saw_s(_stops_key(lease))
-    return replace(run, stop_asked_s=_now(world))
-
-
-def _is_stubborn(run: Run, world: World, lease: Lease) -> bool:
-    """Whether an agent that was asked to stop has had far more time than it needs."""
-    if run.exit or _stops_key(lease) not in world.first_saw:
-        return False
-    return world.awake_since_first_saw_s(_stops_key(lease)) > run.launch.grace_s + _STUBBORN_S
-
-
-def _end_the_agent(run: Run, world: World, shell: Shell) -> Run:
-    """The run as if its agent had ended; what lies on the machine is then another's to list."""
-    shell.run(f"python3 {AGENT} kill", timeout_s=60.0)
-    record = to_exit({"why": "finished", "message": "its agent did not stop the program"})
-    return replace(run, exit={**record, "ended_at": _now(world)})
-
-
-def _stops_key(lease: Lease) -> str:
-    return f"{lease.key} stops"
-
-
-def _why_stop(run: Run, world: World, lease: Lease) -> str:
-    """Why the work must end now; empty while it may go on."""
-    if run.wish is Wish.CANCEL:
-        return "cancelled"
-    now_s, collect_s = _now(world), run.launch.collect_s
-    if lease.bills and must_stop(
-        lambda ahead_s: run.upper_usd(now_s + ahead_s), cap_usd=run.cap_usd, collect_s=collect_s
-    ):
-        return "cap"
-    if _now(world) >= lease.stop_s:
-        return "cap" if lease.capped else "duration"
-    if runs_dry(lease, world.purse(lease), collect_s, world.clock.elapsed_s()):
-        return "balance"
-    return ""
+def _after_silence(world: World, lease: Lease) -> list[str]:
+    """What is told of a machine that is reached again, when it was not for some time."""
+    if _silence_key(lease) not in world.first_saw:
+        return []
+    silent_s = world.awake_since_first_saw_s(_silence_key(lease))
+    del world.first_saw[_silence_key(lease)]
+    if silent_s < _SILENCE_TOLD_S:
+        return []
+    return [f"contact again, after {silent_s / 60:.0f} min without: the job went on"]
 
 
 def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     """A silent agent: alive, or ended without a word."""
     status = agent_status(shell)
-    if status.get("agent_alive") is True:
-        return replace(run, heard_s=_now(world))
     try:
         left = json.loads(shell.read(EXIT_FILE, 0, 65_536) or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         left = {}
+    if status.get("agent_alive") is True:
+        run = past_a_cut_log(replace(run, heard_s=_now(world)), shell)
+        if not (isinstance(left, dict) and left):
+            return run
     boots = status.get("boots")
     if not left and isinstance(boots, int) and boots > 1:
         raise _StartedAnew(f"its container was started {boots} times, and the agent is gone")

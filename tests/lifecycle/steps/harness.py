@@ -145,6 +145,7 @@ class Box:
     files: dict[str, bytes] = field(default_factory=dict)
     replies: dict[str, Reply] = field(default_factory=dict)  # a piece of a command → its reply
     fault: GpuleaseError | None = None
+    refuses: GpuleaseError | None = None  # of its disk, which takes nothing
     host_key: str = HOST_KEY
     answers: bool = True  # whether its sshd says its name
     commands: list[str] = field(default_factory=list)
@@ -160,6 +161,9 @@ class Box:
         if command.startswith("xargs -0 cat"):
             names = [name.decode().removeprefix("./") for name in stdin.split(b"\0") if name]
             return Reply(0, b"".join(self.files.get(name, b"") for name in names), b"")
+        if command.startswith("wc -c <"):
+            name = command.removeprefix("wc -c <")
+            return Reply(0, f"{len(self.files.get(name, b''))}\n".encode(), b"")
         found = (reply for piece, reply in self.replies.items() if piece in command)
         return next(found, Reply(0, b"", b""))
 
@@ -169,6 +173,8 @@ class Box:
 
     def write(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
         self._check()
+        if self.refuses is not None:
+            raise self.refuses
         self.written.append(path)
         self.files[path] = data
 

@@ -3,20 +3,22 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from orchestrator.agent.protocol import FETCHED_FILE, MANIFEST_FILE
-from orchestrator.errors import Unreachable
+from orchestrator.errors import RemoteError, Unreachable
 from orchestrator.lifecycle.deadlines import MANIFEST_S
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.job import KEEPABLE
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
-from tests.runs.samples import NOW_S, RUN_ID
+from tests.runs.samples import NOW_S, RUN_ID, launch
 
 RESULTS = {
     "exit.json": (b"{}", "exit"),
@@ -382,3 +384,87 @@ def test_an_agent_that_still_lists_what_it_has_is_waited_for(stage: Stage) -> No
 
     assert is_returning(stage)
     assert len(stage.run.artifacts) == len(RESULTS)
+
+
+def test_a_list_whose_event_was_cut_off_is_found(stage: Stage) -> None:
+    collecting(stage, event_offset=2000)
+    stage.box.replies = {"guard-status": Reply(0, b'{"agent_alive": true}', b"")}
+    list_results(stage)
+    stage.box.files["events.jsonl"] = b"x" * 3000
+
+    for _ in range(3):
+        stage.after(11)
+
+    assert is_returning(stage)
+    assert len(stage.run.artifacts) == len(RESULTS)
+
+
+def test_a_log_that_cannot_be_written_holds_up_nothing_and_is_named(stage: Stage) -> None:
+    collecting(stage)
+    list_results(stage)
+    stage.box.files["log.txt"] = b"line"
+    (stage.home / "log.txt").mkdir()
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert len(stage.run.artifacts) == len(RESULTS)
+    (missing,) = stage.run.artifacts_missing
+    assert missing.startswith("the log: ")
+
+
+@pytest.mark.parametrize("refusal", [RemoteError("The machine's disk is full."), Unreachable("")])
+def test_a_machine_that_cannot_be_told_that_all_is_home_goes_back(
+    stage: Stage, refusal: RemoteError
+) -> None:
+    collecting(stage)
+    list_results(stage)
+    stage.box.refuses = refusal
+
+    stage.drive()
+
+    assert is_returning(stage)
+    assert stage.run.outcome is Outcome.SUCCEEDED
+    assert stage.run.artifacts_missing == ()
+
+
+def test_a_machine_is_not_kept_for_another_job_when_it_cannot_be_told(stage: Stage) -> None:
+    collecting(stage, launch=replace(launch(), keep_s=600.0))
+    list_results(stage)
+    stage.box.refuses = Unreachable("the line broke")
+    stage.drive()
+    assert stage.state() is State.COLLECTING
+
+    stage.box.refuses = RemoteError("The machine's disk is full.")
+    stage.after(5)
+
+    assert is_returning(stage)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_nothing_is_missing_of_a_machine_that_ended_when_all_was_home(
+    stage: Stage, restarts: bool
+) -> None:
+    collecting(stage)
+    list_results(stage)
+    save = stage.journal.save
+
+    def dies(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    stage.journal.save = dies  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stage.drive()
+    stage.journal.save = save  # type: ignore[method-assign]
+    assert stage.box.written == [FETCHED_FILE]
+    if restarts:
+        stage.restart()
+    stage.cloud.end("m1")
+    stage.box.fault = Unreachable("gone")
+    stage.after(60)
+
+    stage.until(lambda run: not run.is_open)
+
+    assert (stage.run.outcome, stage.run.artifacts_missing) == (Outcome.SUCCEEDED, ())
+    assert len(stage.run.artifacts) == len(RESULTS)
+    assert stage.run.metrics == {"eval_accuracy": 0.9}

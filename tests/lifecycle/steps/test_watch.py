@@ -328,6 +328,65 @@ def test_an_agent_that_died_ends_the_work(stage: Stage, left: bytes, message: st
     assert stage.run.exit["message"] == message
 
 
+def test_an_event_log_that_the_program_cut_off_does_not_hide_the_end(stage: Stage) -> None:
+    running(stage, event_offset=2000)
+    stage.box.say(event="exited", why="finished", exit_code=0)
+
+    stage.after(AGENT_SILENT_S + 1)
+    stage.after(1)
+
+    assert stage.state() is State.COLLECTING
+    assert stage.run.exit["exit_code"] == 0
+
+
+def test_an_end_of_which_no_event_is_left_is_read_from_its_own_record(stage: Stage) -> None:
+    running(stage, event_offset=2000)
+    stage.box.files["events.jsonl"] = b"x" * 3000
+    stage.box.files[EXIT_FILE] = b'{"why": "finished", "exit_code": 3}'
+    stage.drive()
+
+    stage.after(AGENT_SILENT_S + 1)
+
+    assert stage.state() is State.COLLECTING
+    assert stage.run.exit["exit_code"] == 3
+
+
+def test_a_log_that_cannot_be_written_at_home_hides_nothing(stage: Stage) -> None:
+    running(stage)
+    (stage.home / "log.txt").mkdir()
+    stage.box.files["log.txt"] = b"line" * 10_000
+    at_home = save(stage, 40)
+
+    stage.drive()
+    assert at_home.exists()
+    assert "log.txt" in stage.run.notes[-1]
+    stage.journal.wish(RUN_ID, Wish.CANCEL)
+    stage.drive(3)
+    assert stop_asked(stage) == "cancelled"
+    stage.box.say(event="exited", why="stopped", exit_code=143)
+    stage.after(1)
+
+    assert stage.state() is State.COLLECTING
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(12, 1), (0.5, 0)])
+def test_contact_that_was_lost_for_some_time_is_recorded_once(
+    stage: Stage, minutes: float, told: int
+) -> None:
+    running(stage)
+    stage.box.fault = Unreachable("no route")
+    stage.drive()
+    stage.after(minutes * 30)
+    stage.after(minutes * 30)
+    stage.box.fault = None
+
+    for _ in range(3):
+        stage.after(1)
+
+    assert stage.events().count(f"contact again, after {minutes} min without") == told
+    assert stage.events().count("contact again") == told
+
+
 def test_a_set_up_that_lasts_an_hour_has_failed(stage: Stage) -> None:
     running(stage, State.SETTING_UP, max_duration_s=36_000.0)
 
