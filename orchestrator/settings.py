@@ -132,6 +132,11 @@ class Settings:
     environment: Mapping[str, str] = field(repr=False)
     vault: Vault = field(repr=False)
 
+    @property
+    def private(self) -> tuple[Path, ...]:
+        """Files and folders that hold keys, and never leave this computer with somebody's code."""
+        return self.home, self.config_file
+
     def provider_url(self, provider: str, surface: str = "") -> str | None:
         """Base URL from `GPULEASE_<PROVIDER>[_<SURFACE>]_URL`; None for the provider's own.
 

@@ -212,6 +212,7 @@ class Parts:
             cache_dir=self.home.folder / "cache",
             endpoint=self.settings.hf_endpoint,
             token=self.keys.get(HUB_TOKEN),
+            private=self.settings.private,
         )
         if not material.launch.bucket:
             return material
@@ -222,7 +223,7 @@ class Parts:
     def stage(self, tell: Callable[[str], None]) -> Stage:
         """Where the first batch of a job is tried."""
         folder = self.home.folder / "cache" / "rehearsal"
-        return Stage(folder, self.clock, tell, self.keys.get, measure_room)
+        return Stage(folder, self.clock, tell, self.keys.get, measure_room, self.settings.private)
 
     @cached_property
     def stores(self) -> Stores:

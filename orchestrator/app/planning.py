@@ -86,7 +86,7 @@ class Planning(Verbs):
         """
         from orchestrator.lifecycle.checkup import check_job
 
-        findings = check_job(job, self._parts.prepare)
+        findings = check_job(job, self._parts.prepare, self._parts.settings.private)
         if rehearsal is None or any(ok is False for _, ok, _, _ in findings):
             return findings
         from orchestrator.lifecycle.rehearsal import rehearse
@@ -96,7 +96,7 @@ class Planning(Verbs):
 
     def explain(self, job: Job, path: str) -> Explained:
         """Whether a path is sent with the job, and by which rule. Raises: UsageError."""
-        return explain_path(job, path, Path.cwd())
+        return explain_path(job, path, Path.cwd(), self._parts.settings.private)
 
     def size(self, model: str, wish: SizeWish) -> SizeView:
         """What training a model takes.
@@ -184,7 +184,8 @@ class Planning(Verbs):
 
     def _planned(self, job: Job, plan: Plan) -> PlanView:
         self._plans[job.name] = plan
-        return to_plan_view(plan, artifact_sentences(self._parts, plan), parts_of(job))
+        parts = parts_of(job, self._parts.settings.private)
+        return to_plan_view(plan, artifact_sentences(self._parts, plan), parts)
 
     def submit(self, job: Job, plan: PlanView, options: SubmitOptions) -> tuple[str, bool]:
         """Record run, lease and commitment, make sure a driver lives.
@@ -217,7 +218,8 @@ class Planning(Verbs):
             return run_id, True
         cap_usd = made.cap_usd if made.cap_usd is not None else made.suggested_usd
         run_id = new_run_id()
-        keep_code(run_folder(self._home.folder, run_id), job)
+        private = self._parts.settings.private
+        keep_code(run_folder(self._home.folder, run_id), job, private=private)
         provider = made.candidates[0].offer.provider if made.candidates else ""
         try:
             record(

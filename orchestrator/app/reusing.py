@@ -39,7 +39,8 @@ def submit_on_kept(parts: Parts, job: Job, plan: Plan, reference: str) -> str:
     if (other := open_run(parts.journal, job.name)) not in (None, run.id):
         raise UsageError(f"run {other} is open under the name {job.name}", hint="--again, or wait")
     run_id = new_run_id()
-    keep_code(run_folder(home, run_id), job, like=run_folder(home, run.id))
+    earlier, private = run_folder(home, run.id), parts.settings.private
+    keep_code(run_folder(home, run_id), job, like=earlier, private=private)
     copy_key_pair(run_folder(home, run.id) / "keys", run_folder(home, run_id) / "keys")
     after, taker, entries = take_over(run, plan, run_id, parts.clock.now_s())
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.clock import Clock
@@ -12,8 +12,9 @@ from orchestrator.lifecycle.accounts import Accounts, Snapshot
 from orchestrator.lifecycle.balance import balances
 from orchestrator.lifecycle.driver import driver_lives
 from orchestrator.lifecycle.plan import Material
-from orchestrator.lifecycle.sending import in_words, parts_of, too_large
+from orchestrator.lifecycle.sending import in_words, parts_of, secrets_sent, too_large
 from orchestrator.providers.base import Witness
+from orchestrator.remote.code import IGNORE_FILE
 from orchestrator.spec.data import DataReport, check_data
 from orchestrator.spec.job import Job
 from orchestrator.store.home import Home
@@ -21,13 +22,18 @@ from orchestrator.store.home import Home
 Finding = tuple[str, bool | None, str, str]
 
 
-def check_job(job: Job, prepare: Callable[[Job], Material]) -> list[Finding]:
+def check_job(
+    job: Job, prepare: Callable[[Job], Material], private: Sequence[Path] = ()
+) -> list[Finding]:
     """Data, labels, model, tokenizer, memory, and the size of what would be sent."""
     findings: list[Finding] = [("spec", True, f"{job.kind} {job.name}", "")]
     if job.code is not None:
-        parts = parts_of(job)
+        parts = parts_of(job, private)
         fix = too_large(parts)
         findings.append(("sent", None if fix else True, in_words(parts), fix))
+        if secret := secrets_sent(job, private):
+            fix = f"name it in {IGNORE_FILE}; `secrets:` of the job gives it without a file"
+            findings.append(("secrets", None, secret, fix))
     if job.data is not None and job.code is None:
         report = check_data(job)
         findings += [("data", False, problem, "") for problem in report.problems]

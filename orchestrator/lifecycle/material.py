@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from orchestrator.errors import SpecError
 from orchestrator.lifecycle.forecast import collect_s, disk_gib
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
 from orchestrator.lifecycle.reading import Reading, read_as_model
+from orchestrator.lifecycle.sending import secrets_sent
 from orchestrator.lifecycle.traffic import planned
 from orchestrator.offers.offer import TRUST_ORDER
 from orchestrator.runs.run import Launch
@@ -30,14 +32,21 @@ _SPARE_S = 2 * 3600.0  # boot, collecting, and what a host's own end may come ea
 HUB_TOKEN = "HF_TOKEN"
 
 
-def prepare(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> Material:
-    """Read data and model facts, and size the job.
+def prepare(
+    job: Job,
+    *,
+    cache_dir: Path,
+    endpoint: str,
+    token: str | None,
+    private: Sequence[Path] = (),
+) -> Material:
+    """Read data and model facts, and size the job; `private` is ours and never sent.
 
     Raises: SpecError with every problem of the data, or an unknown model; MissingCredentials for a
     gated one; ProviderDown without a hub.
     """
     if job.code is not None:
-        return _own_code(job, cache_dir, endpoint, token)
+        return _own_code(job, cache_dir, endpoint, token, private)
     report = check_data(job)
     if report.problems:
         raise SpecError(report.problems, hint=job.check_hint)
@@ -78,7 +87,9 @@ def read_facts(
     return read_model(model.id, model.revision, cache_dir=cache_dir, token=token, endpoint=endpoint)
 
 
-def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Material:
+def _own_code(
+    job: Job, cache_dir: Path, endpoint: str, token: str | None, private: Sequence[Path]
+) -> Material:
     assert job.code is not None
     facts = None
     if job.model is not None:
@@ -97,9 +108,12 @@ def _own_code(job: Job, cache_dir: Path, endpoint: str, token: str | None) -> Ma
         collect_s=collect_s(100 << 20),
     )
     launch = _with_wishes(_with_model(launch, facts, job, endpoint), job)
-    launch = _with_traffic(launch, job, None, facts)
-    warnings = ("the time of one's own code is not known: the forecast is up to max_duration",)
-    return Material(job, launch, _need(job, None, _OWN_CODE_CUDA, launch), None, (), warnings)
+    launch = _with_traffic(launch, job, None, facts, private)
+    warnings = ["the time of one's own code is not known: the forecast is up to max_duration"]
+    if told := secrets_sent(job, private):
+        warnings.append(told)
+    need = _need(job, None, _OWN_CODE_CUDA, launch)
+    return Material(job, launch, need, None, (), tuple(warnings))
 
 
 def _launch(
@@ -156,11 +170,21 @@ def _with_wishes(launch: Launch, job: Job) -> Launch:
 
 
 def _with_traffic(
-    launch: Launch, job: Job, need: Footprint | None, facts: ModelFacts | None
+    launch: Launch,
+    job: Job,
+    need: Footprint | None,
+    facts: ModelFacts | None,
+    private: Sequence[Path] = (),
 ) -> Launch:
     is_fetched = facts is not None and bool(launch.model_id)
     model_bytes = facts.download_bytes if facts is not None and is_fetched else 0
-    traffic = planned(job, need, model_bytes=model_bytes, result_bytes=launch.result_bytes)
+    traffic = planned(
+        job,
+        need,
+        model_bytes=model_bytes,
+        result_bytes=launch.result_bytes,
+        private=private,
+    )
     return replace(launch, traffic=traffic)
 
 

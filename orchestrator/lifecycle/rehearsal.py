@@ -68,6 +68,7 @@ class Stage:
     tell: Callable[[str], None]  # a sentence on the way
     secret: Callable[[str], str | None]
     room: Callable[[Path], Room]
+    private: tuple[Path, ...] = ()  # files and folders of ours that are no part of a job
     limit_s: float = LIMIT_S
 
 
@@ -199,7 +200,7 @@ class _Rehearsal:
 
     def _code(self) -> list[Entry]:
         if self._job.code is not None:
-            return code_files(self._job.code.path).entries(protocol.CODE_DIR)
+            return code_files(self._job.code.path, self._stage.private).entries(protocol.CODE_DIR)
         return [*program_entries(self._launch.program), *data_entries(self._job)]
 
     def _run_file(self) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from orchestrator.spec.model import LocalModel
 
 _LARGE_BYTES = 1 << 30
 _MOST_NAMED = 5
+_SECRETS = (".env", ".netrc", ".pypirc", ".git-credentials", ".htpasswd", "kaggle.json")
+_SECRET_PATHS = (".aws/credentials", ".docker/config.json", ".kube/config")
+_EXAMPLES = (".example", ".sample", ".template", ".dist")
+_KEYS = (".pem", ".key", ".p8")
+_FIRST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +30,14 @@ class Part:
     size_bytes: int
 
 
-def parts_of(job: Job) -> list[Part]:
+def parts_of(job: Job, private: Iterable[Path] = ()) -> list[Part]:
     """What is sent of the person's own files, the largest first; our programs are small.
 
     Raises: SpecError when the code's folder cannot be sent.
     """
     parts: list[Part] = []
     if job.code is not None:
-        parts += [Part(*part) for part in code_files(job.code.path).by_top()]
+        parts += [Part(*part) for part in code_files(job.code.path, private).by_top()]
     if job.data is not None:
         files = (job.data.train, job.data.eval)
         parts += [_of_file(path) for path in files if path is not None and path.is_file()]
@@ -57,6 +63,36 @@ def too_large(parts: list[Part]) -> str:
     return f"leave out what the job does not need: name {parts[0].path} in {IGNORE_FILE}"
 
 
+def secrets_sent(job: Job, private: Iterable[Path] = ()) -> str:
+    """A warning that names what of the code looks like a secret and is sent; empty for none.
+
+    It is sent all the same: many programs read their settings from an `.env`.
+    """
+    if job.code is None:
+        return ""
+    listing = code_files(job.code.path, private)
+    found = [one.path for one in listing.files if _looks_secret(listing.folder, one.path)]
+    named = ", ".join(found[:_MOST_NAMED])
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"what looks like a secret is sent to the machine: {named}{more}" if found else ""
+
+
+def _looks_secret(folder: Path, path: str) -> bool:
+    """Whether a file is by its name a secret, or a private key by its first line."""
+    name = path.rpartition("/")[2]
+    if name in _SECRETS or path.endswith(_SECRET_PATHS):
+        return True
+    if name.startswith(".env."):
+        return not name.endswith(_EXAMPLES)
+    if not name.endswith(_KEYS) and not name.startswith("id_"):
+        return False
+    try:
+        with (folder / path).open("rb") as file:
+            return b"PRIVATE KEY-----" in file.read(_FIRST_BYTES)
+    except OSError:
+        return False
+
+
 def mebibytes(size_bytes: int) -> str:
     """A size as a person reads it.
 
@@ -66,7 +102,7 @@ def mebibytes(size_bytes: int) -> str:
     return f"{max(0.1, size_bytes / 2**20):.1f} MiB" if size_bytes else "0 MiB"
 
 
-def explain_path(job: Job, path: str, here: Path) -> Explained:
+def explain_path(job: Job, path: str, here: Path, private: Iterable[Path] = ()) -> Explained:
     """Whether a path is sent, and the rule that says so.
 
     Args:
@@ -88,7 +124,7 @@ def explain_path(job: Job, path: str, here: Path) -> Explained:
     folder = job.code.path.resolve()
     inside = absolute.parent.resolve() / absolute.name  # a link is meant, not what it names
     is_there = inside.is_relative_to(folder) and (inside.exists() or inside.is_symlink())
-    return code_files(folder).explain(str(inside) if is_there else path)
+    return code_files(folder, private).explain(str(inside) if is_there else path)
 
 
 def _of_file(path: Path) -> Part:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,14 @@ class _Kept:
     sha256: str
 
 
-def keep_code(folder: Path, job: Job, *, like: Path | None = None) -> None:
+def keep_code(
+    folder: Path, job: Job, *, like: Path | None = None, private: Iterable[Path] = ()
+) -> None:
     """Copy a job's own code into the folder of its run, made when missing; durable at the end.
 
     Args:
         like: the folder of an earlier run. What did not change since shares its file with it.
+        private: files and folders of ours that never leave this computer.
 
     Raises: SpecError when a file cannot be read.
     """
@@ -47,7 +51,7 @@ def keep_code(folder: Path, job: Job, *, like: Path | None = None) -> None:
     (folder / CODE).mkdir(exist_ok=True)
     made = {folder / CODE}
     try:
-        for file in code_files(job.code.path).files:
+        for file in code_files(job.code.path, private).files:
             source, target = job.code.path / file.path, folder / CODE / file.path
             if not source.is_file():  # a link inside the folder travels as the file that it names
                 continue

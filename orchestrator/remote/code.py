@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class CodeListing:
     folder: Path
     files: tuple[CodeFile, ...]
     by_git: bool
+    private: tuple[str, ...] = ()  # what of it is our own, and never leaves this computer
 
     @property
     def size_bytes(self) -> int:
@@ -81,18 +83,23 @@ class Explained:
         return f"{self.path} is {'' if self.is_sent else 'not '}sent: {self.why}."
 
 
-def code_files(folder: Path) -> CodeListing:
+def code_files(folder: Path, private: Iterable[Path] = ()) -> CodeListing:
     """List what of `folder` would be sent, sorted by path.
 
     In a git checkout these are the tracked files and the untracked ones that git does not
     ignore; elsewhere `.gitignore` files are read as git reads them. `.gpuleaseignore` (the same
     syntax, in any folder) leaves out more; NEVER_SENT is never sent. Links are kept as links.
 
-    Raises: SpecError when the folder is absent, or links lead out of it.
+    Args:
+        private: files and folders of ours, with keys in them: what of them lies in `folder` is
+            left out, whatever the rules say.
+
+    Raises: SpecError when the folder is absent or itself private, or links lead out of it.
     """
     folder = folder.resolve()
     if not folder.is_dir():
         raise SpecError([f"{folder}: no such folder"])
+    ours = _below(folder, private)
     git_paths = _git_paths(folder)
     by_git = git_paths is not None
     paths = git_paths if git_paths is not None else set(_walk(folder, _Rules(folder, ".gitignore")))
@@ -102,14 +109,37 @@ def code_files(folder: Path) -> CodeListing:
         if NEVER_SENT.intersection(path.split("/")) or rules.excluding(path):
             continue
         file = _code_file(folder, path)
-        if file is None:
+        if file is None or _is_private(folder, file, ours):
             continue
         if file.link and not _leads_inside(folder, file):
             problems.append(f"{folder / path}: a link to {file.link}, outside of the folder")
         files.append(file)
     if problems:
         raise SpecError(problems, hint=f"name it in {IGNORE_FILE}, or put a copy in its place")
-    return CodeListing(folder, tuple(files), by_git)
+    return CodeListing(folder, tuple(files), by_git, ours)
+
+
+def _below(folder: Path, private: Iterable[Path]) -> tuple[str, ...]:
+    """What of `private` lies in `folder`, by its path below it."""
+    found = []
+    for path in {each for one in private for each in (one.absolute(), one.resolve())}:
+        if path == folder:
+            hint = "give gpulease a home of its own: GPULEASE_HOME, or --home"
+            raise SpecError([f"{folder}: is gpulease's own home, with its keys"], hint=hint)
+        if path.is_relative_to(folder):
+            found.append(path.relative_to(folder).as_posix())
+    return tuple(sorted(found))
+
+
+def _is_private(folder: Path, file: CodeFile, private: tuple[str, ...]) -> bool:
+    """Whether a file is one of ours, or a link leads to one."""
+    if not private:
+        return False
+    paths = [file.path]
+    if file.link:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            paths.append((folder / file.path).resolve().relative_to(folder).as_posix())
+    return any(path == one or path.startswith(f"{one}/") for path in paths for one in private)
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
@@ -269,6 +299,8 @@ def _explain(listing: CodeListing, path: str) -> Explained:
         return Explained(below, True, _rule_for(listing, below))
     if sent:
         return Explained(f"{below}/", True, _amount(sent))
+    if any(below == one or below.startswith(f"{one}/") for one in listing.private):
+        return Explained(below, False, "gpulease's own files, with its keys, never leave here")
     if never := NEVER_SENT.intersection(below.split("/")):
         return Explained(below, False, f"{min(never)} never is")
     if not (inside.exists() or inside.is_symlink()):

@@ -38,3 +38,22 @@ def test_a_refused_key_is_looked_for_where_it_came_from(home: Path, tmp_path: Pa
     assert caught.value.hint == (
         "correct RUNPOD_API_KEY in the environment, or unset it and gpulease login runpod"
     )
+
+
+def test_a_home_in_the_folder_that_is_sent_stays_here_and_an_env_file_is_named(
+    tmp_path: Path,
+) -> None:
+    job = own_code(tmp_path, "providers: [local]\n")
+    code = tmp_path / "own"
+    (code / ".env").write_text("TOKEN=x")
+    (code / "config.toml").write_text("")
+    settings = load_settings(code / ".gpulease", {"GPULEASE_CONFIG": str(code / "config.toml")})
+    app = App(settings)
+
+    shown = app.plan(job)
+
+    assert (code / ".gpulease/home.json").exists()
+    assert {one["path"] for one in shown["sends"]} == {"train.py", ".env"}
+    assert any(one.endswith("is sent to the machine: .env") for one in shown["warnings"])
+    assert not app.explain(job, str(code / ".gpulease/home.json")).is_sent
+    assert [found for what, _, found, _ in app.check(job) if what == "secrets"]

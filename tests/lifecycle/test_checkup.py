@@ -174,3 +174,12 @@ def test_an_own_client_that_is_absent_or_fails_is_no_problem(tmp_path: Path) -> 
 
     assert of(findings, "absent, own client") == []
     assert of(findings, "broken, own client") == [(None, "it says nothing")]
+
+
+def test_a_secret_among_the_code_is_a_finding_with_the_way_out(tmp_path: Path) -> None:
+    job = own_code(tmp_path)
+    (tmp_path / "own/.env").write_text("TOKEN=x")
+
+    [(ok, secret)] = of(check_job(job, material), "secrets")
+    assert ok is None and secret.endswith(": .env")
+    assert of(check_job(job, material, [tmp_path / "own/.env"]), "secrets") == []

@@ -7,7 +7,14 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle import sending
-from orchestrator.lifecycle.sending import Part, explain_path, in_words, parts_of, too_large
+from orchestrator.lifecycle.sending import (
+    Part,
+    explain_path,
+    in_words,
+    parts_of,
+    secrets_sent,
+    too_large,
+)
 from tests.lifecycle.jobs import own_code, tickets
 
 
@@ -67,3 +74,33 @@ def test_data_of_the_job_is_sent_and_another_file_of_such_a_job_is_a_mistake(
     )
     with pytest.raises(UsageError, match="sends no folder"):
         explain_path(job, "other.txt", tmp_path)
+
+
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nx"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        (".env", "A=1", True), ("conf/.env.production", "A=1", True), (".env.example", "A=", False),
+        ("keys/id_rsa", KEY, True), ("keys/id_rsa.pub", "ssh-rsa AAAA", False),
+        ("server.pem", KEY, True), ("ca.pem", "-----BEGIN CERTIFICATE-----", False),
+        ("id_list.txt", "1 2 3", False), (".aws/credentials", "", True), ("train.py", KEY, False),
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_secret_is_named_before_it_is_sent(
+    tmp_path: Path, path: str, text: str, told: bool
+) -> None:
+    job = own_code(tmp_path)
+    (tmp_path / "own" / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "own" / path).write_text(text)
+
+    assert secrets_sent(job) == (
+        f"what looks like a secret is sent to the machine: {path}" if told else ""
+    )
+    (tmp_path / "own/.gpuleaseignore").write_text(f"/{path}\n")
+    assert secrets_sent(job) == ""
+
+
+def test_a_program_of_ours_has_no_secrets(tmp_path: Path) -> None:
+    assert secrets_sent(tickets(tmp_path)) == ""

@@ -109,3 +109,14 @@ def test_a_folder_that_is_gone_is_a_mistake_in_the_job(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no such folder"):
         keep_code(tmp_path / "run", job)
     assert json.dumps(job.to_document())
+
+
+def test_what_is_ours_is_not_copied(tmp_path: Path) -> None:
+    job = own_code(tmp_path)
+    home = tmp_path / "own/.gpulease"
+    home.mkdir()
+    (home / "key").write_text("secret")
+
+    keep_code(home / "runs/r1", job, private=[home])
+
+    assert {entry.path for entry in code_entries(home / "runs/r1")} == {"code/train.py"}

@@ -221,3 +221,41 @@ def test_entries_become_a_bundle_below_a_prefix(tmp_path: Path) -> None:
         "code/run.sh": (0o755, ""),
         "code/train.py": (0o644, ""),
     }
+
+
+OURS = {
+    ".gpulease/gpulease.sqlite": "",
+    ".gpulease/runs/r1/keys/id_ed25519": "-----BEGIN OPENSSH PRIVATE KEY-----",
+    "conf/gpulease.toml": "RUNPOD_API_KEY = 'rpa_x'",
+}
+
+
+@pytest.mark.parametrize("by_git", [False, True])
+def test_our_own_home_and_config_below_the_folder_never_go(tmp_path: Path, by_git: bool) -> None:
+    folder = write(
+        tmp_path / "code", {**OURS, "train.py": "", "conf/other.toml": "", ".gpulease2/x": ""}
+    )
+    (folder / "link.toml").symlink_to("conf/gpulease.toml")
+    (folder / "keys").symlink_to(".gpulease/runs")
+    if by_git:
+        git(folder, "init")
+        git(folder, "add", "--force", "--all")
+    (tmp_path / "elsewhere").symlink_to(folder / ".gpulease")
+    private = [tmp_path / "elsewhere", folder / "conf/gpulease.toml", tmp_path / "not there"]
+
+    listing = code_files(folder, private)
+
+    assert [file.path for file in listing.files] == [
+        ".gpulease2/x", "conf/other.toml", "train.py",
+    ]  # fmt: skip
+    assert "never leave here" in listing.explain(".gpulease/gpulease.sqlite").why
+    assert not listing.explain(".gpulease").is_sent
+
+
+def test_a_home_is_no_code(tmp_path: Path) -> None:
+    home = write(tmp_path / "home", {"train.py": ""})
+
+    with pytest.raises(SpecError, match="gpulease's own home"):
+        code_files(home, [home])
+    # What lies in a home may be somebody's code: only the home itself is ours.
+    assert [file.path for file in code_files(home, [tmp_path]).files] == ["train.py"]
