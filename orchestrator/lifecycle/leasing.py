@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from orchestrator.budget.caps import RETURN_S, terms
 from orchestrator.budget.price import Price
+from orchestrator.budget.traffic import Traffic
 from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, GpuleaseError
 from orchestrator.lifecycle.boots import boot_deadline_s
@@ -20,7 +21,7 @@ from orchestrator.lifecycle.deadlines import (
 )
 from orchestrator.lifecycle.guards import late_s
 from orchestrator.lifecycle.world import Moved, World
-from orchestrator.providers.base import BillingStart, Capabilities
+from orchestrator.providers.base import BillingStart, Capabilities, Machine, known_as
 from orchestrator.runs.label import Label
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Candidate, Failure, Launch, Run
@@ -28,6 +29,8 @@ from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from orchestrator.spec.limits import format_duration
 
 _SLOW_RETURN_S = 600.0
+
+_CLOCKS_S = 60.0  # so far a provider's clock may be ahead of ours
 
 
 def new_lease(
@@ -99,6 +102,38 @@ def lost_label(lease: Lease, now_s: float, unseen_s: float) -> Lease:
     return replace(lost, bound_usd=replace(lease, gone_s=ended_s).upper_usd(now_s))
 
 
+def with_stray(run: Run, lease: Lease, machine: Machine, account: str, why: str) -> Run:
+    """The run with another machine under a lease's label, on its way back under its own lease.
+
+    One that was called gone, and lives, counts from that moment on.
+
+    Args:
+        account: identity that saw it.
+    """
+    same = [one for one in run.leases if (one.label, one.machine_id) == (lease.label, machine.id)]
+    gone_s = max((one.gone_s for one in same if one.gone_s is not None), default=None)
+    created_s = max(lease.sent_s or 0.0, machine.created_at_s - _CLOCKS_S)
+    stray = Lease(
+        key=f"{lease.label}/{machine.id}" + (f"/{len(same) + 1}" if same else ""),
+        label=lease.label,
+        run_id=lease.run_id,
+        provider=lease.provider,
+        account=known_as(lease.account, account),
+        offer=lease.offer,
+        deadline_s=lease.deadline_s,
+        stop_s=lease.stop_s,
+        bills=lease.bills,
+        increment_s=lease.increment_s,
+        usd_per_hour=machine.usd_per_hour or lease.usd_per_hour,
+        idle_usd_per_hour=lease.idle_usd_per_hour,
+        traffic=Traffic() if same else lease.traffic,
+        sent_s=created_s if gone_s is None else gone_s,
+    )
+    began_s = machine.created_at_s if gone_s is None else gone_s
+    held = stray.move(LeaseState.HELD, machine_id=machine.id, began_s=began_s)
+    return run.with_extra(held.move(LeaseState.RETURNING, why_ended=why))
+
+
 def let_go(run: Run, why: str) -> Run:
     """The run with every machine that it holds on its way back."""
     for lease in run.leases:
@@ -146,6 +181,11 @@ def next_offer(
     offer = candidate.offer
     try:
         capabilities = world.accounts.provider(offer.provider).capabilities
+    except GpuleaseError as error:
+        # Its key or host is not here any more: that must not hold up the return of another's.
+        skipped = replace(run, next_candidate=index + 1).note(f"{offer.id}: {error.problem}")
+        return next_offer(skipped, world, f"{why}; {error.problem}", after_s=after_s)
+    try:
         lease = new_lease(
             home_id=world.home_id,
             run_id=run.id,

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.errors import BudgetRefused
+from orchestrator.errors import BudgetRefused, MissingCredentials
+from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.deadlines import MAX_CREATED, REAPED_S
 from orchestrator.lifecycle.leasing import (
     abandon,
@@ -23,7 +24,7 @@ from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
-from tests.lifecycle.worlds import quiet_world
+from tests.lifecycle.worlds import Described, quiet_world
 from tests.runs.samples import NOW_S, RUN_ID, candidate, launch, lease, offer, run
 
 CAPABILITIES = Capabilities(guard=GuardWay.START_COMMAND, billing_increment_s=60)
@@ -291,6 +292,29 @@ def test_an_abandoned_machine_goes_back_and_the_plan_stays_good_a_while() -> Non
     assert moved.leases[0].why_ended == "no login in time"
     assert moved.notes == ("RTX 4090 x1: no login in time",)
     assert moved.start_by_s == NOW_S + 900
+
+
+def test_a_next_offer_whose_key_is_missing_holds_up_no_return() -> None:
+    def build(name: str) -> Described:
+        if name == "vast":
+            raise MissingCredentials("there is no key for Vast.ai")
+        return Described(CAPABILITIES)
+
+    world = quiet_world()
+    world.accounts = Accounts(build, world.clock)
+    held = lease(state=LeaseState.HELD, machine_id="m1", sent_s=NOW_S - 60)
+    other = candidate(replace(offer("H100 x1"), provider="vast"))
+    third = candidate(offer("RTX 4090 x2"))
+    booting = run(state=State.BOOTING, leases=(held,), candidates=(candidate(offer()), other))
+
+    alone = abandon(booting, world, held, "it failed").run
+    more = abandon(replace(booting, candidates=(*booting.candidates, third)), world, held, "x").run
+
+    assert alone.state is State.RETURNING
+    assert "no key for Vast.ai" in failed(alone)[1]
+    assert more.lease is not None and more.lease.offer == third.offer
+    assert "H100 x1: there is no key for Vast.ai" in more.notes
+    assert {alone.leases[0].state, more.leases[0].state} == {LeaseState.RETURNING}
 
 
 def test_a_computer_that_slept_through_the_boot_rents_nothing_new() -> None:
