@@ -18,8 +18,9 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
 from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S, SECOND_MISS_S
+from orchestrator.lifecycle.leasing import with_stray
 from orchestrator.lifecycle.world import Again
-from orchestrator.providers.base import Machine
+from orchestrator.providers.base import Machine, known_as
 from orchestrator.runs.label import Label, parse_label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.states import LeaseState
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _PROOF_S = 300.0  # a search that takes longer delays the next one
 _LOOK_AGAIN_S = 60.0
+# Leases of which it is decided which machine they are for, if any.
+_DECIDED = (LeaseState.TOMBSTONE, LeaseState.CLOSED, LeaseState.HELD, LeaseState.RETURNING)
 
 
 class Whose(StrEnum):
@@ -67,6 +70,7 @@ def classify(provider: str, machine: Machine, leases: list[Lease], home_id: str)
     if label.home != home_id:
         return Found(provider, machine, Whose.ELSEWHERE, label, None)
     named = [one for one in leases if one.label == machine.label]
+    named.sort(key=lambda one: not one.is_open)
     exact = [one for one in named if one.machine_id == machine.id]
     exact.sort(key=lambda one: one.state is LeaseState.HANDED)  # the last run's comes first
     lease = next(iter(exact or named), None)
@@ -123,15 +127,19 @@ class Reaper:
         return found, failures, answered
 
     def return_known(self, name: str, snapshot: Snapshot) -> None:
-        """The automatic pass over one list: only machines whose lease says closed or tombstone."""
-        leases = self.journal.leases(LeaseState.TOMBSTONE, LeaseState.CLOSED)
-        known = {lease.label for lease in leases if lease.provider == name}
+        """The automatic pass over one list: machines that surely are this home's, and in no use.
+
+        Their label's lease is closed, a tombstone, or of another machine.
+        """
+        leases = [one for one in self.journal.leases(*_DECIDED) if one.provider == name]
+        known = {lease.label for lease in leases}
+        in_use = {(lease.label, lease.machine_id) for lease in leases if lease.is_open}
         for machine in snapshot.machines:
-            if machine.label not in known:
+            if machine.label not in known or (machine.label, machine.id) in in_use:
                 continue
             found = classify(name, machine, self.journal.leases(), self.home_id)
             if found.whose is Whose.ORPHAN and found.lease is not None:
-                self._return(found, found.lease)
+                self._return(replace(found, account=snapshot.identity), found.lease)
 
     def watch_abandoned(self) -> Again:
         """List the accounts on which a machine may still appear under an abandoned label.
@@ -214,28 +222,40 @@ class Reaper:
         self._ask(ending, report)
 
     def _return(self, found: Found, lease: Lease) -> None:
-        """Put a machine under an abandoned label back on its way, in the ledger too."""
-        if lease.state is LeaseState.CLOSED:
-            try:
-                self.accounts.provider(found.provider).delete_machine(found.machine.id)
-            except GpuleaseError as error:
-                log.warning("an orphan stays machine=%s: %s", found.machine.id, error.problem)
+        """Put a machine under a label of ours on its way back, in the ledger too."""
+        machine, is_abandoned = found.machine, lease.state is LeaseState.TOMBSTONE
+        if not is_abandoned and not self._lives(found):
             return
         try:
             run = self.journal.run(lease.run_id)
             current = next(one for one in run.leases if one.key == lease.key)
-            held = current.move(
-                LeaseState.HELD,
-                machine_id=found.machine.id,
-                began_s=found.machine.created_at_s,
-                bound_usd=None,
-            )
-            back = held.move(LeaseState.RETURNING, why_ended="it appeared under an abandoned label")
-            event = f"{found.machine.id} appeared under an abandoned label: it goes back"
-            after = run.with_lease(back).note(event)
-            self.journal.save(run, after, [], [event], self.clock.now_s())
+            why = "it appeared under " + ("an abandoned label" if is_abandoned else "a used label")
+            if is_abandoned:
+                held = current.move(
+                    LeaseState.HELD,
+                    account=known_as(lease.account, found.account),
+                    machine_id=machine.id,
+                    began_s=machine.created_at_s,
+                    bound_usd=None,
+                )
+                after = run.with_lease(held.move(LeaseState.RETURNING, why_ended=why))
+            else:
+                after = with_stray(run, current, machine, found.account, why)
+            event = f"{machine.id}{why.removeprefix('it')}: it goes back"
+            self.journal.save(run, after.note(event), [], [event], self.clock.now_s())
         except StaleRun:
             log.info("the run of an orphan moved meanwhile; the next list tries again")
+
+    def _lives(self, found: Found) -> bool:
+        """Whether a machine is there by its id too: a list may be behind what is proven gone."""
+        try:
+            provider, _ = self.accounts.renter(found.account, found.provider)
+            provider.get_machine(found.machine.id)
+        except MachineNotFound:
+            return False
+        except GpuleaseError as error:
+            log.warning("a listed machine cannot be read now: %s", error.problem)
+        return True
 
 
 def _never() -> Event:

@@ -220,7 +220,7 @@ class Journal:
         written = update(tables.runs).where(*as_read, agreed).values(row)
         if connection.execute(written).rowcount != 1:
             raise StaleRun(f"run {before.id} was moved by another process")
-        self._save_leases(connection, saved, {lease.key: lease for lease in before.leases})
+        self._save_leases(connection, saved, dict(_placed(before)))
 
     def _check_name(self, connection: Connection, run: Run) -> None:
         columns = tables.runs.c
@@ -244,15 +244,17 @@ class Journal:
             burn,
         )
 
-    def _save_leases(self, connection: Connection, run: Run, known: dict[str, Lease]) -> None:
-        for position, lease in enumerate(run.leases):
-            old = known.get(lease.key)
-            if old == lease:
+    def _save_leases(
+        self, connection: Connection, run: Run, known: dict[str, tuple[int, Lease]]
+    ) -> None:
+        for key, (position, lease) in _placed(run):
+            if known.get(key) == (position, lease):
                 continue
-            row = _lease_row(lease, run.dropped + position)
-            if old is None:
+            row = _lease_row(lease, position)
+            if key not in known:
                 connection.execute(insert(tables.leases).values(row))
                 continue
+            old = known[key][1]
             row["version"] = old.version + 1
             changed = connection.execute(
                 update(tables.leases)
@@ -351,6 +353,12 @@ def _run_row(run: Run) -> dict[str, object]:
         "created_s": run.created_s,
         "document": document,
     }
+
+
+def _placed(run: Run) -> Iterator[tuple[str, tuple[int, Lease]]]:
+    """Each lease of a run by its key, with its place among all that the run ever had."""
+    for position, lease in enumerate(run.leases, run.dropped):
+        yield lease.key, (position, lease)
 
 
 def _lease_row(lease: Lease, position: int) -> dict[str, object]:

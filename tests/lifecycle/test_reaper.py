@@ -180,14 +180,50 @@ def test_an_abandoned_label_is_watched_for_an_hour(journal: Journal) -> None:
     assert not watching.watch_abandoned().stays
 
 
-def test_a_second_machine_under_a_closed_lease_is_deleted(journal: Journal) -> None:
-    add(journal, lease(label(), state=LeaseState.CLOSED, machine_id="m1"))
-    cloud = SmallCloud([machine("m2", label())])
+@pytest.mark.parametrize("state", [LeaseState.CLOSED, LeaseState.HELD, LeaseState.RETURNING])
+def test_a_second_machine_under_a_label_goes_back_and_counts(
+    journal: Journal, state: LeaseState
+) -> None:
+    gone_s = NOW_S if state is LeaseState.CLOSED else None
+    first = lease(label(), state=state, machine_id="m1", sent_s=NOW_S - 3600, gone_s=gone_s)
+    add(journal, first, state=State.ENDED if gone_s else State.RUNNING)
+    cloud = SmallCloud([machine("m1", label()), machine("m2", label())][1 if gone_s else 0 :])
+    passing = reaper(cloud, journal)
+
+    passing.return_known("runpod", passing.accounts.snapshot("runpod"))
+    passing.return_known("runpod", passing.accounts.snapshot("runpod"))
+
+    twin, known = journal.run("runid123").leases
+    assert (twin.state, twin.machine_id, twin.label) == (LeaseState.RETURNING, "m2", label())
+    assert known.machine_id == "m1" and known.state is state
+    assert twin.upper_usd(NOW_S + 3600) == Decimal("0.61")
+
+
+def test_a_machine_that_was_called_gone_and_lives_counts_from_then_on(journal: Journal) -> None:
+    closed = lease(
+        label(), state=LeaseState.CLOSED, machine_id="m1", sent_s=NOW_S - 7200, gone_s=NOW_S - 3600
+    )
+    add(journal, closed)
+    cloud = SmallCloud([machine("m1", label())])
     passing = reaper(cloud, journal)
 
     passing.return_known("runpod", passing.accounts.snapshot("runpod"))
 
-    assert cloud.deleted == ["m2"]
+    run = journal.run("runid123")
+    assert run.is_open and [one.state for one in run.returning] == [LeaseState.RETURNING]
+    assert run.upper_usd(NOW_S) == Decimal("1.20")  # without a gap, and nothing twice
+
+
+def test_a_list_that_is_behind_brings_back_nothing_that_is_proven_gone(journal: Journal) -> None:
+    add(journal, lease(label(), state=LeaseState.CLOSED, machine_id="m1", gone_s=NOW_S))
+    cloud = SmallCloud([machine("m1", label())])
+    passing = reaper(cloud, journal)
+    behind = passing.accounts.snapshot("runpod")
+    cloud.machines.clear()
+
+    passing.return_known("runpod", behind)
+
+    assert not journal.run("runid123").is_open
 
 
 def test_the_automatic_pass_leaves_everything_else_alone(journal: Journal) -> None:
@@ -208,7 +244,7 @@ def test_the_automatic_pass_leaves_everything_else_alone(journal: Journal) -> No
     assert cloud.deleted == []
 
 
-def test_what_a_person_closed_without_a_proof_is_watched_and_deleted(journal: Journal) -> None:
+def test_what_a_person_closed_without_a_proof_is_watched_and_goes_back(journal: Journal) -> None:
     closed = lease(
         label(),
         state=LeaseState.CLOSED,
@@ -221,7 +257,7 @@ def test_what_a_person_closed_without_a_proof_is_watched_and_deleted(journal: Jo
 
     assert reaper(cloud, journal).watch_abandoned().stays
 
-    assert cloud.deleted == ["m1"]
+    assert [one.machine_id for one in journal.run("runid123").returning] == ["m1"]
 
 
 def test_a_label_that_is_looked_for_once_keeps_no_driver(journal: Journal) -> None:

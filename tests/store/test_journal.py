@@ -315,3 +315,13 @@ def test_what_happened_to_a_kept_machine_meanwhile_undoes_the_whole_handing_over
 
     assert everything(journal) == known
     assert journal.find_ids("runid456") == []
+
+
+def test_a_second_machine_under_a_label_is_kept_behind_the_one_in_use(journal: Journal) -> None:
+    read = added(journal, run(leases=(lease("a"), lease("b"))))
+    extra = lease("b/m2", label="b", state=LeaseState.RETURNING, machine_id="m2")
+
+    saved = journal.save(read, read.with_extra(extra), [], [], NOW_S)
+    again = journal.save(saved, saved.with_extra(lease("0")), [], [], NOW_S)
+
+    assert [one.key for one in again.leases] == ["0", "b/m2", "a", "b"]

@@ -28,6 +28,7 @@ from orchestrator.lifecycle.leasing import (
     stays_open_usd,
     to_failure,
     too_late,
+    with_stray,
 )
 from orchestrator.lifecycle.steps.ask_again import ask_again
 from orchestrator.lifecycle.steps.restored import take_up
@@ -130,10 +131,8 @@ def look(run: Run, world: World) -> Step:
         world.right_key(lease)
         lease = replace(lease, account=known_as(lease.account, snapshot.identity))
         for extra in found[1:]:
-            twin = replace(lease, key=f"{lease.label}/{extra.id}")
-            held = _hold(twin, extra.id, extra.created_at_s)
             why = "a second machine under one label"
-            run = run.with_extra(held.move(LeaseState.RETURNING, why_ended=why))
+            run = with_stray(run, lease, extra, snapshot.identity, why)
         return adopt(run, world, lease, found[0])
     if not world.accounts.proves_absence(lease.account, snapshot.identity):
         problem = f"the {lease.provider} key at hand may be another account's"

@@ -5,11 +5,14 @@ from decimal import Decimal
 
 import pytest
 
+from orchestrator.budget.ledger import accrued_usd
 from orchestrator.errors import BadCredentials, ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
+from orchestrator.lifecycle.reaper import Reaper
 from orchestrator.providers.base import Charge
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
+from tests.lifecycle.clouds import label
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage
 from tests.lifecycle.steps.two_keys import TwoKeys
 from tests.runs.samples import NOW_S, lease
@@ -342,3 +345,22 @@ def test_a_new_key_of_the_same_account_that_sees_the_machine_proves_its_end(stag
     stage.until(is_over, limit_s=120)
 
     assert stage.first.account == "key:new"
+
+
+def test_a_machine_that_is_listed_again_after_the_proof_is_ended_and_counted(stage: Stage) -> None:
+    returning(stage, label=label())
+    stage.cloud.machines["m1"] = replace(stage.cloud.machines["m1"], label=label())
+    stage.until(is_over)
+    known_usd = stage.run.upper_usd(stage.clock.now_s())
+    reaper = Reaper(stage.world.accounts, stage.journal, stage.clock, "homeid")
+    stage.clock.advance(3600)
+    stage.cloud.gone_s.clear()  # the proof was the provider's mistake
+
+    reaper.return_known("runpod", stage.world.accounts.snapshot("runpod"))
+    assert stage.run.is_open and stage.run.state is State.ENDED
+    stage.until(lambda run: not run.is_open)
+
+    assert stage.cloud.said("delete") == ["m1", "m1"]
+    upper_usd = stage.run.upper_usd(stage.clock.now_s())
+    assert upper_usd >= known_usd + Decimal("0.60")
+    assert accrued_usd(stage.journal.entries()) == upper_usd
