@@ -1,5 +1,7 @@
 """`make demo`: the whole job on a simulated cloud, then the cloud's own records beside the receipt.
 
+It fails unless both agree, every machine was ended through the API, and the model has learned.
+
 It cannot spend anything: keys and addresses of the caller's environment are dropped, and every
 provider is a loopback server started here. Without an sshd the job runs on this computer.
 """
@@ -28,21 +30,28 @@ JOB = Path("jobs/quickstart/job.yaml")
 _START_S = 60.0
 _STOP_S = 30.0
 _END_S = 120.0
+_LEARNED = 0.3  # above the share of the commonest label
 _CREDENTIALS = ("_API_KEY", "_TOKEN", "_ACCESS_KEY", "_ACCESS_KEY_ID")
 
 
-def main() -> int:
-    """Run the demo and give the exit code of `gpulease submit`, or 1 if a record disagrees."""
-    provider = "runpod" if _has_sshd() else "local"
+def main(folder: Path = FOLDER, *, has_sshd: bool | None = None) -> int:
+    """Run the demo and give the exit code of `gpulease submit`, or 1 if it is not as promised.
+
+    Args:
+        folder: what is made lies there; it is emptied first.
+        has_sshd: None looks for one.
+    """
+    provider = "runpod" if (_has_sshd() if has_sshd is None else has_sshd) else "local"
     if provider == "local":
         print("demo: no sshd here, so the job runs on this computer (--provider local)")
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     base = bare_environment(os.environ)
     base |= uv_environment(base)
     signal.signal(signal.SIGINT, lambda *_: None)  # the command's own answer to it is shown
-    with simulated_cloud(base, machines="real" if provider == "runpod" else "memory") as cloud:
-        environment = base | cloud | _home()
+    kind = "real" if provider == "runpod" else "memory"
+    with simulated_cloud(folder, base, machines=kind) as cloud:
+        environment = base | cloud | _home(folder)
         code = _gpulease(environment, "submit", str(JOB), "--provider", provider, "--yes")
         run = last_run(environment)
         if run and not run.ended:
@@ -52,8 +61,9 @@ def main() -> int:
         if not run:
             return code or 1
         agreed = compare(run, machines(cloud)) if provider != "local" else run.proven
+        learned = has_learned(run)
         print(f"\nwhat came home: {run.artifacts_dir}")
-    return code or (0 if agreed else 1)
+    return code or (0 if agreed and learned else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,8 @@ class LastRun:
     upper_usd: Decimal
     tick_usd: Decimal
     proven: bool
+    accuracy: float  # on rows that it was not trained on
+    majority: float  # what always saying the commonest label would give
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +104,15 @@ def bare_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def simulated_cloud(environment: Mapping[str, str], machines: str) -> Iterator[dict[str, str]]:
+def simulated_cloud(
+    folder: Path, environment: Mapping[str, str], machines: str
+) -> Iterator[dict[str, str]]:
     """A cloud on loopback; gives the variables that lead to it, ends it and all its machines.
 
     Without an sshd its machines can only be thought of (`memory`); its model hub is real.
     """
-    state = FOLDER / "cloud"
-    log = FOLDER / "cloud.log"
+    state = folder / "cloud"
+    log = folder / "cloud.log"
     command = [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state)]
     command += ["--machines", machines, "--providers", "runpod"]
     with log.open("w") as output:
@@ -151,6 +165,7 @@ def last_run(environment: Mapping[str, str]) -> LastRun | None:
     view = json.loads(receipt.stdout)
     if not view.get("run"):
         return None
+    metrics = view["metrics"]
     rates = [Decimal(machine["price_usd_per_hour"]) for machine in view["machines"]]
     return LastRun(
         ended=view["state"] == "ended",
@@ -159,6 +174,8 @@ def last_run(environment: Mapping[str, str]) -> LastRun | None:
         upper_usd=Decimal(view["spent_upper_usd"]),
         tick_usd=max([Decimal("0.01"), *(rate * 2 / 3600 for rate in rates)]),
         proven=bool(view["returned"]["proven"]),
+        accuracy=float(metrics.get("eval_accuracy", 0.0)),
+        majority=float(metrics.get("majority_class_accuracy", 1.0)),
     )
 
 
@@ -177,16 +194,26 @@ def compare(run: LastRun, rented: list[Rented]) -> bool:
     print("\nthe simulated cloud's own records:")
     for one in rented:
         print(f"  machine {one.machine_id}: ended by {one.ended_by}, billed ${one.billed_usd}")
-    all_ended = all(one.ended_by for one in rented)
+    all_ended = all(one.ended_by == "api" for one in rented)
     same_bill = abs(billed_usd - run.cost_usd) <= run.tick_usd
     if not all_ended:
-        print("demo: a machine is still running, and the receipt must not say otherwise")
+        print("demo: a machine was not ended through the API: it runs on, or had to end itself")
     if not same_bill:
         print(f"demo: the receipt says ${run.cost_usd}, the cloud billed ${billed_usd}")
     is_bounded = billed_usd <= run.upper_usd
     if not is_bounded:
         print(f"demo: at most ${run.upper_usd} by the receipt, and the cloud billed ${billed_usd}")
     return run.proven and all_ended and same_bill and is_bounded
+
+
+def has_learned(run: LastRun) -> bool:
+    """Print how well unseen tickets are sorted; false when that is not far above no skill."""
+    print(f"\nof tickets it never saw, {run.accuracy:.0%} are sorted right;", end=" ")
+    print(f"always the commonest label: {run.majority:.0%}")
+    learned = run.accuracy >= run.majority + _LEARNED
+    if not learned:
+        print(f"demo: that is less than {_LEARNED:.0%} above the commonest label")
+    return learned
 
 
 _COMMAND = (sys.executable, "-m", "orchestrator")
@@ -203,11 +230,11 @@ def _gpulease(environment: Mapping[str, str], *arguments: str) -> int:
         return 1
 
 
-def _home() -> dict[str, str]:
-    config = FOLDER / "config.toml"
+def _home(folder: Path) -> dict[str, str]:
+    config = folder / "config.toml"
     config.touch(mode=0o600)
     return {
-        "GPULEASE_HOME": str((FOLDER / "home").resolve()),
+        "GPULEASE_HOME": str((folder / "home").resolve()),
         "GPULEASE_CONFIG": str(config.resolve()),
     }
 

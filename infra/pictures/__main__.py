@@ -37,7 +37,7 @@ def main() -> int:
     base |= uv_environment(base)
     person = {"HOME": str(home), "TERM": "xterm-256color", "COLORTERM": ""}
     try:
-        with simulated_cloud(base, machines="real") as cloud:
+        with simulated_cloud(FOLDER, base, machines="real") as cloud:
             environment = {**base, **cloud, **person}
             _show(environment, home, "plan", "plan", str(JOB))
             following = Window(environment, "submit", str(JOB), "--yes", lines=LIVE_LINES)
