@@ -21,6 +21,7 @@ from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.handover import store_without_driver
 from orchestrator.lifecycle.heartbeat import HeartbeatPlace
+from orchestrator.lifecycle.homeline import HOME_BYTES_PER_S
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.leftovers import Sweeper
 from orchestrator.lifecycle.material import HUB_TOKEN, prepare, read_facts
@@ -205,7 +206,7 @@ class Parts:
         )
         return stacked(build(name, settings), self.clock)
 
-    def prepare(self, job: Job) -> Material:
+    def prepare(self, job: Job, home_bytes_per_s: float = HOME_BYTES_PER_S) -> Material:
         """Data, model and size of a job."""
         material = prepare(
             job,
@@ -213,6 +214,7 @@ class Parts:
             endpoint=self.settings.hf_endpoint,
             token=self.keys.get(HUB_TOKEN),
             private=self.settings.private,
+            home_bytes_per_s=home_bytes_per_s,
         )
         if not material.launch.bucket:
             return material

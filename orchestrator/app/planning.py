@@ -29,6 +29,7 @@ from orchestrator.lifecycle.drill import (
     with_cap,
 )
 from orchestrator.lifecycle.finding import free_name, open_run
+from orchestrator.lifecycle.homeline import home_bytes_per_s
 from orchestrator.lifecycle.plan import Plan, make_plan, to_wait
 from orchestrator.lifecycle.reclaims import stays_of, with_reclaims
 from orchestrator.lifecycle.sending import explain_path, parts_of
@@ -141,7 +142,7 @@ class Planning(Verbs):
         machine; UsageError when it has none.
         Raises: NoOffer when nothing is for rent, MissingCredentials, BudgetRefused, ProviderError.
         """
-        material = self._parts.prepare(job)
+        material = self._parts.prepare(job, home_bytes_per_s(self._parts.journal.leases()))
         material = replace(material, launch=replace(material.launch, keep_s=keep_s))
         if reuse:
             plan = plan_on_kept(self._parts, material, reuse)

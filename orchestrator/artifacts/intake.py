@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.artifacts.disk import (
@@ -45,6 +45,7 @@ class Progress:
     left_files: int
     left_bytes: int
     failed: tuple[str, ...] = ()
+    fetched_bytes: int = field(default=0, compare=False)  # by this call
 
     @property
     def finished(self) -> bool:
@@ -72,6 +73,7 @@ class Intake:
         self._home: dict[str, str] = {}
         self._failed: dict[str, str] = {}
         self._part: _Part | None = None
+        self._fetched_bytes = 0
 
     def missing(self, files: Iterable[ManifestFile]) -> list[ManifestFile]:
         """The files that are not home and verified yet."""
@@ -87,6 +89,7 @@ class Intake:
         is room for is home.
         """
         until_s = self._clock.awake_s() + budget_s
+        self._fetched_bytes = 0
         full: HomeDiskFull | None = None
         wanted = [each for each in self.missing(files) if each.home_path not in self._failed]
         for group in _groups(wanted):
@@ -140,6 +143,7 @@ class Intake:
                     part = self._part_of(file, fresh=True)
                     with disk_errors(file.path):
                         part.append(data)
+                    self._fetched_bytes += len(data)
                     self._install(part, file)
 
     def _advance(self, shell: Shell, file: ManifestFile, until_s: float) -> bool:
@@ -175,6 +179,7 @@ class Intake:
                 part.append(data)
             if self._clock.awake_s() - began_s > _LONGEST_LOOK_S:
                 break  # what is here stays here, and whoever asked has money and wish to look at
+        self._fetched_bytes += part.length - before
         return part.length - before
 
     def _check_room(self, file: ManifestFile, part: _Part) -> None:
@@ -282,6 +287,7 @@ class Intake:
             left_files,
             left_bytes - part_bytes,
             tuple(self._failed.values()),
+            self._fetched_bytes,
         )
 
 

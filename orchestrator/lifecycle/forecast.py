@@ -15,12 +15,10 @@ from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.run import Launch
 from orchestrator.sizing.fit import SETUP_S, Footprint, expected_hours
-from orchestrator.spec.job import Job
 
 if TYPE_CHECKING:
     from orchestrator.lifecycle.plan import Material
 
-HOME_BYTES_PER_S = 2e6  # until measured: a slow home line
 SUGGESTED = Decimal("1.25")
 _IMAGE_GIB = 25
 _OWN_CODE_HOURS = (0.02, 1.0)
@@ -33,7 +31,7 @@ def forecast_hours(
 
     The high end of an offer to bid for has in it what is expected to be done again.
     """
-    low, high = _hours(material.footprint, material.job, offer, facts)
+    low, high = _hours(material, offer, facts)
     if offer.bid is None or facts is None:
         return low, high
     saved_h = material.launch.checkpoint_every_s / 3600 if material.saves else high
@@ -69,28 +67,22 @@ def suggested_cap_usd(
     return max(CENT, Decimal(math.ceil(usd * 20)) / 20).quantize(CENT)
 
 
-def collect_s(result_bytes: int) -> float:
-    """Seconds to bring results home over a line that was not measured yet."""
-    return max(30.0, result_bytes / HOME_BYTES_PER_S)
-
-
 def disk_gib(footprint: Footprint | None) -> int:
     """Container disk: image, environment, model, data and results."""
     return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
 
 
-def _hours(
-    footprint: Footprint | None, job: Job, offer: Offer, facts: Capabilities | None
-) -> tuple[float, float]:
+def _hours(material: Material, offer: Offer, facts: Capabilities | None) -> tuple[float, float]:
     """The same on a machine that nobody takes away."""
+    footprint = material.footprint
     if footprint is None:
-        most = min(_OWN_CODE_HOURS[1], job.budget.max_duration_s / 3600)
+        most = min(_OWN_CODE_HOURS[1], material.job.budget.max_duration_s / 3600)
         return min(_OWN_CODE_HOURS[0], most), most
     is_rented = facts is not None and facts.bills
     gpu = card(offer.gpu)
     tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
     low, high = expected_hours(footprint, tflops, environment=is_rented)
-    home_s = footprint.result_bytes / HOME_BYTES_PER_S
+    home_s = footprint.result_bytes / material.home_bytes_per_s
     boot = facts.boot_s if facts is not None and is_rented else (0.0, 1.0)
     return low + boot[0] / 3600, high + (boot[1] + home_s) / 3600
 

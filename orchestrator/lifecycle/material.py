@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import SpecError
-from orchestrator.lifecycle.forecast import collect_s, disk_gib
+from orchestrator.lifecycle.forecast import disk_gib
+from orchestrator.lifecycle.homeline import HOME_BYTES_PER_S, collect_s
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
 from orchestrator.lifecycle.reading import Reading, read_as_model
 from orchestrator.lifecycle.sending import secrets_sent
@@ -24,6 +25,7 @@ from orchestrator.spec.programs import Program, load_program
 from orchestrator.spec.resources import Need
 
 _OWN_CODE_RESULT_BYTES = 1 << 30  # a guess that the plan shows
+_OWN_CODE_COLLECTED_BYTES = 100 << 20  # for which time is kept under the cap
 _OWN_CODE_CUDA = "12.8"
 _GIB = 1024**3
 _SECRETS_TRUST = "datacenter"  # hosts below it are given secrets only when the job allows it
@@ -39,14 +41,20 @@ def prepare(
     endpoint: str,
     token: str | None,
     private: Sequence[Path] = (),
+    home_bytes_per_s: float = HOME_BYTES_PER_S,
 ) -> Material:
-    """Read data and model facts, and size the job; `private` is ours and never sent.
+    """Read data and model facts, and size the job.
+
+    Args:
+        private: files that are ours and never sent.
+        home_bytes_per_s: how fast results are expected to come home.
 
     Raises: SpecError with every problem of the data, or an unknown model; MissingCredentials for a
     gated one; ProviderDown without a hub.
     """
     if job.code is not None:
-        return _own_code(job, cache_dir, endpoint, token, private)
+        made = _own_code(job, cache_dir, endpoint, token, private)
+        return _at_line(made, _OWN_CODE_COLLECTED_BYTES, home_bytes_per_s)
     report = check_data(job)
     if report.problems:
         raise SpecError(report.problems, hint=job.check_hint)
@@ -65,7 +73,9 @@ def prepare(
     launch = _with_traffic(launch, job, footprint_, facts)
     need = _need(job, footprint_, program.cuda, launch)
     warnings = (*report.warnings, *reading.warnings)
-    return Material(job, launch, need, footprint_, _sizing(facts, footprint_, reading), warnings)
+    sizing = _sizing(facts, footprint_, reading)
+    made = Material(job, launch, need, footprint_, sizing, warnings)
+    return _at_line(made, launch.result_bytes, home_bytes_per_s)
 
 
 def model_facts(job: Job, *, cache_dir: Path, endpoint: str, token: str | None) -> ModelFacts:
@@ -105,7 +115,6 @@ def _own_code(
         command=(job.code.command,),
         requirements=locks,
         result_bytes=_OWN_CODE_RESULT_BYTES,
-        collect_s=collect_s(100 << 20),
     )
     launch = _with_wishes(_with_model(launch, facts, job, endpoint), job)
     launch = _with_traffic(launch, job, None, facts, private)
@@ -114,6 +123,12 @@ def _own_code(
         warnings.append(told)
     need = _need(job, None, _OWN_CODE_CUDA, launch)
     return Material(job, launch, need, None, (), tuple(warnings))
+
+
+def _at_line(made: Material, result_bytes: int, bytes_per_s: float) -> Material:
+    """With the time that results need to come home over this computer's line."""
+    launch = replace(made.launch, collect_s=collect_s(result_bytes, bytes_per_s))
+    return replace(made, launch=launch, home_bytes_per_s=bytes_per_s)
 
 
 def _launch(
@@ -134,7 +149,6 @@ def _launch(
         requirements=dict(program.requirements),
         columns=_columns(report),
         result_bytes=need.result_bytes + 2 * need.checkpoint_bytes,
-        collect_s=collect_s(need.result_bytes + 2 * need.checkpoint_bytes),
     )
     return _with_wishes(_with_model(launch, facts, job, endpoint), job)
 

@@ -14,6 +14,7 @@ from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.forecast import forecast_hours, forecast_usd, suggested_cap_usd
 from orchestrator.lifecycle.guards import guard_grade, guard_sentences, late_s
+from orchestrator.lifecycle.homeline import HOME_BYTES_PER_S
 from orchestrator.lifecycle.reclaims import Stay, told_of_bid, with_reclaims
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import Selection, select
@@ -37,6 +38,7 @@ class Material:
     sizing: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     saved: bool = False  # there is a checkpoint of it at home
+    home_bytes_per_s: float = HOME_BYTES_PER_S
 
     @property
     def saves(self) -> bool:

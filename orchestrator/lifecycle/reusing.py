@@ -174,6 +174,8 @@ def _taken(lease: Lease, run_id: str, material: Material, cap_usd: Decimal, now_
         did_work=False,
         why_ended="",
         traffic=traffic,
+        pulled_bytes=0,
+        pulled_s=0.0,
     )
 
 

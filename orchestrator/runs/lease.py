@@ -68,6 +68,8 @@ class Lease:
     watch_until_s: float = 0.0  # a tombstone is looked for until then
     balance_usd: Decimal | None = None  # of the account, when it was last read
     balance_warned: bool = False
+    pulled_bytes: int = 0  # of results that came home from it
+    pulled_s: float = 0.0  # in so many seconds, sleep and pauses not counted
 
     @property
     def is_open(self) -> bool:
@@ -104,6 +106,14 @@ class Lease:
         """The lease in another state; IllegalMove when the table has no such move."""
         check_lease_move(self.state, state, bills=self.bills)
         return replace(self, state=state, **changes)  # type: ignore[arg-type]
+
+    def with_pulled(self, size_bytes: int, seconds: float) -> Lease:
+        """The lease after some more of its results came home."""
+        return replace(
+            self,
+            pulled_bytes=self.pulled_bytes + size_bytes,
+            pulled_s=self.pulled_s + seconds,
+        )
 
     def upper_usd(self, now_s: float) -> Decimal:
         """What it costs at most so far: create sent to proven gone, rounded up."""

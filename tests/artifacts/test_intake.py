@@ -57,6 +57,7 @@ def test_every_file_comes_home_whole(filled: Shell, tmp_path: Path) -> None:
 
     assert at_home(tmp_path / "home") == expected(FILES)
     assert progress == Progress(len(FILES), sum(map(len, FILES.values())), 0, 0)
+    assert progress.fetched_bytes == progress.done_bytes
     assert list((tmp_path / "home" / "incoming").iterdir()) == []
 
 

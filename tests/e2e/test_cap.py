@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from orchestrator.runs.states import LeaseState
+from orchestrator.store.journal import Journal
+from tests.app.homes import add, ended
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code, training
 from tests.e2e.person import Person
+from tests.runs.samples import lease
 
 DEAF = """\
 import signal, time
@@ -84,3 +88,23 @@ def test_a_program_that_hangs_on_sigterm_is_killed_and_the_cap_is_not_passed(
     assert (ended.code, receipt["outcome"]) == (5, "capped")
     assert {one["path"] for one in receipt["artifacts"]} >= {"log.txt", "exit.json"}
     books_agree(receipt, person, cloud)
+
+
+def test_time_for_results_is_reserved_at_the_rate_at_which_they_came_home_of_late(
+    person: Person, cloud: Cloud
+) -> None:
+    job = own_code(person)
+    before = person.types("plan", job, "--json").json()
+    slow = lease("label-0", run_id="runid456", state=LeaseState.CLOSED)
+    journal = Journal(f"sqlite:///{person.home / 'gpulease.sqlite'}")
+    add(journal, ended("runid456").with_lease(slow.with_pulled(100 << 20, 600.0)))
+    journal.close()
+
+    after = person.types("plan", job, "--json").json()
+
+    more_usd = Decimal(after["reserve_usd"]) - Decimal(before["reserve_usd"])
+    unmeasured_s = (100 << 20) / 2e6
+    longer_h = Decimal(600 - unmeasured_s) / 3600
+    expected_usd = Decimal(before["offers"][0]["usd_per_hour"]) * longer_h
+    assert abs(more_usd - expected_usd) <= Decimal("0.01")
+    assert more_usd >= Decimal("0.02")

@@ -4,12 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.lifecycle.forecast import (
-    collect_s,
-    forecast_hours,
-    forecast_usd,
-    suggested_cap_usd,
-)
+from orchestrator.lifecycle.forecast import forecast_hours, forecast_usd, suggested_cap_usd
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.spec.job import Job
 from tests.lifecycle.clouds import GUARDED
@@ -22,11 +17,6 @@ HOURLY = {"runpod": replace(GUARDED, billing_increment_s=3600)}
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     return own_code(tmp_path_factory.mktemp("job"))
-
-
-def test_collecting_is_given_time_for_a_slow_line() -> None:
-    assert collect_s(0) == 30.0
-    assert collect_s(2_000_000_000) == 1000.0
 
 
 def test_where_whole_hours_are_billed_the_forecast_counts_them(job: Job) -> None:

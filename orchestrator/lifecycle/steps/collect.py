@@ -122,7 +122,10 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     store = world.home_store(run)
     manifest = store.read_manifest(shell, MANIFEST_FILE, limit_bytes=result_limit(world, run))
     wanted = _wanted(run, manifest)
+    began_s = world.clock.awake_s()
     progress = store.fetch_some(shell, wanted)
+    took_s = world.clock.awake_s() - began_s
+    run = run.with_lease(lease.with_pulled(progress.fetched_bytes, took_s))
     if not progress.finished:
         left = f"{progress.left_files} files, {progress.left_bytes / 2**20:.1f} MiB"
         return Wait(0.0, f"bringing artifacts home: {left} left", run)

@@ -59,6 +59,7 @@ def test_everything_is_home_before_the_machine_goes_back(stage: Stage) -> None:
 
     assert is_returning(stage)
     assert (stage.run.outcome, stage.run.failure) == (Outcome.SUCCEEDED, None)
+    assert stage.first.pulled_bytes == sum(len(data) for data, _ in RESULTS.values())
     assert sorted(path for path, _, _ in stage.run.artifacts) == [
         "checkpoints/step-4/weights",
         "exit.json",
