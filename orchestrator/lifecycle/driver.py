@@ -217,7 +217,10 @@ class Driver:
             del self._busy[run_id]
             try:
                 seconds = future.result()
-            except Exception:  # a store that cannot be written now may be writable later
+            except HomeError as error:  # a store that cannot be written now may be later
+                log.warning("a run could not be moved: %s run=%s", error.problem, run_id)
+                seconds = 5.0
+            except Exception:
                 log.exception("a run could not be moved run=%s", run_id)
                 seconds = 5.0
             self._due[run_id] = self._clock.awake_s() + rest_s(seconds or 0.0, len(self._known))
@@ -226,8 +229,8 @@ class Driver:
                 continue
             del self._beside[run_id]
             self._beside_s[run_id] = self._clock.awake_s()
-            if error := beside.exception():
-                log.error("a long step cannot be overtaken run=%s", run_id, exc_info=error)
+            if fault := beside.exception():
+                log.error("a long step cannot be overtaken run=%s", run_id, exc_info=fault)
 
     def _obey(self, message: Mapping[str, object]) -> None:
         keys = message.get("keys")

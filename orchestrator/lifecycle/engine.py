@@ -102,6 +102,7 @@ class Engine:
         self._stepping: set[str] = set()  # runs whose own step some thread is making
         self._overtaken: set[str] = set()  # those of them that another thread has ended
         self._unwritten_s: dict[str, float] = {}  # last delete under a lease that stands nowhere
+        self._accepted_s: dict[str, float] = {}  # the first of them that was accepted
 
     def ends_soon(self, is_wanted_back: Callable[[], bool]) -> None:
         """From now on long effects ask this, and end early when it is so."""
@@ -140,7 +141,7 @@ class Engine:
         if run_id in self._stepping:
             hands = replace(self._world, shells={}, stores={})
             other = Engine(self._journal, hands, tells=self._tells, limits=self._limits)
-            other._unwritten_s = self._unwritten_s
+            other._unwritten_s, other._accepted_s = self._unwritten_s, self._accepted_s
             if other._overtake(run_id):
                 self._overtaken.add(run_id)
 
@@ -272,6 +273,10 @@ class Engine:
 
         Raises: StaleRun; and what `check` raises, which sees where the home stands before it.
         """
+        for lease in after.returning:
+            if lease.delete_asked_s is None and lease.key in self._accepted_s:
+                asked_s = self._accepted_s[lease.key]
+                after = after.with_lease(replace(lease, delete_asked_s=asked_s))
         if after == before and not events:
             return before
         now_s = self._world.clock.now_s()
@@ -315,7 +320,10 @@ class Engine:
             except GpuleaseError as error:
                 self._heed(lease, error)
                 log.warning("it cannot be ended: %s lease=%s", error.problem, lease.key)
+            except Exception:  # on a full disk anything may fail; the others still go
+                log.exception("it cannot be ended lease=%s", lease.key)
             else:
+                self._accepted_s.setdefault(lease.key, self._world.clock.now_s())
                 log.warning("asked to end it, which cannot be recorded lease=%s", lease.key)
 
     def hand_over(self, before: Run, after: Run, taker: Run, entries: list[Entry]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -38,14 +39,16 @@ class Pace:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError:  # a home that cannot be written has worse troubles than its pace
             return self._book()
-        with os.fdopen(descriptor, "r+") as file:
+        wait_s: float | None = None
+        # Where the disk is full this process keeps its turns alone: a return must not wait for it.
+        with contextlib.suppress(OSError), os.fdopen(descriptor, "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self._free_s = max(self._free_s, _number(file.read(40)))
             wait_s = self._book()
             file.seek(0)
             file.truncate()
             file.write(f"{self._free_s:.3f}\n")
-        return wait_s
+        return self._book() if wait_s is None else wait_s
 
     def _book(self) -> float:
         """Seconds until the turn. A time far ahead was written by a clock that went wrong."""

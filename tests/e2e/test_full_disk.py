@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
-from tests.e2e.jobs import own_code
+from tests.e2e.jobs import WAITS, own_code
 from tests.e2e.person import Person
 
 pytestmark = [
@@ -124,3 +124,42 @@ def test_results_that_do_not_fit_at_home_wait_on_the_machine_and_are_named(
     assert ("a-large.bin" in names) is room_is_made
     missing = [] if room_is_made else ["'a-large.bin' was not fetched"]
     assert receipt["artifacts_missing"] == missing
+
+
+@pytest.mark.slow
+def test_a_new_driver_on_a_full_disk_returns_a_machine_that_nothing_else_ends(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    cloud = Cloud(tmp_path / "cloud", environment, "--boot-s", "1", "--providers", "lambda")
+    person = Person(tmp_path / "ada", environment | cloud.env)
+    with small_disk(person.home, "60m"):
+        job = person.desk / own_code(person, WAITS, more="accept_unguarded: true\n")
+        job.write_text(job.read_text().replace("[runpod]", "[lambda]"))
+        run = person.submits(job.name, "--provider", "lambda")
+        with cloud.hurrying(2.0):
+            person.waits_for_state("running")
+        person.kills_driver()
+        ballast = person.home / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        (machine,) = cloud.living(person.home_id)
+
+        with subprocess.Popen(
+            [*person.command, "driver"],
+            env=person.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as driver:
+            cloud.waits_for(machine["id"], ended_by="api", step_s=60)
+            assert driver.poll() is None
+            assert person.state() == "running", "nothing could be written"
+            ballast.unlink()
+            with cloud.hurrying():
+                person.waits_for_state("ended")
+
+        receipt = person.types("receipt", run, "--json").json()
+        assert receipt["outcome"] in ("expired", "capped")
+        books_agree(receipt, person, cloud)
+        person.kills_driver()
+    cloud.close()

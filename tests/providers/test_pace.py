@@ -31,6 +31,12 @@ def test_a_file_of_a_clock_that_went_wrong_or_that_holds_no_time_stops_nobody(
         assert Pace(tmp_path / "a", 12.0, FakeClock()).take_turn() == 0.0
 
 
+def test_a_file_that_takes_nothing_stops_nobody_and_this_process_keeps_its_turns() -> None:
+    pace = Pace(Path("/dev/full"), 3.0, FakeClock())
+
+    assert [pace.take_turn() for _ in range(3)] == [0.0, 3.0, 3.0]
+
+
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     pace = Pace(tmp_path / "file/a", 3.0, FakeClock())

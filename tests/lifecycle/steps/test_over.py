@@ -262,6 +262,8 @@ def test_a_full_disk_keeps_no_machine_beyond_its_cap(full: Stage) -> None:
     assert Decimal(alive_s[0]) / 3600 * Decimal("0.60") <= CAP_USD
     full.until(lambda run: not run.is_open)
     assert full.first.state is LeaseState.CLOSED
+    assert full.first.returned_by == "provider"
+    assert full.first.cost_usd(full.clock.now_s()) <= CAP_USD
 
 
 @pytest.mark.parametrize("state", [LeaseState.HELD, LeaseState.RETURNING])
