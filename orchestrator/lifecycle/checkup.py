@@ -77,7 +77,7 @@ def check_computer(
     findings: list[Finding] = [
         _home_of(home),
         ("disk", free_gib > 5, f"{free_gib:.0f} GiB free at home", "make room"),
-        _on_local_disk(home.folder),
+        on_local_disk(home.folder),
     ]
     for name, why in (("ssh", "bulk transfers"), ("tar", "sending code"), ("git", "ignore rules")):
         path = shutil.which(name)
@@ -161,11 +161,11 @@ def _home_of(home: Home) -> Finding:
     )
 
 
-def _on_local_disk(folder: Path) -> Finding:
+def on_local_disk(folder: Path, mounts_file: Path = Path("/proc/mounts")) -> Finding:
     """SQLite's locks are not to be trusted on network file systems."""
     kind = ""
     try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+        mounts = [line.split()[1:3] for line in mounts_file.read_text().splitlines()]
         inside = [(len(at), kind) for at, kind in mounts if folder.is_relative_to(at)]
         kind = max(inside)[1] if inside else ""
     except OSError:

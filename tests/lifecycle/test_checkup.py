@@ -8,7 +8,13 @@ import pytest
 from orchestrator.clock import FakeClock
 from orchestrator.errors import BadCredentials, MissingCredentials, ProviderDown, SpecError
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.checkup import Finding, check_computer, check_job, check_webhook
+from orchestrator.lifecycle.checkup import (
+    Finding,
+    check_computer,
+    check_job,
+    check_webhook,
+    on_local_disk,
+)
 from orchestrator.lifecycle.driver import driver_lock
 from orchestrator.lifecycle.plan import Material
 from orchestrator.notify.webhook import new_secret
@@ -183,3 +189,18 @@ def test_a_secret_among_the_code_is_a_finding_with_the_way_out(tmp_path: Path) -
     [(ok, secret)] = of(check_job(job, material), "secrets")
     assert ok is None and secret.endswith(": .env")
     assert of(check_job(job, material, [tmp_path / "own/.env"]), "secrets") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "ok"),
+    [("ext4", True), ("overlay", True), ("nfs4", False), ("cifs", False), ("fuse.sshfs", False)],
+)
+def test_a_home_on_a_network_file_system_is_a_finding(tmp_path: Path, kind: str, ok: bool) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"none / ext4 rw 0 0\nserver:/x /home {kind} rw 0 0\n")
+
+    _, found_ok, found, fix = on_local_disk(Path("/home/ada/gpulease"), mounts)
+
+    assert (found_ok, found, bool(fix)) == (ok, kind, not ok)
+    assert on_local_disk(Path("/srv/gpulease"), mounts)[1:3] == (True, "ext4")
+    assert on_local_disk(Path("/srv"), tmp_path / "absent")[1] is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -32,6 +33,29 @@ def test_a_key_pair_is_private_and_openssh_reads_it(tmp_path: Path) -> None:
     derived = ssh_keygen("-y", "-f", pair.private_path).split()[:2]
     assert derived == pair.public_line.split()[:2]
     assert derived[0] == "ssh-ed25519"
+
+
+def test_a_key_is_durable_before_anybody_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes before its name, its name before it is returned: by the calls the disk sees."""
+    calls: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def watched_fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        calls.append("sync bytes" if name.startswith(".") else f"sync {name}")
+        fsync(descriptor)
+
+    def watched_link(source: Path, target: Path) -> None:
+        calls.append(f"name {target.name}")
+        link(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "link", watched_link)
+    make_key_pair(tmp_path / "run" / "keys")
+
+    assert calls == ["sync bytes", "name id_ed25519", "sync keys", "sync run"]
 
 
 def test_a_key_pair_is_never_overwritten(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def create(run: Run, world: World) -> Step:
     now_s = world.clock.now_s()
     if age_s is None:
         return Moved(run.move(State.LOOKING, now_s), events=("looking for what may be rented",))
+    if run.wish is not Wish.GO_ON:
+        return cancelled(run.with_lease(nothing_rented(lease, "cancelled")), world)
     taken_s = world.clock.elapsed_s()
     try:
         # Another thread may have exchanged a refused key for one of another account.

@@ -587,3 +587,19 @@ def test_a_look_under_another_key_gives_each_its_turn(stage: Stage) -> None:
     stage.until(lambda run: run.state is State.BOOTING, limit_s=60)
 
     assert two.a.said("create") == ["label-0"] and two.b.said("create") == []
+
+
+@pytest.mark.parametrize(("steps", "state"), [(0, State.PLANNED), (1, State.RENTING)])
+def test_cancel_now_before_the_create_is_sent_rents_nothing(
+    stage: Stage, steps: int, state: State
+) -> None:
+    stage.begin()
+    stage.drive(steps)
+    assert stage.state() is state
+
+    stage.journal.wish(RUN_ID, Wish.CANCEL_NOW)
+    stage.until(lambda run: not run.is_open)
+
+    assert stage.run.outcome is Outcome.CANCELLED
+    assert (stage.cloud.said("create"), stage.cloud.machines) == ([], {})
+    assert stage.run.upper_usd(stage.clock.now_s()) == 0

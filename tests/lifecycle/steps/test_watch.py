@@ -259,8 +259,9 @@ def test_a_driver_that_dies_as_it_asks_leaves_the_reason_behind(stage: Stage) ->
     assert (stop_asked(stage), stage.run.stop_reason) == ("cancelled", "cancelled")
 
 
-def test_cancel_now_returns_the_machine_at_once(stage: Stage) -> None:
-    running(stage)
+@pytest.mark.parametrize("state", [State.SETTING_UP, State.RUNNING])
+def test_cancel_now_returns_the_machine_at_once(stage: Stage, state: State) -> None:
+    running(stage, state=state)
     stage.journal.wish(RUN_ID, Wish.CANCEL_NOW)
 
     stage.drive()
