@@ -134,7 +134,7 @@ def make_plan(
         warnings=(
             *material.warnings,
             *_too_long(material.job, first),
-            *_may_be_taken(material, first.offer),
+            *_of_bids(material, first.offer, capabilities),
             *_boot_risks(candidates, capabilities, known, now_s),
             *_unread(candidates, capabilities, known),
             *failures,
@@ -293,7 +293,10 @@ def _too_long(job: Job, first: Candidate) -> list[str]:
     ]
 
 
-def _may_be_taken(material: Material, first: Offer) -> list[str]:
+def _of_bids(material: Material, first: Offer, capabilities: dict[str, Capabilities]) -> list[str]:
+    """What `spot: true` means for the machine that is rented first."""
+    if material.job.spot and not any(facts.spot for facts in capabilities.values()):
+        return ["`spot: true` changes nothing: none of these providers lets machines be bid for"]
     if not first.spot:
         return []
     return [told_of_bid(first, material.launch.checkpoint_every_s, saves=material.saves)]

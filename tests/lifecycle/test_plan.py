@@ -21,6 +21,7 @@ from tests.lifecycle.jobs import material, own_code
 from tests.runs.samples import NOW_S, offer
 
 CAPABILITIES = {"runpod": GUARDED, "local": FREE}
+WITH_BIDS = {"runpod": replace(GUARDED, spot=True)}
 WORK = Footprint(
     parts=(),
     gpu_memory_gib=10.0,
@@ -273,7 +274,7 @@ def spot_plan(job: Job, *stays: Stay, work: Footprint | None = WORK) -> Plan:
     return make_plan(
         made,
         [offer("lasting", usd_per_hour="0.60"), to_bid_for("bid", "0.40")],
-        CAPABILITIES,
+        WITH_BIDS,
         now_s=NOW_S,
         failures=[],
         known=Known(stays=stays),
@@ -334,3 +335,9 @@ def test_a_job_that_does_not_say_spot_is_offered_no_bid(job: Job) -> None:
 
     assert ids(made) == ["lasting"]
     assert made.refused[0][1] == "it may be taken away for a higher bid"
+
+
+def test_a_job_that_says_spot_where_nobody_takes_bids_is_told_so(job: Job) -> None:
+    wants = material(with_cap(job, "5").model_copy(update={"spot": True}))
+
+    assert any("changes nothing" in text for text in plan(wants, offer("lasting")).warnings)

@@ -78,8 +78,10 @@ def _try(run: Run, world: World, lease: Lease) -> Step:
         return _missing(run, world, lease, provider)
     world.right_key(lease)
     if machine.status in (MachineStatus.FAILED, MachineStatus.STOPPED):
-        why = f"the provider says that it is {machine.status}"
         lease = seen_taken(lease, machine, world.clock.now_s())
+        why = f"the provider says that it is {machine.status}"
+        if lease.reclaimed_s is not None:
+            why = "a higher bid took it before anybody could log in"
         return abandon_unbooted(keep_boot_log(run, world, lease), world, lease, why)
     if _is_out_of_touch(world, lease, machine, provider):
         why = "its provider has lost touch with it before anybody could log in"

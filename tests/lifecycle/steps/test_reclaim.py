@@ -228,6 +228,7 @@ def test_a_bid_that_is_lost_before_anybody_logged_in_did_no_work(
     first: Lease = stage.first
     assert (first.state, first.did_work) == (LeaseState.RETURNING, False)
     assert first.reclaimed_s is not None and first.failed_boot_s is not None
+    assert first.why_ended == "a higher bid took it before anybody could log in"
     assert stage.run.leases[-1].offer.id in ("first", "lasting")
 
 
