@@ -55,7 +55,8 @@ sizes bytes. JSON files are written to a temporary name, fsynced and renamed.
                      put it behind what is there
     fetched          written by the driver when everything is home
     traffic.json     the network's counters when the first agent began
-    sent             touched by `send`: while artifacts are fetched, `hold_s` does not run out
+    sent             touched by `send`, and with each group of small files: while artifacts are
+                     fetched, `hold_s` does not run out
     end              its presence makes the boot guard end the machine now
     guard.sh         the boot guard's loop; the agent starts it again if it dies
     agent.pid        the agent's pid, locked (flock) while it lives. A folder has one agent, once

@@ -8,7 +8,7 @@ from orchestrator.errors import HostileArtifact
 from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
 
-_READ_BYTES = 8 * 1024 * 1024
+_READ_BYTES = 1024 * 1024  # in one call, which has a minute: a slow line brings that too
 # Each value of a JSON text takes up to a hundred bytes of memory, and may be two bytes long. A
 # list of 100,000 files has a million.
 _VALUES_LIMIT = 2_000_000

@@ -14,7 +14,7 @@ from orchestrator.artifacts.intake import Intake, Progress
 from orchestrator.clock import FakeClock, SystemClock
 from orchestrator.errors import ArtifactsError, HomeDiskFull, HostileArtifact, Unreachable
 from orchestrator.remote.folder import FolderShell
-from orchestrator.remote.shell import Shell
+from orchestrator.remote.shell import Reply, Shell
 from orchestrator.remote.ssh import SshShell
 from tests.artifacts.conftest import FILES, Faulty, cut_after, fill, home_of, manifest_of
 from tests.remote.conftest import WORK_DIR, Machine, open_ssh
@@ -460,3 +460,23 @@ def test_a_file_is_durable_before_the_next_one_is_begun(
     # Folders that were made on the way: each name in the folder above it.
     assert {".", "home", "home/artifacts"} <= set(calls)
     assert calls.index("home/artifacts") < calls.index("name a")
+
+
+def test_the_machine_hears_of_each_group_of_small_files_that_somebody_fetches(
+    folder_machine: FolderMachine, tmp_path: Path
+) -> None:
+    small = {f"output/{number}": b"x" * number for number in range(500)}
+    fill(folder_machine[1], small)
+    heard: list[int] = []
+
+    class Watched(Faulty):
+        def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0) -> Reply:
+            reply = super().run(command, stdin=stdin, timeout_s=timeout_s)
+            heard.append((folder_machine[1] / "sent").stat().st_mtime_ns)
+            return reply
+
+    shell = Watched(folder_machine[0], lambda _, pieces: pieces)
+    assert fetch_all(intake_at(tmp_path), shell, small).finished
+
+    assert len(heard) == 3
+    assert shell.pulled == []

@@ -41,6 +41,34 @@ def test_an_absent_manifest_is_said(
         HomeStore(tmp_path).read_manifest(folder_machine[0], "absent.json", limit_bytes=10)
 
 
+def test_a_long_list_is_read_once_and_the_machine_hears_that_somebody_fetches(
+    folder_machine: tuple[FolderShell, Path], tmp_path: Path
+) -> None:
+    machine, folder = folder_machine
+
+    class Counting(Faulty):
+        def read(self, path: str, offset: int, limit: int) -> bytes:
+            reads.append(path)
+            return super().read(path, offset, limit)
+
+    reads: list[str] = []
+    shell = Counting(machine, lambda _, pieces: pieces)
+    records = [record_of(f"output/{number}", b"") for number in range(3000)]
+    machine.write("manifest.json", json.dumps({"files": records}).encode())
+    store = HomeStore(tmp_path / "run")
+    first = store.read_manifest(shell, "manifest.json", limit_bytes=10**9)
+    read = len(reads)
+    assert not (folder / "sent").exists()
+
+    assert store.read_manifest(shell, "manifest.json", limit_bytes=10**9) is first
+    assert len(reads) == read
+    assert (folder / "sent").exists()
+
+    # Another agent may have followed, and listed what there is anew.
+    machine.write("manifest.json", json.dumps({"files": records[1:]}).encode())
+    assert len(store.read_manifest(shell, "manifest.json", limit_bytes=10**9).files) == 2999
+
+
 def test_what_a_machine_listed_is_known_when_it_is_gone(
     folder_machine: tuple[FolderShell, Path], tmp_path: Path
 ) -> None:

@@ -120,7 +120,8 @@ class Box:
             if code := self.machine.boot.cuda_error:
                 return Reply(1, b"", f"CUDA answers with error {code}\n".encode())
             return Reply(0, b"1 13.0\n", b"")
-        if command.startswith("xargs -0 cat"):
+        if command.endswith("xargs -0 cat --"):
+            self.sends()
             names = [name.decode().removeprefix("./") for name in stdin.split(b"\0") if name]
             missing = [name for name in names if name not in self.files]
             found = b"".join(self.files.get(name, b"") for name in names)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestrator.agent.protocol import AGENT, CLEARED_FILE, EVENTS_FILE, GUARD_FILE
+from orchestrator.agent.protocol import AGENT, CLEARED_FILE, DEADLINE_FILE, EVENTS_FILE, GUARD_FILE
 from orchestrator.errors import BucketRefused, RemoteError, SpecError, Unreachable
 from orchestrator.lifecycle.deadlines import LONGEST_S, SHELL_RETRY_S
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled, finish, to_failure
@@ -101,6 +101,8 @@ def ship(run: Run, world: World) -> Step:
         device = _probe(run, world, lease, shell)
         lease = replace(lease, guard=guard)
         run = replace(run.with_lease(lease), device=device)
+        if lease.taken_from:
+            _give_time(lease, shell)
         if bucket := world.bucket(run, lease):  # first, because it may be refused
             send_slots(run, lease, shell, bucket, world.clock.now_s())
         world.cargo.ship(run, lease, shell, _while_it_moves(run, lease, world))
@@ -164,6 +166,14 @@ def _clear(run: Run, shell: Shell) -> None:
     if reply.exit_code != 0:
         words = reply.stderr.decode(errors="replace").strip()[-300:]
         raise _Unfit(f"the kept machine cannot take another job: {words or reply.exit_code}")
+
+
+def _give_time(lease: Lease, shell: Shell) -> None:
+    """Let the machine live for this run's time: `clear` left it the hold of the run before.
+
+    An upload may take longer than that, and brings the file that says so behind all the data.
+    """
+    shell.write(DEADLINE_FILE, f"{int(lease.deadline_s)}\n".encode())
 
 
 def _is_late(lease: Lease, world: World) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.agent.protocol import GUARD_FILE
+from orchestrator.agent.protocol import CLEARED_FILE, DEADLINE_FILE, GUARD_FILE
 from orchestrator.errors import AgentFault, RemoteError, SpecError, Unreachable
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.remote.shell import Reply
@@ -413,3 +413,19 @@ def test_a_machine_that_nothing_ends_is_used_only_with_the_jobs_word(stage: Stag
     stage.drive()
 
     assert_unfit(stage, "does not say accept_unguarded")
+
+
+def test_a_kept_machine_lives_through_an_upload_that_is_longer_than_its_old_hold(
+    stage: Stage,
+) -> None:
+    shipping(stage, {"taken_from": "r0", "key": "label-0+r1", "deadline_s": NOW_S + 9000.7})
+    stage.box.files[CLEARED_FILE] = RUN_ID.encode()
+    stage.box.files[DEADLINE_FILE] = f"{int(NOW_S + 1800)}\n".encode()  # by `clear`
+    seen = set()
+    stage.crate.pieces = 3
+    stage.crate.slowly = lambda: seen.add(stage.box.files[DEADLINE_FILE])
+
+    stage.drive()
+
+    assert stage.state() is State.SETTING_UP
+    assert seen == {f"{int(NOW_S + 9000)}\n".encode()}
