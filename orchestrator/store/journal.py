@@ -321,24 +321,15 @@ class Journal:
                     check_schema(connection)
                     yield connection
                 except BaseException:
-                    _finish(connection, "ROLLBACK")
+                    connection.exec_driver_sql("ROLLBACK")
                     raise
-                _finish(connection, "COMMIT")
+                connection.exec_driver_sql("COMMIT")
         except DatabaseError as error:
             if taken and isinstance(error, IntegrityError):
                 raise StaleRun(f"{taken}: {error.orig}") from error
             raise HomeError(
                 f"the store cannot be written: {error.orig}", hint="is the disk full?"
             ) from error
-
-
-def _finish(connection: Connection, verb: str) -> None:
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(verb)
-    elif verb == "COMMIT":
-        connection.commit()
-    else:
-        connection.rollback()
 
 
 def _run_row(run: Run) -> dict[str, object]:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.errors import HomeError
@@ -38,11 +38,11 @@ def open_engine(url: str, hold: Hold = at_once) -> Engine:
         hold: around the migration of a store that an older version wrote: the moment at which
             nobody else works on it. It is given a question: whether somebody else has done it.
 
-    Raises: HomeError when the store is newer than this version, or cannot be opened or migrated.
+    Raises: HomeError when the store is newer than this version, or cannot be opened or migrated,
+    and for any other database than SQLite.
     """
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_pragmas)
+    engine = create_engine(_checked(url))
+    event.listen(engine, "connect", _set_pragmas)
     try:
         _bring_up_to_date(engine, hold)
     except DatabaseError as error:
@@ -65,8 +65,8 @@ def rehearse(url: str) -> None:
     Whatever would stop a migration is found while the older version still works.
     Raises: HomeError.
     """
-    place = make_url(url).database
-    if not url.startswith("sqlite") or not place or not Path(place).exists():
+    place = _checked(url).database
+    if not place or not Path(place).exists():
         return
     engine = create_engine(url)
     with engine.connect() as connection:
@@ -91,8 +91,23 @@ def rehearse(url: str) -> None:
 
 def begin_write(connection: Connection) -> None:
     """Take SQLite's write lock before the first read of a transaction."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _checked(url: str) -> URL:
+    """The URL of a SQLite file. Only its write lock keeps two processes from one dollar.
+
+    What is wrong with it is not repeated: it may hold a password.
+    """
+    hint = "GPULEASE_DATABASE_URL=sqlite:////a/folder/of/a/local/disk/gpulease.sqlite, or unset it"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise HomeError("GPULEASE_DATABASE_URL is no database URL", hint=hint) from None
+    if parsed.get_backend_name() != "sqlite":
+        kind = parsed.get_backend_name()
+        raise HomeError(f"the store is a SQLite file: {kind} is not supported", hint=hint)
+    return parsed
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -158,7 +173,7 @@ def _revision(connection: Connection) -> str | None:
 def _keep_a_copy(engine: Engine, revision: str) -> None:
     """`STORE.schema-REVISION`: the way back to the version that wrote it."""
     database = make_url(str(engine.url)).database
-    if engine.dialect.name == "sqlite" and database:
+    if database:
         part = f"{database}.part-{os.getpid()}"
         _copy(engine, part)
         Path(part).replace(f"{database}.schema-{revision}")
@@ -185,5 +200,5 @@ def _migrate(engine: Engine) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, SCHEMA)
         connection.commit()
-        if connection.dialect.name == "sqlite" and connection.connection.in_transaction:
+        if connection.connection.in_transaction:
             connection.exec_driver_sql("COMMIT")

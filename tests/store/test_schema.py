@@ -30,6 +30,23 @@ def set_schema(path: Path, revision: str) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ("postgresql://ada:secret-of-it@db/gpulease", "postgresql is not supported"),
+        ("postgresql+psycopg://ada:secret-of-it@db/gpulease", "postgresql is not supported"),
+        ("secret-of-it", "is no database URL"),
+    ],
+)
+def test_a_store_that_is_no_sqlite_file_is_refused(other: str, problem: str) -> None:
+    for opens in (open_engine, rehearse):
+        with pytest.raises(HomeError, match=problem) as caught:
+            opens(other)
+
+        assert "GPULEASE_DATABASE_URL" in caught.value.hint
+        assert "secret-of-it" not in f"{caught.value} {caught.value.__cause__}"
+
+
 def test_the_migrations_make_exactly_the_tables_of_this_version(url: str) -> None:
     engine = open_engine(url)
 
