@@ -103,7 +103,12 @@ class Parts:
 
     def chores(self) -> list[Callable[[], Again]]:
         """What the driver does beside its runs."""
-        chores = [self.reaper.watch_abandoned, self.purses.look, self.sweeper.sweep]
+        chores: list[Callable[[], Again]] = [
+            partial(self.reaper.search, self.keyed),
+            self.reaper.watch_abandoned,
+            self.purses.look,
+            self.sweeper.sweep,
+        ]
         if self.settings.webhook:
             chores.append(Announcer(self.journal, self.clock, self.post).tell)
         return chores
@@ -136,6 +141,14 @@ class Parts:
     def sweeper(self) -> Sweeper:
         return Sweeper(self.accounts, self.journal, self.clock, self.home.id)
 
+    def keyed(self) -> list[str]:
+        """Every account whose key is at hand."""
+        return [
+            name
+            for name in provider_names()
+            if name in PROVIDER_KEYS and self.keys.get(PROVIDER_KEYS[name]) is not None
+        ]
+
     def usable(self, wanted: Sequence[str] = ()) -> list[str]:
         """Accounts of the wanted providers; else every one that has a key, and one's own hosts.
 
@@ -144,12 +157,7 @@ class Parts:
         hosts = self.settings.hosts
         if wanted:
             return to_accounts(wanted, hosts)
-        keyed = [
-            name
-            for name in provider_names()
-            if name in PROVIDER_KEYS and self.keys.get(PROVIDER_KEYS[name]) is not None
-        ]
-        return [*keyed, *(to_accounts([OWN_HOSTS], hosts) if hosts else [])]
+        return [*self.keyed(), *(to_accounts([OWN_HOSTS], hosts) if hosts else [])]
 
     @contextmanager
     def _hold(self, is_done: Callable[[], bool]) -> Iterator[None]:

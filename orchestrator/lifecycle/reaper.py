@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _PROOF_S = 300.0  # a search that takes longer delays the next one
 _LOOK_AGAIN_S = 60.0
+_JUST_LISTED_S = 10.0
 # Leases of which it is decided which machine they are for, if any.
 _DECIDED = (LeaseState.TOMBSTONE, LeaseState.CLOSED, LeaseState.HELD, LeaseState.RETURNING)
 
@@ -140,6 +142,18 @@ class Reaper:
             found = classify(name, machine, self.journal.leases(), self.home_id)
             if found.whose is Whose.ORPHAN and found.lease is not None:
                 self._return(replace(found, account=snapshot.identity), found.lease)
+
+    def search(self, names: Callable[[], list[str]]) -> Again:
+        """List each of these accounts once; whoever watches lists returns what was forgotten.
+
+        The driver does it when it has runs again, and when the last one has ended.
+        """
+        for name in names():
+            try:
+                self.accounts.snapshot(name, max_age_s=_JUST_LISTED_S)
+            except GpuleaseError as error:
+                log.warning("an account is not searched now account=%s: %s", name, error.problem)
+        return Again(math.inf, stays=False)
 
     def watch_abandoned(self) -> Again:
         """List the accounts on which a machine may still appear under an abandoned label.

@@ -260,6 +260,28 @@ def test_what_a_person_closed_without_a_proof_is_watched_and_goes_back(journal: 
     assert [one.machine_id for one in journal.run("runid123").returning] == ["m1"]
 
 
+def test_a_search_of_every_account_returns_what_another_one_than_the_runs_forgot(
+    journal: Journal,
+) -> None:
+    add(journal, lease(label(), provider="other", state=LeaseState.TOMBSTONE))
+    clouds = {
+        "runpod": SmallCloud([machine("m1", "my-notebook")]),
+        "down": SmallCloud(),
+        "other": SmallCloud([machine("m2", label()), machine("m3", label(deadline_s=NOW_S + 60))]),
+    }
+    clouds["down"].fault = ProviderDown("no answer")
+    clock = FakeClock(NOW_S)
+    accounts = Accounts(lambda name: clouds[name], clock)
+    searching = Reaper(accounts, journal, clock, "homeid")
+    accounts.watchers.append(searching.return_known)
+
+    again = searching.search(lambda: list(clouds))
+
+    assert [one.machine_id for one in journal.run("runid123").returning] == ["m2"]
+    assert not again.stays
+    assert [one.deleted for one in clouds.values()] == [[], [], []]  # by the run's own steps
+
+
 def test_a_label_that_is_looked_for_once_keeps_no_driver(journal: Journal) -> None:
     add(journal, lease(label(), state=LeaseState.TOMBSTONE, watch_until_s=NOW_S + 60))
     cloud = SmallCloud([machine("m1", label())])
