@@ -12,6 +12,7 @@ from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from tests.simcloud.api import Api, Login
 from tests.simcloud.lambda_cloud import LambdaClient
+from tests.simcloud.paperspace import PaperspaceClient
 from tests.simcloud.vast import Vast
 
 
@@ -69,4 +70,18 @@ def lambda_cloud(tmp_path: Path, clock: FakeClock) -> Iterator[SimCloud]:
 @pytest.fixture
 def lambda_api(lambda_cloud: SimCloud) -> Iterator[LambdaClient]:
     with LambdaClient(lambda_cloud.env) as client:
+        yield client
+
+
+@pytest.fixture
+def paperspace(tmp_path: Path, clock: FakeClock) -> Iterator[SimCloud]:
+    with SimCloud(
+        state=tmp_path, machines="memory", clock=clock, seed=7, providers=("paperspace",)
+    ) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def paperspace_api(paperspace: SimCloud) -> Iterator[PaperspaceClient]:
+    with PaperspaceClient(paperspace.env) as client:
         yield client

@@ -106,6 +106,7 @@ class Machines:
 
         def to_boot(machine: Rented) -> Boot:
             machine.details[PROVIDER] = facts
+            machine.to_boot = lambda: self.boot(machine)
             return self.boot(machine)
 
         with world.lock:

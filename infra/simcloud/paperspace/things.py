@@ -113,8 +113,8 @@ class Things:
         raise no_such("Route")
 
     def snapshots(self, account: str) -> list[dict[str, Json]]:
-        """Rows of snapshots, also of machines that are gone."""
-        return [*self._snapshots.get(account, [])]
+        """Rows of snapshots, also of machines that are gone, the newest first."""
+        return self._snapshots.get(account, [])[::-1]
 
     def take_snapshot(self, machine: Rented, *, is_auto: bool) -> None:
         """One more, which outlives its machine."""
