@@ -11,6 +11,7 @@ import pytest
 from infra.simcloud.cloud import SimCloud
 from infra.simcloud.paperspace.types import MONTH_HOURS
 from orchestrator.clock import FakeClock
+from orchestrator.providers.paperspace.script import startup_script
 from tests.simcloud.paperspace import PaperspaceClient, body
 
 HOUR_USD = Decimal("0.76") + (Decimal(7) / MONTH_HOURS).quantize(Decimal("0.000001"))
@@ -381,3 +382,19 @@ def test_a_team_may_have_a_limit_of_machines(
 
     assert refused(paperspace_api.post("/machines", json=body())) == (403, "FORBIDDEN")
     assert paperspace_api.data("/auth/session")["team"]["maxMachines"] == 1
+
+
+def test_where_no_script_may_run_what_it_would_put_in_is_read_from_its_text(
+    paperspace: SimCloud, paperspace_api: PaperspaceClient
+) -> None:
+    """A machine without files of its own would write into this computer's."""
+    private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbg\n-----END OPENSSH PRIVATE KEY-----\n"
+    key, host = "ssh-ed25519 AAAA run", "ssh-ed25519 BBBB host"
+    script = paperspace_api.add_script(startup_script("paperspace", key, private, host))
+    made = paperspace_api.create(startupScriptId=script)
+
+    boot = paperspace.world.machines[made].boot
+    assert boot is not None
+    told = boot.environment
+    assert (told["SIMCLOUD_SSH_KEY"], told["SIMCLOUD_HOST_KEY"]) == (key, private)
+    assert told["SIMCLOUD_SCRIPT"] == ""
