@@ -12,7 +12,7 @@ _READ_BYTES = 1024 * 1024  # in one call, which has a minute: a slow line brings
 # Each value of a JSON text takes up to a hundred bytes of memory, and may be two bytes long. A
 # list of 100,000 files has a million.
 _VALUES_LIMIT = 2_000_000
-_MOST_SHORT = 4  # reads that end before the file does: it may grow meanwhile
+_MOST_SHORT = 2  # reads that end before the file does: it may grow meanwhile
 
 
 def read_document(shell: Shell, path: str, limit_bytes: int) -> bytes:

@@ -24,8 +24,10 @@ from orchestrator.artifacts.disk import (
 from orchestrator.artifacts.manifest import ManifestFile
 from orchestrator.clock import Clock
 from orchestrator.errors import AgentFault, ArtifactsError, HomeDiskFull, HostileArtifact
+from orchestrator.remote.child import SLOWEST_BYTES_PER_S
 from orchestrator.remote.paths import shown
 from orchestrator.remote.shell import Shell
+from orchestrator.remote.transfer import STALL_S
 
 BUDGET_S = 5.0
 _LONGEST_LOOK_S = 30.0  # at one range, which was chosen to take `BUDGET_S`
@@ -133,12 +135,14 @@ class Intake:
 
     def _fetch_group(self, shell: Shell, group: Sequence[ManifestFile]) -> None:
         """Small files in one answer. What is not as said is left to be fetched by itself."""
-        if sum(file.size_bytes for file in group) > self._room_bytes():
+        size_bytes = sum(file.size_bytes for file in group)
+        if size_bytes > self._room_bytes():
             return
         names = b"".join(f"./{file.path}".encode() + b"\0" for file in group)
         # Many small ones take long to be made durable here: the machine's hold begins anew.
         command = f"touch {protocol.SENT_FILE}; xargs -0 cat --"
-        stdout = memoryview(shell.run(command, stdin=names).stdout)
+        limit_s = STALL_S + size_bytes / SLOWEST_BYTES_PER_S
+        stdout = memoryview(shell.run(command, stdin=names, timeout_s=limit_s).stdout)
         for file in group:
             data, stdout = stdout[: file.size_bytes], stdout[file.size_bytes :]
             if hashlib.sha256(data).hexdigest() == file.sha256:

@@ -38,7 +38,7 @@ def test_a_document_that_comes_in_crumbs_is_not_waited_for(tmp_path: Path) -> No
     with pytest.raises(HostileArtifact, match="crumbs"):
         read_document(shell, "document", 2000)
 
-    assert shell.reads < 10
+    assert shell.reads <= 3
 
 
 @pytest.mark.parametrize("text", [b"[]", b"", b"7", b"{", b"[" * 100_000, b"\xff"])

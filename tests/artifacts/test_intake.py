@@ -348,6 +348,28 @@ def test_a_machine_that_drips_is_left_after_a_moment_and_what_came_is_kept(
     assert 0 < first.done_bytes < second.done_bytes
 
 
+class Timed(FolderShell):
+    """Remembers how long each command may take."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.limits_s: list[float] = []
+
+    def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = 60.0) -> Reply:
+        self.limits_s.append(timeout_s)
+        return super().run(command, stdin=stdin, timeout_s=timeout_s)
+
+
+def test_small_files_that_come_together_have_the_time_of_a_slow_line(tmp_path: Path) -> None:
+    shell = Timed(tmp_path / "machine")
+    files = {f"output/{n}": bytes([n]) * 90_000 for n in range(10)}
+    fill(tmp_path / "machine", files)
+
+    fetch_all(intake_at(tmp_path / "home"), shell, files)
+
+    assert shell.limits_s == [60 + 45]
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
 def test_what_there_is_no_room_for_is_not_begun_and_all_else_comes_home(
