@@ -13,6 +13,7 @@ from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
 from orchestrator.lifecycle.reading import Reading, read_as_model
 from orchestrator.lifecycle.sending import secrets_sent
 from orchestrator.lifecycle.traffic import planned
+from orchestrator.offers.gpus import least_capability
 from orchestrator.offers.offer import TRUST_ORDER
 from orchestrator.runs.run import Launch
 from orchestrator.sizing.fit import Footprint, Training, footprint
@@ -220,7 +221,7 @@ def _need(job: Job, need: Footprint | None, cuda: str, launch: Launch) -> Need:
         regions_allow=tuple(job.regions.allow),
         regions_deny=tuple(job.regions.deny),
         ram_gib=need.ram_gib if need is not None else 0.0,
-        compute_capability=_BFLOAT16 if job.method == "qlora" else 0.0,
+        compute_capability=max(_BFLOAT16 if job.method == "qlora" else 0.0, least_capability(cuda)),
         trust=max(job.trust, _SECRETS_TRUST, key=TRUST_ORDER.index) if has_secrets else job.trust,
         spot=job.spot,
         duration_s=job.budget.max_duration_s + launch.hold_s + _SPARE_S,

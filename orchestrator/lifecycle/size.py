@@ -7,11 +7,12 @@ from typing import TypedDict
 
 from orchestrator.errors import UsageError
 from orchestrator.lifecycle.reading import WRITERS
-from orchestrator.offers.gpus import CARDS, Gpu
+from orchestrator.offers.gpus import CARDS, Gpu, least_capability
 from orchestrator.sizing.fit import Footprint, Training, footprint
 from orchestrator.sizing.flops import training_seconds
 from orchestrator.sizing.hub import ModelFacts
 from orchestrator.sizing.memory import LORA_R, METHODS
+from orchestrator.spec.programs import load_program
 
 _LANGUAGE = (4, 1024)  # batch and max_length of a causal-lm job that says nothing
 _LABELS = (16, 256)  # of text classification
@@ -87,6 +88,7 @@ def size_model(facts: ModelFacts, wish: SizeWish) -> SizeView:
         download_bytes=facts.download_bytes,
         weight_bytes=facts.weight_bytes if writes else 0,
     )
+    program = load_program("causal-lm" if writes else "text-classification")
     return {
         "schema": 1,
         "model": facts.id,
@@ -107,7 +109,10 @@ def size_model(facts: ModelFacts, wish: SizeWish) -> SizeView:
         "result_bytes": need.result_bytes,
         "tokens": wish.tokens,
         "flops": need.training_flops,
-        "gpus": [_card(card, need) for card in sorted(CARDS, key=lambda card: card.memory_gib)],
+        "gpus": [
+            _card(card, need, program.cuda)
+            for card in sorted(CARDS, key=lambda card: card.memory_gib)
+        ],
     }
 
 
@@ -136,7 +141,7 @@ def _training(facts: ModelFacts, wish: SizeWish, *, writes: bool) -> Training:
     )
 
 
-def _card(card: Gpu, need: Footprint) -> CardView:
+def _card(card: Gpu, need: Footprint, cuda: str) -> CardView:
     tflops = card.bf16_tflops or card.fp16_tflops
     hours = None
     if tflops is not None:
@@ -148,6 +153,8 @@ def _card(card: Gpu, need: Footprint) -> CardView:
     note = "" if left_gib >= 0 else f"{-left_gib:.1f} GiB short"
     if card.compute_capability is None:
         note = "no CUDA"
+    elif card.compute_capability < least_capability(cuda):
+        note = f"too old for CUDA {cuda}"
     elif need.method == "qlora" and card.compute_capability < _BFLOAT16:
         note = "no bfloat16"
     return {

@@ -76,6 +76,7 @@ CARDS: tuple[Gpu, ...] = (
     ),
 )
 
+_OLDEST_OF_CUDA_13 = 7.5
 _FILLER = re.compile(r"\b(nvidia|amd|instinct|tesla|geforce|generation|edition|blackwell gpu)\b")
 _JOINED = re.compile(r"^(rtx|gtx)(?=[a-z]?\d)")
 
@@ -106,6 +107,18 @@ def names(word: str, gpu: str) -> bool:
     if canonical(word) == canonical(gpu):
         return True
     return _plain(gpu).startswith(_plain(word) + " ")
+
+
+def least_capability(cuda: str) -> float:
+    """Of the cards that a CUDA still has code for; 0 where no card of the table is too old.
+
+    Source: NVIDIA's release notes of CUDA 13.0 (2025-08): Maxwell, Pascal and Volta are removed.
+
+    >>> least_capability("13.0"), least_capability("12.8"), least_capability("")
+    (7.5, 0.0, 0.0)
+    """
+    major = cuda.partition(".")[0]
+    return _OLDEST_OF_CUDA_13 if major.isdecimal() and int(major) >= 13 else 0.0
 
 
 def _plain(word: str) -> str:

@@ -143,7 +143,7 @@ train: {{max_length: 64}}
 """
 
 
-@pytest.mark.parametrize(("method", "capability"), [("lora", 0.0), ("qlora", 8.0), ("full", 0.0)])
+@pytest.mark.parametrize(("method", "capability"), [("lora", 7.5), ("qlora", 8.0), ("full", 7.5)])
 def test_a_language_model_is_sized_by_its_method_and_its_columns_travel(
     hub: HubServer, tmp_path: Path, method: str, capability: float
 ) -> None:

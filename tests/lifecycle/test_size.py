@@ -60,6 +60,13 @@ def test_cards_fit_by_memory_by_bfloat16_and_by_cuda() -> None:
     assert not {"T4", "V100 SXM2 16GB", "MI300X"} & qlora
 
 
+def test_a_card_for_which_the_programs_cuda_has_no_code_fits_nothing() -> None:
+    notes = {card["gpu"]: card["note"] for card in size_model(BERT, SizeWish())["gpus"]}
+
+    assert notes["T4"] == ""
+    assert notes["V100 SXM2 16GB"] == notes["Quadro P6000"] == "too old for CUDA 13.0"
+
+
 def test_work_and_time_grow_with_the_tokens() -> None:
     few, many = (size_model(LLAMA, SizeWish(tokens=n)) for n in (1_000_000, 10_000_000))
 
