@@ -9,7 +9,7 @@ from orchestrator.budget.price import CENT
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.world import World
-from orchestrator.providers.base import Charges, Provider, known_as
+from orchestrator.providers.base import Charges, GuardWay, Provider, known_as
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState
@@ -95,7 +95,9 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
     capabilities = provider.capabilities
     now_s = world.clock.now_s()
     if lease.unknown_s is None:
-        lease = replace(lease, unknown_s=_ended_guess(run, lease, now_s))
+        ends_itself = capabilities.guard is not GuardWay.NONE
+        guess_s = _ended_guess(run, lease, now_s, ends_itself=ends_itself)
+        lease = replace(lease, unknown_s=guess_s)
         run = run.with_lease(lease)
     apart_s = capabilities.list_lag_s if lease.misses == 0 else SECOND_MISS_S
     waited_s = world.awake_since_first_saw_s(_miss_key(lease))
@@ -119,12 +121,17 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
     return run.with_lease(lease), 0.0, "gone"
 
 
-def _ended_guess(run: Run, lease: Lease, now_s: float) -> float:
-    """When a machine ended at the latest: as asked, or else as its guard was told."""
+def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> float:
+    """When a machine ended at the latest: as asked, or else as its guard was told.
+
+    One that keeps no deadline by itself may have lived until now.
+    """
     if lease.delete_accepted_s is not None:
         return now_s
     if lease.delete_asked_s is not None:
         return lease.delete_asked_s
+    if not ends_itself:
+        return now_s
     ends_s = [now_s, lease.deadline_s]
     ended_s = run.exit.get("ended_at")
     if isinstance(ended_s, int | float):

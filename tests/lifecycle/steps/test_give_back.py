@@ -9,7 +9,7 @@ from orchestrator.budget.ledger import accrued_usd
 from orchestrator.errors import BadCredentials, ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.reaper import Reaper
-from orchestrator.providers.base import Charge
+from orchestrator.providers.base import Charge, GuardWay
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from tests.lifecycle.clouds import label
@@ -269,6 +269,20 @@ def test_without_a_bill_a_machine_that_ended_itself_counts_until_it_was_missed(
     assert stage.first.bound_usd is None
     assert stage.first.upper_usd(0) >= Decimal("6.00")
     assert stage.first.cost_usd(0) == Decimal("1.20")
+
+
+def test_a_machine_without_a_guard_that_somebody_ended_is_estimated_until_it_was_missed(
+    stage: Stage,
+) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, guard=GuardWay.NONE)
+    returning(stage)
+    stage.cloud.end("m1")
+    stage.clock.advance(36_000, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.unknown_s == NOW_S + 36_000 > stage.first.deadline_s
+    assert stage.first.cost_usd(0) == Decimal("6.00")
 
 
 def test_a_machine_whose_state_cannot_be_read_is_asked_to_end_all_the_same(stage: Stage) -> None:
