@@ -22,6 +22,7 @@ _JOB = """\
 kind: finetune
 name: trainer
 code: {{path: own, command: python train.py}}
+accept_unguarded: {unguarded}
 gpu: {{memory_gib: 12}}
 budget: {{max_cost: {max_cost}, max_duration: 1h}}
 artifacts: {{hold: {hold}{to}}}
@@ -40,7 +41,13 @@ class Theatre:
         (folder / "own" / "train.py").write_text("print('trained')\n")
         job = folder / "job.yaml"
         to = f", to: '{TO}'" if story.bucket else ""
-        text = _JOB.format(max_cost=story.max_cost, hold=story.hold, to=to, every=story.every)
+        text = _JOB.format(
+            max_cost=story.max_cost,
+            hold=story.hold,
+            to=to,
+            every=story.every,
+            unguarded="true" if story.unguarded else "false",
+        )
         job.write_text(text)
         self._job = load_job(job)
         empty = Journal(f"sqlite:///{folder / 'empty.sqlite'}")  # migrated once
@@ -63,7 +70,8 @@ class Theatre:
                     self.story.revive(stage)
                     if not stage.is_recorded():
                         break
-                check(stage, self.story.ends, guarded=self.story.guarded)
+                told = "" if kills else self.story.told
+                check(stage, self.story.ends, guarded=self.story.guarded, told=told)
             except Exception as error:
                 raise Violation(self._tell(error, stage, lives, kills)) from error
         return [process.life.passed for process in lives]
@@ -79,12 +87,18 @@ class Theatre:
         clock = StageClock()
         with (
             tempfile.TemporaryDirectory(dir=self._folder) as state,
-            SimCloud(state=Path(state), machines="memory", clock=clock) as cloud,
+            SimCloud(
+                state=Path(state),
+                machines="memory",
+                clock=clock,
+                providers=self.story.providers,
+            ) as cloud,
         ):
             home = Path(state) / "home"
             home.mkdir()
             store = (self._folder / "empty.sqlite").read_bytes()
             (home / "gpulease.sqlite").write_bytes(store)
+            (Path(state) / "elsewhere.sqlite").write_bytes(store)
             fleet = Fleet(cloud, clock)
             fleet.program = self.story.program
             stage = Stage(
@@ -96,6 +110,7 @@ class Theatre:
                 keep_s=self.story.keep_s,
                 reuses=self.story.reuses,
                 pace_s=self.story.pace_s,
+                providers=self.story.providers,
             )
             stage.wait_s = self.story.wait_s
             try:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import httpx
 
 from infra.simcloud.cloud import SimCloud
-from infra.simcloud.machines.memory import host_key
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.clock import FakeClock
 from orchestrator.errors import HostKeyMismatch, Unreachable
 from orchestrator.remote.keys import is_same_key
 from orchestrator.runs.lease import Lease
 from tests.artifacts.memory_store import MemoryStore
+from tests.crash.clouds import end_from_inside
 from tests.crash.machine import Box, Login, Program
 
 _EXCHANGE_S = 0.2
 _EPSILON_S = 1e-6
-_TERMINATE = 'mutation{podTerminate(input:{podId:"%s"})}'
 _MISHAPS = ("restart_at_s", "fails_at_s", "stops_at_s", "vanishes_at_s", "moves_at_s")
 
 
@@ -49,10 +47,8 @@ class Fleet:
         self.store = MemoryStore()  # the bucket of whoever wants one
         self._cloud = cloud
         self._clock = clock
-        # As the container would: with the pod's own key, from outside this computer.
+        # As the container would: with the machine's own key, from outside this computer.
         self._api = httpx.Client(trust_env=False)
-        self._rest = cloud.env["GPULEASE_RUNPOD_URL"]
-        self._graphql = cloud.env["GPULEASE_RUNPOD_GRAPHQL_URL"]
         clock.fleet = self
 
     def close(self) -> None:
@@ -94,9 +90,10 @@ class Fleet:
         box = self.boxes.get(lease.machine_id or "")
         if box is None or not self.answers(lease):
             raise Unreachable("nobody answers at the address")
-        shown = host_key(box.machine.id, box.machine.disks)
-        if lease.host_key and not is_same_key(lease.host_key, shown):
+        if lease.host_key and not is_same_key(lease.host_key, box.host_key):
             raise HostKeyMismatch("another host key than the pinned one")
+        if not box.takes_key:
+            raise Unreachable("the login is refused")
         login = Login(box, lambda: self._clock.advance(_EXCHANGE_S), box.machine.life)
         login.read("", 0, 0)
         return login
@@ -104,27 +101,19 @@ class Fleet:
     def answers(self, lease: Lease) -> bool:
         """Whether an sshd says its name at the lease's address."""
         box = self.boxes.get(lease.machine_id or "")
-        if box is None or not box.machine.is_up or box.machine.ssh_port != lease.ssh_port:
+        if box is None or not box.machine.is_up:
             return False
-        is_silent = box.machine.ssh is not None and box.machine.ssh.silent
+        doors = (box.machine.ssh, box.machine.proxy)
+        here = [one for one in doors if one is not None and one.port == lease.ssh_port]
+        own = box.machine.own_address
+        if not here or (own is not None and own[0] != lease.ssh_host):
+            return False
+        is_silent = here[0].silent
         is_open = self._clock.now_s() >= box.machine.ssh_open_at_s
         return is_open and not is_silent and not box.machine.is_cut
 
     def _end(self, machine: Rented) -> bool:
-        if machine.is_cut or machine.boot is None:
-            return False
-        headers = {"Authorization": f"Bearer {machine.boot.environment['RUNPOD_API_KEY']}"}
-        ways = (
-            ("POST", f"{self._rest}/pods/{machine.id}/action", {"action": "terminate"}),
-            ("DELETE", f"{self._rest}/pods/{machine.id}", None),
-            ("POST", self._graphql, {"query": _TERMINATE % machine.id}),
-        )
-        for method, url, body in ways:
-            with contextlib.suppress(httpx.HTTPError):  # the next way, or the next minute
-                self._api.request(method, url, json=body, headers=headers)
-            if not machine.alive:
-                return True
-        return False
+        return end_from_inside(self._api, self._cloud.env, machine)
 
 
 def _moments(machine: Rented, box: Box | None) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -20,12 +21,19 @@ from tests.crash.uploads import stored
 _LATE_S = 120.0  # a guard's tick and the ways that it tries
 
 
-def check(stage: Stage, ends: frozenset[tuple[Outcome, int]], *, guarded: bool = True) -> None:
+def check(
+    stage: Stage,
+    ends: frozenset[tuple[Outcome, int]],
+    *,
+    guarded: bool = True,
+    told: str = "",
+) -> None:
     """Raise Violation with every promise that was broken.
 
     Args:
         ends: outcomes with exit codes that the story allows.
         guarded: whether a machine can end itself in it.
+        told: what the first run's events must say, as a pattern.
     """
     broken = list(stage.seen)
     broken += _creates(stage)
@@ -35,6 +43,9 @@ def check(stage: Stage, ends: frozenset[tuple[Outcome, int]], *, guarded: bool =
         ]
     else:
         broken += [*_machines(stage, guarded), *_money(stage)]
+        events = "\n".join(text for _, text in stage.journal.events(stage.run.id))
+        if not re.search(told, events):
+            broken.append(f"nothing of it is told as {told!r}")
         for run in stage.runs():
             view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
             broken += [*_ended(run, view, ends), *_artifacts(stage, run, view)]
@@ -98,27 +109,47 @@ def _money(stage: Stage) -> Iterator[str]:
     entries = [entry for one in runs for entry in stage.journal.entries(run_id=one.id)]
     for one in runs:
         own = stage.journal.entries(run_id=one.id)
-        if one.upper_usd(now_s) > one.cap_usd and not stage.left_alone:
+        if one.upper_usd(now_s) > one.cap_usd and not (stage.left_alone or stage.untold):
             yield f"the upper figure ${one.upper_usd(now_s)} of {one.id} passes its own cap"
         if accrued_usd(own) != one.upper_usd(now_s) or committed_usd(own) != 0:
             yield f"the ledger of {one.id} has ${accrued_usd(own)}, ${committed_usd(own)} committed"
-    rate = max((one.usd_per_hour for one in stage.machines()), default=Decimal(0))
-    tick_usd = max(CENT, rate * 2 / 3600)
+    tick_usd = _tick_usd(stage)
     if billed > run.cap_usd and not stage.left_alone:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
-    seen = {lease.machine_id for lease in stage.leases()}
+    # What was left to itself before it ran, and ended so, is estimated as if it never had run.
+    seen = {
+        lease.machine_id
+        for lease in stage.leases()
+        if lease.ran_s
+        or lease.idle_usd_per_hour is None
+        or lease.machine_id not in stage.left_alone
+    }
     unseen = [machine for machine in stage.machines() if machine.id not in seen]
     yield from _uncounted(stage, now_s)
-    if upper > run.cap_usd and not stage.left_alone:
+    if upper > run.cap_usd and not (stage.left_alone or stage.untold):
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
     known_usd = billed - sum((one.bill_usd(now_s) for one in unseen), Decimal(0))
-    above_usd = tick_usd + _unknown_usd(stage)
+    above_usd = tick_usd + _unknown_usd(stage) + _stepped_usd(stage)
     if not known_usd - tick_usd <= cost <= known_usd + above_usd:
         yield f"the cost ${cost} is not the bill of ${known_usd} for what was seen"
     if accrued_usd(entries) != upper:
         yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"
     if committed_usd(entries) != 0:
         yield f"${committed_usd(entries)} are still committed"
+
+
+def _tick_usd(stage: Stage) -> Decimal:
+    """How far the estimate may be off: two seconds of the dearest machine, and of each one that
+    is billed in longer steps one such step, because our reading of its start differs from theirs.
+    """
+    machines = stage.machines()
+    rate = max((one.usd_per_hour for one in machines), default=Decimal(0))
+    steps = (
+        one.usd_per_hour * one.billing_increment_s / 3600
+        for one in machines
+        if one.billing_increment_s > 1
+    )
+    return max(CENT, rate * 2 / 3600) + sum(steps, Decimal(0))
 
 
 def _uncounted(stage: Stage, now_s: float) -> Iterator[str]:
@@ -152,10 +183,19 @@ def _unknown_usd(stage: Stage) -> Decimal:
         lease = leases.get(machine.id)
         learnt = [] if lease is None else [lease.delete_accepted_s, lease.unknown_s]
         known_s = min((at_s for at_s in learnt if at_s is not None), default=0.0)
-        billed_until_s = max((span.until_s or 0.0 for span in machine.spans), default=0.0)
+        whole = [one for one in machine.spans if one.usd_per_hour == machine.usd_per_hour]
+        billed_until_s = max((span.until_s or 0.0 for span in whole), default=0.0)
         late_s = max(0.0, known_s - billed_until_s)
         total += machine.usd_per_hour * Decimal(late_s) / 3600
+        less = [one for one in machine.spans if one not in whole and one.since_s >= billed_until_s]
+        total -= sum((one.usd(known_s) for one in less if late_s), Decimal(0))
     return total
+
+
+def _stepped_usd(stage: Stage) -> Decimal:
+    """What is counted for time that never was, where the wall clock was set ahead."""
+    rates = (one.usd_per_hour for one in stage.machines())
+    return sum(rates, Decimal(0)) * Decimal(stage.stepped_s) / 3600
 
 
 def _artifacts(stage: Stage, run: Run, view: RunView) -> Iterator[str]:

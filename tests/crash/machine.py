@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import heapq
 import io
@@ -13,6 +14,8 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives import serialization
+
 from infra.simcloud.machines.memory import host_key
 from infra.simcloud.rented import Rented
 from orchestrator.agent import protocol
@@ -20,6 +23,7 @@ from orchestrator.agent.protocol import encode
 from orchestrator.errors import Unreachable
 from orchestrator.remote.shell import Reply
 from tests.artifacts.memory_store import MemoryStore
+from tests.crash.clouds import credential_of
 from tests.crash.uploads import Uploads
 
 _SETUP_S = 2.0
@@ -79,7 +83,21 @@ class Box:
 
     @property
     def host_key(self) -> str:
+        """What its sshd shows: its own, or from some moment on the one that it was given."""
+        assert self.machine.boot is not None
+        given = self.machine.boot.environment.get("SIMCLOUD_HOST_KEY")
+        late_s = float(self.machine.boot.environment.get("SIMCLOUD_CLOUD_INIT_S", 0))
+        if given and self._now_s >= self.machine.ssh_open_at_s + late_s:
+            return _public_half(given)
         return host_key(self.machine.id, self.machine.disks)
+
+    @property
+    def takes_key(self) -> bool:
+        """Whether the run's key opens it by now."""
+        if "ssh_no_auth" in self.machine.faults:
+            return False
+        late = self.machine.faults.get("key_late")
+        return late is None or self._now_s >= self.machine.ssh_open_at_s + late.seconds(30.0)
 
     def next_s(self) -> float | None:
         """When something happens by itself; None: nothing more."""
@@ -218,7 +236,7 @@ class Box:
         self._boots += 1
         if self._boots > 1 and protocol.RUN_FILE not in self.files:
             self._at(self._now_s, self._end_machine)
-        credential = bool(self.machine.boot.environment.get("RUNPOD_API_KEY"))
+        credential = bool(credential_of(self.machine))
         record: dict[str, object] = {"label": label[1], "credential": credential, "reachable": True}
         record["boots"] = self._boots
         self.files[protocol.GUARD_FILE] = encode(record)
@@ -399,6 +417,16 @@ class Box:
 
     def _at(self, at_s: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._due, (at_s, next(self._order), act))
+
+
+@functools.lru_cache(maxsize=8)
+def _public_half(private_key: str) -> str:
+    """The OpenSSH line of a host key."""
+    key = serialization.load_ssh_private_key(private_key.encode(), None)
+    line = key.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return line.decode()
 
 
 @dataclass

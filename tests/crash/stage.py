@@ -1,7 +1,7 @@
 """A run on a simulated cloud in this process: it may be killed at any point, and goes on.
 
-Everything of ours is real but the clock and the shell: the RunPod client with its wrappers over
-HTTP, the journal on a file, engine, world, accounts, reaper, cargo and home store.
+Everything of ours is real but the clock and the shell: the providers' clients with their wrappers
+over HTTP, the journal on a file, engine, world, accounts, reaper, cargo and home store.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-
-from pydantic import SecretStr
+from threading import Event
+from typing import ClassVar
 
 from infra.simcloud.cloud import SimCloud
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
-from orchestrator.errors import StaleRun, UsageError
+from orchestrator.errors import GpuleaseError, StaleRun, UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.balance import Purses
 from orchestrator.lifecycle.cargo import RunCargo
@@ -32,8 +32,8 @@ from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.lifecycle.submitting import record
 from orchestrator.lifecycle.uploads import check_bucket, to_bucket
 from orchestrator.lifecycle.world import Opened, World
+from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import MachineRequest, Provider
-from orchestrator.providers.runpod import RunPod
 from orchestrator.providers.wrappers import stacked
 from orchestrator.remote.keys import copy_key_pair
 from orchestrator.runs.label import parse_label
@@ -44,6 +44,7 @@ from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 from orchestrator.store.home import run_folder
 from orchestrator.store.journal import Journal
+from tests.crash.clouds import Client, has_guard, make_client, tells_in_time
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.life import FILES, Killed, Life
 from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
@@ -57,7 +58,6 @@ _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0d
 _STEPS = 4000
 _USELESS_S = 1200.0
 _LONG_STATES = (State.BOOTING, State.RUNNING, State.COLLECTING, State.KEPT)
-_LOG_QUIET_S = 0.15  # real seconds; a boot log that came late is asked for again
 
 
 class Violation(AssertionError):
@@ -79,8 +79,14 @@ class Stage:
     wait_s: float = 0.0  # of `submit --wait`
     slept_s: float = 0.0
     left_alone: set[str] = field(default_factory=set)  # machines that nobody could end meanwhile
+    untold: set[str] = field(default_factory=set)  # of these nobody can prove yet when they ended
     seen: list[str] = field(default_factory=list)  # promises broken on the way
     creates: dict[str, int] = field(default_factory=dict)
+    providers: tuple[str, ...] = ("runpod",)
+    others_keys: set[str] = field(default_factory=set)  # of these another account's key is at hand
+    marks: dict[str, float] = field(default_factory=dict)  # when a story did what it does once
+    takes_nothing_back: bool = False  # the provider refuses every end
+    stepped_s: float = 0.0  # by which this computer's wall clock is ahead
     _useless_s: dict[str, float] = field(default_factory=dict)  # machine → since when it is
 
     def __post_init__(self) -> None:
@@ -118,31 +124,21 @@ class Stage:
     def machines(self) -> list[Rented]:
         """Every machine ever rented under a label of ours, the oldest first."""
         every = self.cloud.world.machines.values()
-        return [machine for machine in every if parse_label(machine.label) is not None]
+        labels = ((machine, parse_label(machine.label)) for machine in every)
+        return [machine for machine, label in labels if label and label.home == HOME_ID]
 
     def neighbours(self) -> list[Rented]:
-        """Machines of somebody else on the same account."""
-        every = self.cloud.world.machines.values()
-        return [machine for machine in every if machine.label == NEIGHBOUR]
+        """Machines of somebody else on the same accounts."""
+        ours = {machine.id for machine in self.machines()}
+        return [one for one in self.cloud.world.machines.values() if one.id not in ours]
 
-    def add_neighbour(self) -> None:
-        """Somebody rents a machine that is no business of ours."""
-        client = self.client()
+    def add_neighbour(self, label: str = NEIGHBOUR) -> None:
+        """Somebody rents a machine that is no business of ours, on the first of the clouds."""
+        client = make_client(self.providers[0], self.cloud.env, self.home, self.clock)
         offer = client.list_offers(Need())[-1]
-        request = MachineRequest(NEIGHBOUR, offer, "image:1", 20, _KEY, "sleep infinity")
+        request = MachineRequest(label, offer, "image:1", 20, _KEY, "sleep infinity")
         client.create_machine(request)
         client.close()
-
-    def client(self, kind: type[RunPod] = RunPod) -> RunPod:
-        """A new client of the cloud under the account's own key."""
-        env = self.cloud.env
-        return kind(
-            SecretStr(env["RUNPOD_API_KEY"]),
-            url=env["GPULEASE_RUNPOD_URL"],
-            graphql_url=env["GPULEASE_RUNPOD_GRAPHQL_URL"],
-            log_quiet_s=_LOG_QUIET_S,
-            clock=self.clock,
-        )
 
     def living(self) -> list[Rented]:
         return [machine for machine in self.machines() if machine.alive]
@@ -150,11 +146,49 @@ class Stage:
     def sleep(self, seconds: float) -> None:
         """This computer is suspended; the world goes on.
 
-        What bills and does not run, because it failed or never started, has no guard either.
+        What bills and does not run, because it failed or never started, has no guard either, and
+        where a provider has none nothing has.
         """
         self.slept_s += seconds
+        self._lose_sight()
         self.clock.advance(seconds, asleep=True)
-        self.left_alone |= {one.id for one in self.living() if one.phase is not Phase.RUNNING}
+        alone = [
+            one for one in self.living() if one.phase is not Phase.RUNNING or not has_guard(one)
+        ]
+        self.left_alone |= {one.id for one in alone}
+
+    def leave(self, seconds: float) -> None:
+        """This computer is off, or its driver dead; what has no guard is left to itself."""
+        self._lose_sight()
+        self.clock.advance(seconds)
+        self.left_alone |= {one.id for one in self.living() if not has_guard(one)}
+
+    def _lose_sight(self) -> None:
+        """Nobody watches: of some providers' machines only a late bill tells when they ended."""
+        unproven = {lease.machine_id for lease in self.leases() if lease.is_open}
+        self.untold |= {
+            one.id
+            for one in self.machines()
+            if (one.alive or one.id in unproven) and not tells_in_time(one)
+        }
+
+    def reap_from_elsewhere(self) -> None:
+        """Another host, without a store of ours, ends what is past its deadline."""
+        journal = Journal(f"sqlite:///{self.home.parent / 'elsewhere.sqlite'}")
+        clients = {
+            name: make_client(name, self.cloud.env, self.home.parent / "elsewhere", self.clock)
+            for name in self.providers
+        }
+        accounts = Accounts(lambda name: stacked(clients[name], self.clock), self.clock)
+        reaper = Reaper(accounts, journal, self.clock, "another")
+        found, failures, _ = reaper.look(list(self.providers))
+        self.seen += [f"a reaper elsewhere met trouble: {one}" for one in failures]
+        now_s = self.clock.now_s()
+        late = [one for one in found if one.may_return(now_s, past_deadline=True)]
+        reaper.end(late, lambda text: None)
+        for client in clients.values():
+            client.close()
+        journal.close()
 
     def created(self, request: MachineRequest) -> None:
         """Whatever became of a create: who lives now, and what did the store say beforehand?"""
@@ -194,11 +228,11 @@ class Stage:
     def _look_at_the_useless(self, living: list[Rented]) -> None:
         """What stopped or failed bills, and does nothing: it must not be kept for long.
 
-        Nobody gives anything back while this computer sleeps.
+        Nobody gives anything back while this computer sleeps, or while its provider refuses.
         """
         now_s = self.clock.awake_s()
         for machine in living:
-            if machine.phase not in (Phase.STOPPED, Phase.FAILED):
+            if machine.phase not in (Phase.STOPPED, Phase.FAILED) or self.takes_nothing_back:
                 self._useless_s.pop(machine.id, None)
                 continue
             for_s = now_s - self._useless_s.setdefault(machine.id, now_s)
@@ -207,10 +241,30 @@ class Stage:
                 self.seen.append(text)
 
 
+@dataclass(frozen=True)
+class StageTime:
+    """The stage's clock as this computer reads it: somebody may have set its wall clock ahead."""
+
+    stage: Stage
+
+    def now_s(self) -> float:
+        return self.stage.clock.now_s() + self.stage.stepped_s
+
+    def awake_s(self) -> float:
+        return self.stage.clock.awake_s()
+
+    def elapsed_s(self) -> float:
+        return self.stage.clock.elapsed_s()
+
+    def wait(self, event: Event, seconds: float) -> bool:
+        return self.stage.clock.wait(event, seconds)
+
+
 class Process:
     """One driver process, from its start to its death. A test may plant a defect by a subclass."""
 
-    client_type = RunPod
+    client_types: ClassVar[dict[str, Callable[..., Client]]] = {}  # other ones than the product's
+    accounts_type = Accounts
     cargo_type = RunCargo
     world_type = World
 
@@ -218,24 +272,41 @@ class Process:
         self.stage = stage
         self.life = Life(dies_at)
         self.journal = MortalJournal(stage.store, self.life)
-        self.client = stage.client(self.client_type)
-        provider = self.make_provider()
-        self.accounts = Accounts(lambda _: provider, stage.clock)
-        self.purses = Purses(self.accounts, self.journal, stage.clock)
+        self.clock = StageTime(stage)
+        self.clients: dict[tuple[str, bool], Client] = {}
+        self.built: dict[tuple[str, bool], Provider] = {}
+        self.accounts = self.accounts_type(self.provider, self.clock)
+        self.purses = Purses(self.accounts, self.journal, self.clock)
         self.cargo = self.cargo_type(stage.home, self.accounts.provider, lambda _: None)
-        self.stores = MortalStores(stage.fleet.store, self.life, stage.clock.now_s)
+        self.stores = MortalStores(stage.fleet.store, self.life, self.clock.now_s)
         self.world = self.make_world()
         self.engine = Engine(self.journal, self.world)
-        reaper = Reaper(self.accounts, self.journal, stage.clock, HOME_ID)
+        reaper = Reaper(self.accounts, self.journal, self.clock, HOME_ID)
         self.accounts.watchers.append(reaper.return_known)
 
-    def make_provider(self) -> Provider:
-        mortal = MortalProvider(self.client, self.life, self.stage.created)
-        return stacked(mortal, self.stage.clock)
+    def provider(self, name: str) -> Provider:
+        """A provider under the key that is at hand; one for each key, however often it is asked."""
+        key = (name, name in self.stage.others_keys)
+        if key not in self.built:
+            self.built[key] = self.make_provider(name)
+        return self.built[key]
+
+    def make_provider(self, name: str) -> Provider:
+        stage, is_others = self.stage, name in self.stage.others_keys
+        client = make_client(
+            name,
+            stage.cloud.env,
+            stage.home,
+            self.clock,
+            kind=self.client_types.get(name),
+            is_others=is_others,
+        )
+        self.clients[name, is_others] = client
+        return stacked(MortalProvider(client, self.life, stage.created), self.clock)
 
     def make_world(self) -> World:
         return self.world_type(
-            clock=self.stage.clock,
+            clock=self.clock,
             home_id=HOME_ID,
             accounts=self.accounts,
             open_shell=self.open_shell,
@@ -264,37 +335,42 @@ class Process:
         """As the command does it; from the record on, a driver is started."""
         stage = self.stage
         material = self.material()
-        offers, failures = ask_all(self.accounts, ["runpod"], material.need)
-        for failure in failures.values():
-            raise failure
-        capabilities = self.accounts.provider("runpod").capabilities
-        plan = make_plan(
-            material, offers, {"runpod": capabilities}, now_s=stage.clock.now_s(), failures=[]
-        )
+        offers: list[Offer] = []
+        failures: dict[str, GpuleaseError] = {}
+        for name in stage.providers:  # not at once: threads that wait would share one clock
+            found, failed = ask_all(self.accounts, [name], material.need)
+            offers += found
+            failures |= failed
+        if len(failures) == len(stage.providers):
+            raise next(iter(failures.values()))
+        facts = {name: self.accounts.provider(name).capabilities for name in stage.providers}
+        told = [f"{name}: {failure.problem}" for name, failure in failures.items()]
+        plan = make_plan(material, offers, facts, now_s=self.clock.now_s(), failures=told)
         if stage.wait_s:
-            plan = to_wait(plan, ["runpod"], stage.wait_s)
+            plan = to_wait(plan, stage.providers, stage.wait_s)
         assert plan.cap_usd is not None
         if material.launch.bucket:
             s3 = self.stores.open_for(material.launch)
             write = write_signed(stage.fleet.store)
-            check_bucket(plan, s3, stage.clock.now_s(), write=write)
+            check_bucket(plan, s3, self.clock.now_s(), write=write)
         keep_code(run_folder(stage.home, RUN_ID), material.job)
         record(
             self.journal,
             plan,
             run_id=RUN_ID,
             home_id=HOME_ID,
-            capabilities=capabilities,
+            capabilities=facts[plan.candidates[0].offer.provider] if plan.candidates else None,
             cap_usd=plan.cap_usd,
             limits=Limits(),
-            now_s=stage.clock.now_s(),
+            now_s=self.clock.now_s(),
         )
 
     def reuse(self) -> bool:
         """As the command does it, once the first run keeps its machine; false when refused."""
-        stage, now_s = self.stage, self.stage.clock.now_s()
+        stage, now_s = self.stage, self.clock.now_s()
         first, folder = stage.run, run_folder(stage.home, NEXT_ID)
-        capabilities = self.accounts.provider("runpod").capabilities
+        assert first.lease is not None
+        capabilities = self.accounts.provider(first.lease.provider).capabilities
         try:
             plan = reuse_plan(self.material(), first, capabilities, now_s)
             keep_code(folder, stage.job, like=run_folder(stage.home, RUN_ID))
@@ -348,7 +424,8 @@ class Process:
             store.close()
         for shell in self.world.shells.values():
             shell.close()
-        self.client.close()
+        for client in self.clients.values():
+            client.close()
         self.journal.close()
 
 

@@ -6,8 +6,10 @@ which it shows; the same story with the same death passes without it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +22,7 @@ from orchestrator.providers.runpod import RunPod, mapping
 from orchestrator.providers.wrappers import Wrapper
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
+from tests.crash.clouds import Client
 from tests.crash.exhaust import Theatre
 from tests.crash.stage import Process, Violation
 from tests.crash.stories import STORIES
@@ -71,8 +74,8 @@ class Hopeful(Wrapper):
 
 
 class TriesTheNext(Process):
-    def make_provider(self) -> Provider:
-        return Hopeful(super().make_provider())
+    def make_provider(self, name: str) -> Provider:
+        return Hopeful(super().make_provider(name))
 
 
 @pytest.mark.parametrize(
@@ -110,8 +113,8 @@ class Trusting(Wrapper):
 
 
 class BelievesTheDelete(Process):
-    def make_provider(self) -> Provider:
-        return Trusting(super().make_provider())
+    def make_provider(self, name: str) -> Provider:
+        return Trusting(super().make_provider(name))
 
 
 def test_a_delete_that_counts_as_gone_once_accepted_is_caught(tmp_path: Path) -> None:
@@ -128,7 +131,7 @@ class FirstPage(RunPod):
 
 
 class ReadsHalf(Process):
-    client_type = FirstPage
+    client_types: ClassVar[dict[str, Callable[..., Client]]] = {"runpod": FirstPage}
 
 
 def test_a_half_list_that_counts_as_absence_is_caught(tmp_path: Path) -> None:

@@ -1,0 +1,222 @@
+"""The stories of a run on the simulated Vast.ai and Lambda, and on several providers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from orchestrator.runs.states import Outcome, State, Wish
+from tests.crash.acts import (
+    at_its_pace,
+    both,
+    cut_when,
+    down_for,
+    fault,
+    lose_when,
+    of,
+    only,
+    other_home,
+    returns_refused_for,
+    revoked_for,
+    step_clock,
+    wish_when,
+)
+from tests.crash.machine import Program
+from tests.crash.stage import Stage
+from tests.crash.stories import SLEEP_S, Story
+
+HOUR_S = 3600.0
+_LONG = Program(seconds=3000.0)
+_A_WHILE = Program(seconds=200.0, checkpoint_every_s=40.0)
+
+
+def _ends(*ends: tuple[Outcome, int]) -> frozenset[tuple[Outcome, int]]:
+    return frozenset(ends)
+
+
+_O = Outcome
+_WELL = _ends((_O.SUCCEEDED, 0))
+_NIGHT = _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8))
+
+
+def _anywhere() -> Iterator[Story]:
+    """What is told of every provider."""
+    yield Story("plain", _WELL)
+    yield Story("reply lost", _WELL, fault("reply_lost", "create"))
+    yield Story("5xx after create", _WELL, fault("5xx_after", "create"))
+    yield Story("no capacity, then the next", _WELL, fault("no_capacity"))
+    yield Story("price changed, then the next", _WELL, fault("price_above"), told="costs .* next:")
+    yield Story("boot stuck, then the next", _WELL, fault("boot_stuck"), pace_s=40.0)
+    yield Story("delete lies", _WELL, fault("delete_lies"))
+    yield Story("list lag", _WELL, fault("list_lag_s", seconds=8.0))
+    yield Story("two homes", _WELL, both(other_home, fault("reply_lost", "create")))
+    yield Story(
+        "cancel while running",
+        _ends((_O.CANCELLED, 9)),
+        meddle=wish_when(State.RUNNING, Wish.CANCEL),
+        program=_LONG,
+    )
+    yield Story(
+        "cancel --now",
+        _ends((_O.CANCELLED, 8)),
+        meddle=wish_when(State.RUNNING, Wish.CANCEL_NOW),
+        program=_LONG,
+    )
+    yield Story(
+        "host lost while running",
+        _WELL,
+        meddle=lose_when(State.RUNNING),
+        program=Program(seconds=30.0),
+        pace_s=5.0,
+    )
+    yield Story(
+        "key revoked while running",
+        _WELL,
+        meddle=revoked_for(600.0, State.RUNNING),
+        program=_A_WHILE,
+        pace_s=10.0,
+    )
+    yield Story(
+        "provider down for an hour",
+        _WELL,
+        meddle=down_for(HOUR_S, State.RUNNING),
+        program=_A_WHILE,
+        pace_s=20.0,
+    )
+    yield Story(
+        "returns refused for an hour",
+        _WELL,
+        meddle=returns_refused_for(HOUR_S),
+        pace_s=10.0,
+    )
+    yield Story(
+        "clock stepped by 10 min",
+        _WELL,
+        meddle=step_clock(600.0, State.RUNNING),
+        program=_A_WHILE,
+        pace_s=10.0,
+    )
+    yield Story("asleep for 8 h", _NIGHT, revive=lambda stage: stage.sleep(SLEEP_S), pace_s=5.0)
+
+
+def _on_vast() -> Iterator[Story]:
+    """What Vast.ai alone does."""
+    yield Story("an error that rented anyway", _WELL, fault("low_bid"), told="rented .* on vast")
+    yield Story("an id that never appears", _WELL, fault("phantom"), pace_s=40.0)
+    yield Story("rented, and no id in the answer", _WELL, fault("no_id"))
+    yield Story("its host's docker cannot start it", _WELL, fault("oci_error"), pace_s=20.0)
+    yield Story("its container has no key", _WELL, fault("env_missing"), told="guard is not armed")
+    yield Story("the list has a page without rows", _WELL, fault("empty_page", "list"))
+    yield Story(
+        "network cut while collecting",
+        _ends((_O.SUCCEEDED, 8)),
+        meddle=cut_when(State.COLLECTING),
+        max_cost="0.14",
+        pace_s=60.0,
+    )
+    yield Story(
+        "killed for good",
+        _NIGHT,
+        revive=lambda stage: stage.leave(SLEEP_S),
+        pace_s=5.0,
+    )
+
+
+def _on_lambda() -> Iterator[Story]:
+    """What Lambda alone does."""
+    yield Story("a launch too soon may have rented", _WELL, fault("rate_limit_after", "create"))
+    yield Story("rented, and no id in the answer", _WELL, fault("no_ids"))
+    yield Story("CUDA is dead", _WELL, fault("cuda_dead"), pace_s=20.0, told="stayed dead")
+    yield Story("never healthy", _WELL, fault("born_unhealthy"), pace_s=20.0)
+    yield Story(
+        "killed for good, and reaped",
+        _ends((_O.EXPIRED, 5), (_O.EXPIRED, 8), (_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8)),
+        revive=both(lambda stage: stage.leave(SLEEP_S), Stage.reap_from_elsewhere),
+        guarded=False,
+        pace_s=5.0,
+    )
+
+
+_ALL = ("vast", "runpod", "lambda")
+_ONE_HOST = only("vast", "RTX A4000", "verified")
+
+
+def _on_all() -> Iterator[Story]:
+    """What goes on at another provider."""
+    yield Story("plain", _WELL)
+    yield Story(
+        "Vast.ai has nothing",
+        _WELL,
+        of("vast", "no_capacity", times=None),
+        told="(?s)next: .* on runpod.*rented .* on runpod",
+    )
+    yield Story(
+        "only Lambda has something",
+        _WELL,
+        both(of("vast", "no_capacity", times=None), of("runpod", "no_capacity", times=None)),
+        told="rented .* on lambda",
+    )
+    yield Story(
+        "Vast.ai's key is refused",
+        _WELL,
+        of("vast", "wrong_key", "create", times=None),
+        told="rented .* on runpod",
+    )
+    yield Story(
+        "Vast.ai cannot be asked",
+        _WELL,
+        of("vast", "5xx", "catalog", times=None),
+        told="rented .* on runpod",
+    )
+    yield Story(
+        "Vast.ai never boots",
+        _WELL,
+        both(_ONE_HOST, of("vast", "boot_stuck", times=None)),
+        pace_s=40.0,
+        told="(?s)rented .* on vast.*rented .* on runpod",
+    )
+    yield Story(
+        "Vast.ai never boots, and takes nothing back for an hour",
+        _WELL,
+        both(_ONE_HOST, of("vast", "boot_stuck", times=None)),
+        returns_refused_for(HOUR_S),
+        pace_s=20.0,
+        told="(?s)rented .* on vast.*rented .* on runpod",
+    )
+    yield Story(
+        "lost on Vast.ai while running",
+        _WELL,
+        _ONE_HOST,
+        lose_when(State.RUNNING),
+        program=_A_WHILE,
+        pace_s=10.0,
+        told="(?s)rented .* on vast.*rented .* on",
+    )
+    yield Story("asleep for 8 h", _NIGHT, revive=lambda stage: stage.sleep(SLEEP_S), pace_s=5.0)
+    yield Story(
+        "nobody has anything",
+        _ends((_O.NO_CAPACITY, 3)),
+        both(*(of(name, "no_capacity", times=None) for name in _ALL)),
+    )
+
+
+def _on(story: Story, where: str, providers: tuple[str, ...]) -> Story:
+    is_lambda = "lambda" in providers
+    return replace(
+        story,
+        name=f"{where}: {story.name}",
+        providers=providers,
+        unguarded=is_lambda,
+        max_cost=("6.00" if is_lambda else story.max_cost),
+        begin=both(at_its_pace, story.begin) if is_lambda else story.begin,
+    )
+
+
+ELSEWHERE = {
+    story.name: story
+    for story in (
+        *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), *_on_vast())),
+        *(_on(one, "lambda", ("lambda",)) for one in (*_anywhere(), *_on_lambda())),
+        *(_on(one, "all", _ALL) for one in _on_all()),
+    )
+}
