@@ -88,16 +88,28 @@ def guard_sentences(
         )
         return tuple(sentences)
     if capabilities[offer.provider].guard is GuardWay.NONE:
-        sentences.append(
-            "if this computer is off when the job ends, results wait on the machine; once the cap "
-            "is passed they are lost with it"
-        )
+        sentences += _of_unguarded(capabilities[offer.provider].own_stop_s)
         return tuple(sentences)
     sentences.append(
         f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "
         f"(${hold_usd}), then are lost; set artifacts.to or artifacts.hold"
     )
     return tuple(sentences)
+
+
+def _of_unguarded(own_stop_s: float) -> list[str]:
+    """What becomes of results on a machine that does not end itself."""
+    if not own_stop_s:
+        return [
+            "if this computer is off when the job ends, results wait on the machine; once the cap "
+            "is passed they are lost with it"
+        ]
+    return [
+        f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the latest, "
+        "as nobody has tried yet; its disk bills on",
+        "if this computer is off when the job ends, results wait on the machine; once the cap is "
+        "passed, or it was stopped, they are lost with it",
+    ]
 
 
 def _of_launch(launch: Launch, offer: Offer) -> list[str]:

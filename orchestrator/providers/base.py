@@ -86,6 +86,9 @@ class Capabilities:
     # own look after set-up is enough, where a dead GPU costs nothing.
     cuda_patience_s: float | None = None
     boot_s: tuple[float, float] = (20.0, 300.0)  # what a boot takes, low and high
+    # So long after its deadline the provider is to stop a machine by itself, as far as is known; 0:
+    # it does not. No guard: its disk bills on, and nobody has tried it.
+    own_stop_s: float = 0.0
     can_stop: bool = False
     spot: bool = False
     can_relabel: bool = False

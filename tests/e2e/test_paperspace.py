@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.books import CENT, books_agree
 from tests.e2e.cloud import Cloud
-from tests.e2e.jobs import WRITES_A_RESULT, own_code
+from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code
 from tests.e2e.person import Person
 from tests.simcloud.paperspace import PaperspaceClient
 
@@ -104,4 +104,33 @@ def test_a_machine_that_stays_off_for_lack_of_capacity_goes_back_and_another_doe
     billed_usd = cloud.billed_usd(person.home_id)
     assert billed_usd <= Decimal(receipt["cost_usd"]) <= Decimal(receipt["spent_upper_usd"])
     assert Decimal(receipt["spent_upper_usd"]) <= Decimal(receipt["cap_usd"])
+    nothing_is_left(cloud)
+
+
+@pytest.mark.slow
+def test_a_computer_that_sleeps_through_the_night_pays_until_the_providers_own_stop(
+    person: Person, cloud: Cloud
+) -> None:
+    """It comes behind the deadline and leaves the machine off: that goes back at the first look."""
+    job = on_paperspace(person)
+    person.writes("trainer/train.py", WAITS + WRITES_A_RESULT)
+    run = person.submits(job)
+    person.waits_for_state("running")
+    person.puts_to_sleep()
+    cloud.says_go(run)
+    for _ in range(16):
+        cloud.advance(1800)
+        time.sleep(0.3)
+    (machine,) = cloud.living(person.home_id)
+    assert machine["status"] == "stopped"
+    person.wakes_up()
+    with cloud.hurrying(2.0):
+        assert person.types("attach", run, limit_s=240).code == 8
+
+    receipt = person.types("receipt", run, "--json").json()
+    assert receipt["artifacts_missing"]
+    assert receipt["returned"]["proven"] is True
+    billed_usd = cloud.billed_usd(person.home_id)
+    assert 2 * HOUR_USD < billed_usd < 5 * HOUR_USD  # of eight
+    assert billed_usd <= Decimal(receipt["spent_upper_usd"])
     nothing_is_left(cloud)

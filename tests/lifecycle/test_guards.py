@@ -87,3 +87,14 @@ def test_where_whole_hours_are_billed_the_plan_says_so() -> None:
 
     assert f"costs the whole hour (${offer().price.usd_per_hour:.2f})" in told("absent", hourly)
     assert "whole hour" not in told("absent", UNGUARDED)
+
+
+def test_a_stop_by_the_provider_is_told_and_is_no_guard() -> None:
+    stops = Capabilities(guard=GuardWay.NONE, own_stop_s=7200.0)
+
+    words = told("absent", stops)
+
+    assert "no guard if this computer is off" in words
+    assert "is asked to stop it 2 h after its deadline at the latest, as nobody has tried" in words
+    assert "once the cap is passed, or it was stopped, they are lost with it" in words
+    assert "asked to stop it" not in told("absent", UNGUARDED)

@@ -86,6 +86,7 @@ class Paperspace(Provider, Account, BootTrouble, Leftovers):
         container_images=False,
         takes_host_key=True,
         cuda_patience_s=180.0,
+        own_stop_s=7200.0,
     )
 
     def __init__(

@@ -22,7 +22,7 @@ from orchestrator.errors import (
 )
 from orchestrator.providers.base import GuardWay, Leftover, MachineStatus, ProviderSettings
 from orchestrator.providers.paperspace import Paperspace, build
-from orchestrator.providers.paperspace.mapping import PUBLIC_IP, SCRIPT
+from orchestrator.providers.paperspace.mapping import _SPARE_HOURS, PUBLIC_IP, SCRIPT
 from orchestrator.spec.resources import Need
 from tests.providers.loopback_api import LoopbackApi, Reply, Seen, as_json, page
 from tests.providers.paperspace.samples import (
@@ -429,6 +429,7 @@ def test_it_says_that_nothing_ends_its_machines_and_that_hours_are_whole() -> No
     facts = Paperspace.capabilities
 
     assert facts.guard is GuardWay.NONE
+    assert facts.own_stop_s >= 3600 * (1 + _SPARE_HOURS)
     assert (facts.billing_increment_s, facts.has_charges) == (3600, False)
     assert not facts.spot
     assert not facts.rate_limit_is_proof
