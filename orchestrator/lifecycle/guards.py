@@ -105,8 +105,8 @@ def _of_unguarded(own_stop_s: float) -> list[str]:
             "is passed they are lost with it"
         ]
     return [
-        f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the latest, "
-        "as nobody has tried yet; its disk bills on",
+        f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the latest,"
+        " as nobody has tried yet; its disk bills on",
         "if this computer is off when the job ends, results wait on the machine; once the cap is "
         "passed, or it was stopped, they are lost with it",
     ]
