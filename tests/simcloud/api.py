@@ -1,4 +1,7 @@
-"""A client of the simulated RunPod that hides nothing, and OpenSSH as a person uses it."""
+"""A client of the simulated RunPod that hides nothing, and OpenSSH as a person uses it.
+
+Every answer of REST v2 is compared with the published description, where that is at hand.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.simcloud.described import check_answer
 
 WAIT_S = 15.0
 
@@ -22,8 +27,13 @@ class Api(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
+            event_hooks={"response": [check_answer]},
         )
         self._graphql = env["GPULEASE_RUNPOD_GRAPHQL_URL"]
+
+    def ignore_description(self) -> None:
+        """For a fault whose answers no description has."""
+        self.event_hooks = {}
 
     def graphql(self, query: str) -> httpx.Response:
         return self.post(self._graphql, json={"query": query})

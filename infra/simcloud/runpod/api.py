@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -302,7 +303,7 @@ class RunPodApi:
             case "list_page_fail":
                 raise Problem(500, "internal server error")
             case "billing_absent":
-                return json_reply(billing.no_records())
+                return json_reply(billing.without_records(json.loads(act().body)))
             case "graphql_errors":
                 return graphql_failure()
             case "graphql_lies":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from infra.simcloud.runpod.problems import Problem, invalid
 from infra.simcloud.runpod.shelves import PROVIDER
@@ -63,11 +64,11 @@ def list_records(
     }
 
 
-def no_records() -> dict[str, Json]:
-    """An answer in which nothing has arrived yet."""
+def without_records(answer: dict[str, Any]) -> dict[str, Json]:
+    """The answer to the same query while nothing has arrived yet."""
     totals: dict[str, Json] = dict.fromkeys(_AMOUNTS, 0.0)
-    metadata: dict[str, Json] = {"recordCount": 0, "uniquePodCount": 0, "totals": totals}
-    return {"records": [], "metadata": metadata}
+    counts: dict[str, Json] = {"recordCount": 0, "uniquePodCount": 0, "totals": totals}
+    return {"records": [], "metadata": {**answer["metadata"], **counts}}
 
 
 def bucket_start_s(at_s: float, bucket: str) -> float:
