@@ -221,12 +221,19 @@ def _need(job: Job, need: Footprint | None, cuda: str, launch: Launch) -> Need:
         regions_allow=tuple(job.regions.allow),
         regions_deny=tuple(job.regions.deny),
         ram_gib=need.ram_gib if need is not None else 0.0,
-        compute_capability=max(_BFLOAT16 if job.method == "qlora" else 0.0, least_capability(cuda)),
+        compute_capability=_least_capability(job, cuda),
         trust=max(job.trust, _SECRETS_TRUST, key=TRUST_ORDER.index) if has_secrets else job.trust,
         spot=job.spot,
         duration_s=job.budget.max_duration_s + launch.hold_s + _SPARE_S,
         has_secrets=has_secrets,
     )
+
+
+def _least_capability(job: Job, cuda: str) -> float:
+    """Own code may do without a GPU, or know its way on the card that it names."""
+    if job.task is None and (job.gpu.names or job.gpu.allow_cpu):
+        return 0.0
+    return max(_BFLOAT16 if job.method == "qlora" else 0.0, least_capability(cuda))
 
 
 def _footprint(job: Job, report: DataReport, facts: ModelFacts, reading: Reading) -> Footprint:

@@ -76,7 +76,7 @@ CARDS: tuple[Gpu, ...] = (
     ),
 )
 
-_OLDEST_OF_CUDA_13 = 7.5
+_LEAST_CAPABILITY = (((13,), 7.5), ((12, 8), 7.0))
 _FILLER = re.compile(r"\b(nvidia|amd|instinct|tesla|geforce|generation|edition|blackwell gpu)\b")
 _JOINED = re.compile(r"^(rtx|gtx)(?=[a-z]?\d)")
 
@@ -110,15 +110,16 @@ def names(word: str, gpu: str) -> bool:
 
 
 def least_capability(cuda: str) -> float:
-    """Of the cards that a CUDA still has code for; 0 where no card of the table is too old.
+    """Of the cards that PyTorch's builds for a CUDA have code for; 0 where it is not known.
 
-    Source: NVIDIA's release notes of CUDA 13.0 (2025-08): Maxwell, Pascal and Volta are removed.
+    Sources: NVIDIA's release notes of CUDA 13.0 (2025-08), which removed Maxwell, Pascal and Volta;
+    PyTorch's of 2025-07 for its builds of CUDA 12.8 and 12.9, without Maxwell and Pascal.
 
-    >>> least_capability("13.0"), least_capability("12.8"), least_capability("")
-    (7.5, 0.0, 0.0)
+    >>> least_capability("13.0"), least_capability("12.8"), least_capability("12.6")
+    (7.5, 7.0, 0.0)
     """
-    major = cuda.partition(".")[0]
-    return _OLDEST_OF_CUDA_13 if major.isdecimal() and int(major) >= 13 else 0.0
+    version = tuple(int(part) for part in cuda.split(".") if part.isdecimal())
+    return next((least for since, least in _LEAST_CAPABILITY if version >= since), 0.0)
 
 
 def _plain(word: str) -> str:

@@ -91,6 +91,19 @@ def test_own_code_is_not_sized_and_the_plan_says_so(hub: HubServer, tmp_path: Pa
     assert made.launch.requirements == {} and "not known" in made.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("wish", "least"),
+    [({"memory_gib": 8}, 7.0), ({"name": ["P4000"]}, 0.0), ({"allow_cpu": True}, 0.0)],
+)
+def test_own_code_gets_a_card_that_pytorch_dropped_only_where_it_names_it(
+    hub: HubServer, tmp_path: Path, wish: dict[str, object], least: float
+) -> None:
+    made = own_code(tmp_path)
+    job = made.model_copy(update={"gpu": made.gpu.model_validate(wish)})
+
+    assert prepared(job, hub, tmp_path).need.compute_capability == least
+
+
 def test_a_token_travels_only_for_a_model_that_strangers_cannot_have(tmp_path: Path) -> None:
     tickets(tmp_path, "secrets: [WANDB_API_KEY]\n")
     path = tmp_path / "job.yaml"
