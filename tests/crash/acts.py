@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 
+from infra.simcloud.mishaps import OUTBID
+from infra.simcloud.rented import Rented
+from infra.simcloud.vast.facts import Facts
 from orchestrator.cli.follow import RETURN_LIMIT_S, ReturnWatch
 from orchestrator.lifecycle.views import to_run_view
 from orchestrator.runs.label import Label
@@ -294,3 +297,22 @@ def other_home(stage: Stage) -> None:
     for n, hours in enumerate((0, 5)):
         label = Label("others", "runidxyz", n, now_s - 60, now_s + 3600 * hours)
         stage.add_neighbour(str(label))
+
+
+def take_away(times: int, state: State) -> Act:
+    """Somebody bids more for each of the first machines, once the run is there with one."""
+
+    def meddle(stage: Stage) -> None:
+        run = stage.run
+        taken = sum(one.last_change == OUTBID for one in stage.machines())
+        is_there = run.state is state and (state is not State.RUNNING or run.checkpoint)
+        for machine in stage.living():
+            if is_there and taken < times and machine.is_up and _is_bid(machine):
+                stage.cloud.machine_fault(machine.id, "spot_reclaim")
+
+    return meddle
+
+
+def _is_bid(machine: Rented) -> bool:
+    facts = machine.details.get("vast")
+    return isinstance(facts, Facts) and facts.bid_usd is not None

@@ -19,6 +19,7 @@ from tests.crash.acts import (
     returns_refused_for,
     revoked_for,
     step_clock,
+    take_away,
     wish_when,
 )
 from tests.crash.machine import Program
@@ -114,6 +115,18 @@ def _on_vast() -> Iterator[Story]:
         max_cost="0.14",
         pace_s=60.0,
     )
+    yield Story(
+        "taken away twice while running",
+        _WELL,
+        meddle=take_away(2, State.RUNNING),
+        program=Program(seconds=60.0),
+        every="20s",
+        pace_s=2.0,
+        spot=True,
+        told="taken away by a higher bid",
+    )
+    for state in (State.BOOTING, State.SHIPPING, State.SETTING_UP, State.COLLECTING):
+        yield Story(f"taken away while {state}", _WELL, meddle=take_away(1, state), spot=True)
     yield Story(
         "killed for good",
         _NIGHT,

@@ -23,6 +23,7 @@ kind: finetune
 name: trainer
 code: {{path: own, command: python train.py}}
 accept_unguarded: {unguarded}
+spot: {spot}
 gpu: {{memory_gib: 12}}
 budget: {{max_cost: {max_cost}, max_duration: 1h}}
 artifacts: {{hold: {hold}{to}}}
@@ -47,6 +48,7 @@ class Theatre:
             to=to,
             every=story.every,
             unguarded="true" if story.unguarded else "false",
+            spot="true" if story.spot else "false",
         )
         job.write_text(text)
         self._job = load_job(job)

@@ -346,7 +346,7 @@ class Process:
         facts = {name: self.accounts.provider(name).capabilities for name in stage.providers}
         told = [f"{name}: {failure.problem}" for name, failure in failures.items()]
         plan = make_plan(material, offers, facts, now_s=self.clock.now_s(), failures=told)
-        if stage.wait_s:
+        if stage.wait_s or material.job.spot:
             plan = to_wait(plan, stage.providers, stage.wait_s)
         assert plan.cap_usd is not None
         if material.launch.bucket:

@@ -55,6 +55,7 @@ class Story:
     providers: tuple[str, ...] = ("runpod",)  # it is told on; the first's faults need no name
     unguarded: bool = False  # the job takes machines without a guard
     told: str = ""  # what the run's events must say
+    spot: bool = False  # machines are bid for too
     since: str = ""  # deaths before this point are another story
 
 
