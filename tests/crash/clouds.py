@@ -83,6 +83,7 @@ class Cloud:
     others_key: str  # the same of another account
     credential: str = ""  # variable in which a machine finds a key to end itself; "": none does
     ways: Callable[[Environment, str], list[Way]] = _no_way_out
+    tells_uptime: bool = True
 
 
 CLOUDS: Mapping[str, Cloud] = {
@@ -105,7 +106,12 @@ CLOUDS: Mapping[str, Cloud] = {
         _out_of_an_instance,
     ),
     "lambda": Cloud(
-        Lambda, Lambda.capabilities, _lambda, "LAMBDA_API_KEY", "SIMCLOUD_LAMBDA_OTHER_KEY"
+        Lambda,
+        Lambda.capabilities,
+        _lambda,
+        "LAMBDA_API_KEY",
+        "SIMCLOUD_LAMBDA_OTHER_KEY",
+        tells_uptime=False,
     ),
 }
 
@@ -134,6 +140,11 @@ def tells_in_time(machine: Rented) -> bool:
     """Whether its provider's own records show within hours when it ended."""
     facts = CLOUDS[machine.provider].facts
     return facts.has_charges and facts.billing_lag_s <= _SOON_S
+
+
+def tells_uptime(provider: str) -> bool:
+    """Whether it tells since when a machine runs, where bills begin with that."""
+    return CLOUDS[provider].tells_uptime
 
 
 def credential_of(machine: Rented) -> str:

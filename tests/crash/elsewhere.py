@@ -11,6 +11,7 @@ from tests.crash.acts import (
     both,
     cut_when,
     down_for,
+    exchange_keys,
     fault,
     lose_when,
     of,
@@ -20,6 +21,7 @@ from tests.crash.acts import (
     revoked_for,
     step_clock,
     take_away,
+    under_anothers_key_for,
     wish_when,
 )
 from tests.crash.machine import Program
@@ -38,6 +40,17 @@ def _ends(*ends: tuple[Outcome, int]) -> frozenset[tuple[Outcome, int]]:
 _O = Outcome
 _WELL = _ends((_O.SUCCEEDED, 0))
 _NIGHT = _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8))
+
+
+_EXCHANGED = Story(
+    "another account's key",
+    _WELL,
+    revive=exchange_keys,
+    meddle=under_anothers_key_for(120.0),
+    program=_A_WHILE,
+    pace_s=5.0,
+    since="before save booting→shipping",
+)
 
 
 def _anywhere() -> Iterator[Story]:
@@ -77,6 +90,7 @@ def _anywhere() -> Iterator[Story]:
         program=_A_WHILE,
         pace_s=10.0,
     )
+    yield _EXCHANGED
     yield Story(
         "provider down for an hour",
         _WELL,
@@ -231,5 +245,6 @@ ELSEWHERE = {
         *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), *_on_vast())),
         *(_on(one, "lambda", ("lambda",)) for one in (*_anywhere(), *_on_lambda())),
         *(_on(one, "all", _ALL) for one in _on_all()),
+        _on(_EXCHANGED, "runpod", ("runpod",)),
     )
 }

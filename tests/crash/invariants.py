@@ -15,6 +15,7 @@ from orchestrator.runs.label import parse_label
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State
 from orchestrator.runs.view import RunView
+from tests.crash.clouds import has_guard, tells_uptime
 from tests.crash.stage import Stage, Violation, artifacts_dir, bill_usd, promised
 from tests.crash.uploads import stored
 
@@ -72,7 +73,8 @@ def _machines(stage: Stage, guarded: bool) -> Iterator[str]:
             continue
         assert label is not None and machine.ended_s is not None
         # What never started has no guard: we ask for its end in time, and go on asking.
-        asked_s = lease.return_since_s if lease is not None and not machine.life else None
+        ends_itself = machine.life and has_guard(machine)
+        asked_s = lease.return_since_s if lease is not None and not ends_itself else None
         may_be_late = not guarded or machine.id in stage.left_alone
         if not may_be_late and (asked_s or machine.ended_s) > label.deadline_s + _LATE_S:
             late_s = (asked_s or machine.ended_s) - label.deadline_s
@@ -116,21 +118,15 @@ def _money(stage: Stage) -> Iterator[str]:
     tick_usd = _tick_usd(stage)
     if billed > run.cap_usd and not stage.left_alone:
         yield f"the bill of ${billed} passes the cap of ${run.cap_usd}"
-    # What was left to itself before it ran, and ended so, is estimated as if it never had run.
-    seen = {
-        lease.machine_id
-        for lease in stage.leases()
-        if lease.ran_s
-        or lease.idle_usd_per_hour is None
-        or lease.machine_id not in stage.left_alone
-    }
+    seen = {lease.machine_id for lease in stage.leases()}
     unseen = [machine for machine in stage.machines() if machine.id not in seen]
     yield from _uncounted(stage, now_s)
     if upper > run.cap_usd and not (stage.left_alone or stage.untold):
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
     known_usd = billed - sum((one.bill_usd(now_s) for one in unseen), Decimal(0))
     above_usd = tick_usd + _unknown_usd(stage) + _stepped_usd(stage)
-    if not known_usd - tick_usd <= cost <= known_usd + above_usd:
+    below_usd = tick_usd + _unseen_start_usd(stage)
+    if not known_usd - below_usd <= cost <= known_usd + above_usd:
         yield f"the cost ${cost} is not the bill of ${known_usd} for what was seen"
     if accrued_usd(entries) != upper:
         yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"
@@ -189,6 +185,25 @@ def _unknown_usd(stage: Stage) -> Decimal:
         total += machine.usd_per_hour * Decimal(late_s) / 3600
         less = [one for one in machine.spans if one not in whole and one.since_s >= billed_until_s]
         total -= sum((one.usd(known_s) for one in less if late_s), Decimal(0))
+    return total
+
+
+def _unseen_start_usd(stage: Stage) -> Decimal:
+    """What was billed before anybody saw a machine run, where bills begin with that and its
+    provider does not tell since when; all of it, where nobody ever did. What is counted at most
+    covers it.
+    """
+    total = Decimal(0)
+    leases = {lease.machine_id: lease for lease in stage.leases() if lease.has_machine}
+    for machine in stage.machines():
+        lease = leases.get(machine.id)
+        if lease is None or not machine.boots_free or machine.started_s is None:
+            continue
+        if lease.ran_s is None:
+            total += machine.bill_usd(stage.clock.now_s())
+        elif not tells_uptime(machine.provider):
+            late_s = max(0.0, lease.ran_s - machine.started_s)
+            total += machine.usd_per_hour * Decimal(late_s) / 3600
     return total
 
 

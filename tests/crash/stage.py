@@ -165,7 +165,8 @@ class Stage:
 
     def _lose_sight(self) -> None:
         """Nobody watches: of some providers' machines only a late bill tells when they ended."""
-        unproven = {lease.machine_id for lease in self.leases() if lease.is_open}
+        leases = self.leases() if self.is_recorded() else []
+        unproven = {lease.machine_id for lease in leases if lease.is_open}
         self.untold |= {
             one.id
             for one in self.machines()

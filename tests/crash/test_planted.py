@@ -1,4 +1,4 @@
-"""The suite is worth something only if it sees the defects that it is there for: five, planted.
+"""The suite is worth something only if it sees the defects that it is there for: six, planted.
 
 Each test plants one defect, as a broken part where a part can be handed in, and tells a story in
 which it shows; the same story with the same death passes without it.
@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 
 from orchestrator.errors import MachineNotFound, NoCapacity, OutcomeUnknown
+from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.steps import ship
 from orchestrator.lifecycle.world import World
@@ -23,6 +24,7 @@ from orchestrator.providers.wrappers import Wrapper
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from tests.crash.clouds import Client
+from tests.crash.elsewhere import ELSEWHERE
 from tests.crash.exhaust import Theatre
 from tests.crash.stage import Process, Violation
 from tests.crash.stories import STORIES
@@ -35,7 +37,7 @@ class Tale:
         self._theatres: list[Theatre] = []
         for kind in (Process, broken):
             (own := folder / kind.__name__).mkdir()
-            self._theatres.append(Theatre(STORIES[story], own, kind))
+            self._theatres.append(Theatre((STORIES | ELSEWHERE)[story], own, kind))
 
     def shows(self, violation: str, *, dies: str = "") -> None:
         """Dying at the first point of that name, the broken process is caught, the other not."""
@@ -160,3 +162,24 @@ def test_a_guard_that_is_not_armed_is_caught(
     monkeypatch.setattr(ship, "_is_armed", lambda shell, lease: True)
 
     tale.shows("outlived its deadline by", dies="after save setting_up→running")
+
+
+class Gullible(Accounts):
+    """(f) It takes what any account says of a machine for the word of the one that rented it."""
+
+    def proves_absence(self, recorded: str, identity: str) -> bool:
+        return True
+
+    def renter(self, recorded: str, name: str) -> tuple[Provider, str]:
+        return self.provider(name), recorded
+
+
+class BelievesAnyKey(Process):
+    accounts_type = Gullible
+
+
+@pytest.mark.parametrize("provider", ["runpod", "vast", "lambda"])
+def test_another_accounts_404_that_counts_as_gone_is_caught(tmp_path: Path, provider: str) -> None:
+    tale = Tale(tmp_path, f"{provider}: another account's key", BelievesAnyKey)
+
+    tale.shows("lives under gl1-.*, and the store says", dies="after save running→collecting")

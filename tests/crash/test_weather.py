@@ -1,6 +1,7 @@
-"""Runs under random weather: every knob of the simulated RunPod, mishaps and deaths at once.
+"""Runs under random weather: every knob of the simulated clouds, mishaps and deaths at once.
 
-To tell one again: WEATHER=17 pytest tests/crash/test_weather.py -k chosen
+To tell one again: WEATHER=17 pytest tests/crash/test_weather.py -k chosen, with WEATHER_ON=vast
+where it was told on vast, or WEATHER_ON=vast,runpod,lambda.
 """
 
 from __future__ import annotations
@@ -11,17 +12,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.climates import CLIMATES
 from tests.crash.exhaust import Theatre
 from tests.crash.weather import ACTS, KNOBS, Persistent, draw
 
 _RUNS = 320
 _QUICK = 8
 _PART = 40  # runs of one test
+_ALL = ("vast", "runpod", "lambda")
+_ELSEWHERE = {("vast",): 640, ("lambda",): 520, _ALL: 520}  # runs: with those above, 2,000
+_QUICK_ELSEWHERE = 2
+_PARTS = [
+    (providers, first)
+    for providers, runs in _ELSEWHERE.items()
+    for first in range(_QUICK_ELSEWHERE, runs, _PART)
+]
 
 
-def _tell(seeds: Iterable[int], folder: Path) -> None:
+def _tell(seeds: Iterable[int], folder: Path, providers: tuple[str, ...] = ("runpod",)) -> None:
     for seed in seeds:
-        weather = draw(seed)
+        weather = draw(seed, providers)
         (own := folder / str(seed)).mkdir()
         Theatre(weather.story(), own, Persistent).perform(*weather.kills)
 
@@ -29,7 +39,7 @@ def _tell(seeds: Iterable[int], folder: Path) -> None:
 def test_every_knob_and_every_mishap_is_drawn() -> None:
     every = [draw(seed) for seed in range(_RUNS)]
 
-    assert {knob for weather in every for knob, _ in weather.faults} == set(KNOBS)
+    assert {knob for weather in every for _, knob, _ in weather.faults} == set(KNOBS)
     assert {act for weather in every for act, _ in weather.acts} == set(ACTS)
 
 
@@ -45,6 +55,30 @@ def test_no_weather_breaks_a_promise_in_many_runs(first: int, tmp_path: Path) ->
     _tell(range(first, min(first + _PART, _RUNS)), tmp_path)
 
 
+@pytest.mark.parametrize("providers", _ELSEWHERE, ids="+".join)
+def test_every_knob_of_each_provider_is_drawn(providers: tuple[str, ...]) -> None:
+    every = [draw(seed, providers) for seed in range(_ELSEWHERE[providers])]
+
+    drawn = {(name, knob) for weather in every for name, knob, _ in weather.faults}
+    assert drawn == {(name, knob) for name in providers for knob in CLIMATES[name].knobs}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("providers", _ELSEWHERE, ids="+".join)
+def test_no_weather_elsewhere_breaks_a_promise(providers: tuple[str, ...], tmp_path: Path) -> None:
+    _tell(range(_QUICK_ELSEWHERE), tmp_path, providers)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("providers", "first"), _PARTS)
+def test_no_weather_elsewhere_breaks_a_promise_in_many_runs(
+    providers: tuple[str, ...], first: int, tmp_path: Path
+) -> None:
+    _tell(range(first, min(first + _PART, _ELSEWHERE[providers])), tmp_path, providers)
+
+
 @pytest.mark.skipif("WEATHER" not in os.environ, reason="WEATHER chooses a number")
 def test_a_chosen_weather_breaks_no_promise(tmp_path: Path) -> None:
-    _tell([int(os.environ["WEATHER"])], tmp_path)
+    providers = tuple(os.environ.get("WEATHER_ON", "runpod").split(","))
+    _tell([int(os.environ["WEATHER"])], tmp_path, providers)

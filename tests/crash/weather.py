@@ -1,4 +1,4 @@
-"""What goes wrong in one run, drawn by a number: knobs of the cloud, mishaps, deaths, the person.
+"""What goes wrong in one run, drawn by a number: knobs of clouds, mishaps, deaths, the person.
 
 Whatever was drawn happens for a while; after some hours the sky clears, so that every run can end.
 """
@@ -9,28 +9,22 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.simcloud.faults import ANY_CALL, BELONGS_TO, LAGS, STANDING
+from infra.simcloud.faults import LAGS, STANDING
 from orchestrator.errors import GpuleaseError
 from orchestrator.runs.states import Outcome, State, Wish
+from tests.crash.climates import CLIMATES, Knob
 from tests.crash.machine import Program
 from tests.crash.stage import RUN_ID, Process, Stage
 from tests.crash.stories import Story
 
 CLEARS_S = 3 * 3600.0
-_CALLS = ("create", "get", "list", "delete", "action", "logs", "billing", "graphql", "catalog")
 _TRIES = 25  # of a submit
 _AGAIN_S = 60.0
 _STORMS = 0.15  # of all draws: a dozen knobs more
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
 Option = float | int | str | bool | None
-Knob = tuple[str, str]  # fault, operation
-
-KNOBS: tuple[Knob, ...] = (
-    *((fault, call) for fault in ANY_CALL for call in _CALLS),
-    *BELONGS_TO.items(),
-)
-_OFTEN = [knob for knob in KNOBS if knob[1] in ("create", "machine", "list", "delete")]
+KNOBS = CLIMATES["runpod"].knobs
 
 _STATES = (State.LOOKING, State.BOOTING, State.SHIPPING, State.RUNNING, State.COLLECTING)
 
@@ -63,9 +57,20 @@ def _stop_and_start(stage: Stage) -> None:
             stage.cloud.world.start(machine)
 
 
+def _where(stage: Stage) -> str:
+    """The provider of the run's newest lease."""
+    lease = stage.run.lease
+    return lease.provider if lease is not None else stage.providers[0]
+
+
+def _pay(stage: Stage, usd: str) -> None:
+    stage.cloud.switch(provider=_where(stage), balance_usd=usd)
+
+
 def _mend(stage: Stage) -> None:
-    stage.cloud.runpod.keys.restore()
-    stage.cloud.switch(balance_usd="200")
+    for name in stage.providers:
+        stage.cloud.apis[name].keys.restore()
+        stage.cloud.switch(provider=name, balance_usd="200")
     for machine in stage.living():
         if machine.is_cut:
             stage.cloud.machine_fault(machine.id, "network_restored")
@@ -76,9 +81,9 @@ ACTS: dict[str, Callable[[Stage], None]] = {
     "host_restarted": lambda stage: _break(stage, "host_restarted"),
     "network_cut": lambda stage: _break(stage, "network_cut"),
     "stopped and started": _stop_and_start,
-    "key revoked": lambda stage: stage.cloud.fault("key_revoked"),
-    "balance gone": lambda stage: stage.cloud.switch(balance_usd="0"),
-    "balance low": lambda stage: stage.cloud.switch(balance_usd="0.02"),
+    "key revoked": lambda stage: stage.cloud.fault("key_revoked", provider=_where(stage)),
+    "balance gone": lambda stage: _pay(stage, "0"),
+    "balance low": lambda stage: _pay(stage, "0.02"),
     "cancel": lambda stage: stage.journal.wish(RUN_ID, Wish.CANCEL),
     "cancel --now": lambda stage: stage.journal.wish(RUN_ID, Wish.CANCEL_NOW),
     "asleep": lambda stage: stage.sleep(1800.0),
@@ -90,8 +95,9 @@ class Weather:
     """One draw."""
 
     seed: int
-    faults: tuple[tuple[Knob, dict[str, Option]], ...]
-    switches: dict[str, object]
+    providers: tuple[str, ...]
+    faults: tuple[tuple[str, Knob, dict[str, Option]], ...]
+    switches: tuple[tuple[str, dict[str, object]], ...]
     acts: tuple[tuple[str, State], ...]
     kills: tuple[int, ...]
     program: Program
@@ -101,25 +107,30 @@ class Weather:
     def story(self) -> Story:
         """The run that is told under it."""
         return Story(
-            f"weather {self.seed}: {self.told()}",
+            f"weather {self.seed} on {', '.join(self.providers)}: {self.told()}",
             ENDS,
             begin=self._begin,
             meddle=_Sky(self.acts).meddle,
             program=self.program,
             max_cost=self.max_cost,
             pace_s=self.pace_s,
+            providers=self.providers,
+            unguarded="lambda" in self.providers,
         )
 
     def told(self) -> str:
         """All that was drawn, to be read where a promise was broken."""
-        faults = [f"{fault} of {call} {options}" for (fault, call), options in self.faults]
+        faults = [
+            f"{name}: {fault} of {call} {options}" for name, (fault, call), options in self.faults
+        ]
         acts = [f"{act} while {state}" for act, state in self.acts]
         return f"{faults} {self.switches} {acts} {self.program} {self.max_cost} {self.pace_s}"
 
     def _begin(self, stage: Stage) -> None:
-        for (fault, call), options in self.faults:
-            stage.cloud.world.faults.add("runpod", call, fault, **options)
-        stage.cloud.switch(**self.switches)
+        for name, (fault, call), options in self.faults:
+            stage.cloud.world.faults.add(name, call, fault, **options)
+        for name, switches in self.switches:
+            stage.cloud.switch(provider=name, **switches)
 
 
 @dataclass
@@ -148,33 +159,34 @@ class _Sky:
             _mend(stage)
 
 
-def draw(seed: int) -> Weather:
-    """The weather of that number; the same each time."""
-    chance = random.Random(f"weather {seed}")
-    knobs = chance.sample(_OFTEN, chance.randint(0, 3)) + chance.sample(KNOBS, chance.randint(1, 3))
-    if chance.random() < _STORMS:
-        knobs += chance.sample(KNOBS, 12)
-    acts = chance.sample(sorted(ACTS), chance.choice((0, 0, 1, 1, 2)))
+def draw(seed: int, providers: tuple[str, ...] = ("runpod",)) -> Weather:
+    """The weather of that number on these providers; the same each time."""
+    elsewhere = "" if providers == ("runpod",) else f"{'+'.join(providers)} "
+    chance = random.Random(f"weather {elsewhere}{seed}")
+    faults: list[tuple[str, Knob]] = []
+    for name in providers:
+        often, every = CLIMATES[name].often, CLIMATES[name].knobs
+        knobs = chance.sample(often, chance.randint(0, 3))
+        knobs += chance.sample(every, chance.randint(1, 3))
+        if chance.random() < _STORMS:
+            knobs += chance.sample(every, 12)
+        faults += [(name, knob) for knob in dict.fromkeys(knobs)]
+    unlike = {act for name in providers for act in CLIMATES[name].unlike}
+    possible = sorted(set(ACTS) - unlike)
+    acts = chance.sample(possible, chance.choice((0, 0, 1, 1, 2)))
+    max_costs = CLIMATES[providers[-1]].max_costs
     return Weather(
         seed=seed,
-        faults=tuple((knob, _options(knob, chance)) for knob in dict.fromkeys(knobs)),
-        switches={
-            "page_size": chance.choice((1, 2, 1000)),
-            "pod_key_ways": chance.choice((("v2", "graphql"), ("graphql",), ("delete",))),
-            "graphql_gone": chance.random() < 0.3,
-            "later_fields": chance.random() < 0.5,
-            "billing_lag_s": chance.choice((0.0, 300.0, 3600.0)),
-            "calls_per_minute": chance.choice((0, 0, 30, 60)),
-            "says_pages": chance.random() < 0.5,
-            "odd_catalog": bool(seed % 2),
-        },
+        providers=providers,
+        faults=tuple((name, knob, _options(knob, chance)) for name, knob in faults),
+        switches=tuple((name, CLIMATES[name].switches(chance, seed)) for name in providers),
         acts=tuple((act, chance.choice(_STATES)) for act in acts),
         kills=tuple(chance.randrange(150) for _ in range(chance.choice((0, 1, 1, 2, 3)))),
         program=Program(
             seconds=chance.choice((16.0, 60.0, 200.0)),
             checkpoint_every_s=chance.choice((8.0, 40.0)),
         ),
-        max_cost=chance.choice(("0.12", "0.50", "2.00")),
+        max_cost=chance.choice(max_costs),
         pace_s=chance.choice((1.0, 3.0, 6.0)),
     )
 

@@ -1,0 +1,115 @@
+"""What may go wrong with each simulated provider, from which random weather is drawn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from infra.simcloud.faults import ANY_CALL, BELONGS_TO
+from infra.simcloud.vast.faults import WORDS
+
+Knob = tuple[str, str]  # fault, operation
+Switches = dict[str, object]
+
+_RUNPOD_CALLS = (
+    "create", "get", "list", "delete", "action", "logs", "billing", "graphql", "catalog",
+)  # fmt: skip
+_VAST_CALLS = ("create", "get", "list", "delete", "logs", "keys", "billing", "account", "catalog")
+_LAMBDA_CALLS = ("create", "get", "list", "delete", "account", "catalog")
+# Of what all simulators share only what this one plays.
+_ON_VAST = (
+    "no_capacity", "rule", "insufficient_funds", "too_large", "unprocessable", "list_lag_s",
+    "list_page_fail", "delete_lies", "delete_5xx_done", "boot_stuck", "starting_stuck",
+    "image_error", "ssh_late", "ssh_no_banner", "no_direct_ssh", "price_above", "error_status",
+    "exited", "gpu_dead", "zero_gpu", "restart_loop", "restarts_elsewhere", "vanishes", "outbid",
+    "billing_absent", "billing_lag_s",
+)  # fmt: skip
+_ON_LAMBDA = (
+    "no_capacity", "rule", "quota", "inactive", "no_ids", "list_lag_s", "list_page_fail",
+    "delete_lies", "delete_5xx_done", "boot_stuck", "ssh_late", "ssh_no_banner", "price_above",
+    "error_status", "gpu_dead", "cuda_dead", "born_unhealthy", "vanishes",
+)  # fmt: skip
+
+
+def _runpod_switches(chance: random.Random, seed: int) -> Switches:
+    return {
+        "page_size": chance.choice((1, 2, 1000)),
+        "pod_key_ways": chance.choice((("v2", "graphql"), ("graphql",), ("delete",))),
+        "graphql_gone": chance.random() < 0.3,
+        "later_fields": chance.random() < 0.5,
+        "billing_lag_s": chance.choice((0.0, 300.0, 3600.0)),
+        "calls_per_minute": chance.choice((0, 0, 30, 60)),
+        "says_pages": chance.random() < 0.5,
+        "odd_catalog": bool(seed % 2),
+    }
+
+
+def _vast_switches(chance: random.Random, seed: int) -> Switches:
+    return {
+        "page_size": chance.choice((1, 2, 25)),
+        "gone_instance": chance.choice(("null", "404")),
+        "bad_key_status": chance.choice((401, 404)),
+        "v0_list": chance.choice(("410", "200_error", "empty")),
+        "charges_lag_s": chance.choice((0.0, 86_400.0)),
+        "container_key_may": chance.choice((("show", "state", "destroy"), ("show", "destroy"))),
+    }
+
+
+def _lambda_switches(chance: random.Random, seed: int) -> Switches:
+    return {
+        "calls_per_s": chance.choice((0.0, 1.0)),
+        "launch_every_s": chance.choice((0.0, 12.0)),
+        "limit_has_body": chance.random() < 0.5,
+        "shows_page_token": chance.random() < 0.5,
+        "page_size": chance.choice((0, 1, 2)),
+        "shows_later_fields": chance.random() < 0.5,
+        "terminating_s": chance.choice((0.0, 20.0, 120.0)),
+        "after_end": chance.choice(("listed", "by_id", "unknown")),
+        "terminate_again": chance.choice(("200", "404")),
+        "ip_share": chance.choice((0.0, 0.7, 1.0)),
+        "cloud_init_s": chance.choice((0.3, 5.0)),
+    }
+
+
+@dataclass(frozen=True)
+class Climate:
+    """One provider's."""
+
+    knobs: tuple[Knob, ...]
+    switches: Callable[[random.Random, int], Switches]
+    max_costs: tuple[str, ...]
+    unlike: tuple[str, ...] = ()  # acts that do not happen there
+
+    @property
+    def often(self) -> list[Knob]:
+        """What is drawn more often than the rest."""
+        return [one for one in self.knobs if one[1] in ("create", "machine", "list", "delete")]
+
+
+CLIMATES = {
+    "runpod": Climate(
+        (*((fault, call) for fault in ANY_CALL for call in _RUNPOD_CALLS), *BELONGS_TO.items()),
+        _runpod_switches,
+        ("0.12", "0.50", "2.00"),
+    ),
+    "vast": Climate(
+        (
+            *((fault, call) for fault in ANY_CALL | WORDS.any_call for call in _VAST_CALLS),
+            *((fault, BELONGS_TO[fault]) for fault in _ON_VAST),
+            *WORDS.belongs_to.items(),
+        ),
+        _vast_switches,
+        ("0.12", "0.50", "2.00"),
+    ),
+    "lambda": Climate(
+        (
+            *((fault, call) for fault in ANY_CALL for call in _LAMBDA_CALLS),
+            *((fault, BELONGS_TO[fault]) for fault in _ON_LAMBDA),
+        ),
+        _lambda_switches,
+        ("3.00", "6.00", "12.00"),
+        # Nothing is paid in beforehand, and no machine can be stopped and started.
+        ("balance gone", "balance low", "stopped and started", "host_restarted"),
+    ),
+}
