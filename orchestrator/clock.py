@@ -3,6 +3,9 @@
 Three readings, in seconds. `now_s` is the wall clock (epoch); it may leap forwards, never back.
 `awake_s` runs only while this computer is awake. `elapsed_s` runs through a suspend too. A
 simulated cloud moves all three by the offset in the file that `GPULEASE_CLOCK` names.
+
+A clock that is set back while a machine bills would shrink the upper figure. Forwards a paused
+virtual machine leaps too. A new driver begins no earlier than its runs were last written.
 """
 
 from __future__ import annotations

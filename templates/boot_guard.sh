@@ -84,7 +84,8 @@ while :; do
   [ -f end ] && end
   [ $((up-s)) -ge @SECONDS@ ] && end
   [ "$now" -gt @CREATED@ ] && [ "$now" -ge "$d" ] && end
-  # What is being sent shows in younger files. It came after the last look, before this one.
+  # What is being sent shows in younger files. It came after the last look, before this one. A limit
+  # from the start would end every upload that takes longer.
   [ -f run.json ] || { find ./* -newer guard.json | read -r _ && t=$p && touch guard.json; }
   p=$up
   # Nothing was shipped for 20 minutes, or the job's processes died with an earlier boot.

@@ -1,4 +1,8 @@
-"""What the machine has cost so far, from what the agent says at the program's start."""
+"""What the machine has cost so far, from what the agent says at the program's start.
+
+A model card says the cost until it was written: a later figure would change a file that the
+machine's manifest vouches for. The whole cost, return included, is on the receipt.
+"""
 
 from __future__ import annotations
 

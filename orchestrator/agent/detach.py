@@ -1,4 +1,8 @@
-"""The lock that makes an agent the only one of its folder, and its way out of the login session."""
+"""The lock that makes an agent the only one of its folder, and its way out of the login session.
+
+Where a connection breaks in the start command, nobody knows whether it worked, and it is sent
+again. So every later start gets the first one's pid, and a folder never two agents.
+"""
 
 from __future__ import annotations
 

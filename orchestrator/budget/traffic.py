@@ -1,4 +1,8 @@
-"""Bytes that reach and leave one machine, and what they cost where they are charged. Pure."""
+"""Bytes that reach and leave one machine, and what they cost where they are charged. Pure.
+
+What an agent counts above the plan raises the upper figure. It lowers nothing: a machine's word is
+no proof, and nobody counts the pull of an image.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """Money left on the providers' accounts: what a plan may rely on, and when a run ends early.
 
+The work is saved only when the account just pays for that and for the return: most jobs end long
+before their deadline, by which the warning reckons, and credit may be added meanwhile.
+
 Where a balance cannot be read, nothing of this happens.
 """
 

@@ -1,4 +1,8 @@
-"""What a run sends to its machine, made from what was recorded at submit."""
+"""What a run sends to its machine, made from what was recorded at submit.
+
+Secrets travel only where the plan named them: the job's own, and the hub's token for a gated or
+private model. A machine of a community host gets none unless the job says so.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Host keys that are made at home and given to a machine when it is rented."""
+"""Host keys that are made at home and given to a machine when it is rented.
+
+Where cloud-init or a startup script gets what a create sends, the key is durable before the create.
+The machine's sshd may show another one until that is through: it is waited past, never believed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What runs leave on accounts beside machines, such as SSH keys: found by label, removed."""
+"""What runs leave on accounts beside machines, such as SSH keys: found by label, removed.
+
+Looked for at each run's end and each driver's start.
+"""
 
 from __future__ import annotations
 

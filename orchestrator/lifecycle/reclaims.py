@@ -3,6 +3,7 @@
 A reclaim costs what was done since the last checkpoint, on average half an interval, and another
 boot and set-up. How that adds up over a run is the model of J. T. Daly, "A higher order estimate of
 the optimum checkpoint interval for restart dumps", Future Generation Computer Systems 22 (2006).
+What it gives is the high end of the forecast, and offers are ranked by the forecast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the agent's events say, folded into the run. Pure; every byte is untrusted."""
+"""What the agent's events say, folded into the run. Pure; every byte is untrusted.
+
+The program runs as the agent's user and can write the agent's files: a line is a hint, no proof.
+"""
 
 from __future__ import annotations
 

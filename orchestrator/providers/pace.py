@@ -1,4 +1,8 @@
-"""Turns to call an account, shared by every process that uses the same file."""
+"""Turns to call an account, shared by every process that uses the same file.
+
+It is a file of the home, because providers know no store. Lambda takes one launch in 12 seconds,
+and its refusal of another proves nothing.
+"""
 
 from __future__ import annotations
 

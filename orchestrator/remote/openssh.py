@@ -2,6 +2,9 @@
 
 One process holds the connection, and every command is a session of it. It ends with this process,
 however that ends: what runs on its other side reads from a pipe of ours.
+
+fabric knows half of what people have in their config. What is rented is reached by fabric all the
+same, where nothing of the person's must be offered to a stranger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""A machine over SSH: one control connection by fabric, bulk bytes by OpenSSH beside it."""
+"""A machine over SSH: one control connection by fabric, bulk bytes by OpenSSH beside it.
+
+fabric opens the connection through our hooks, so that the host key is compared before the login.
+Commands run on the bare channel, because their output is bounded as it comes.
+"""
 
 from __future__ import annotations
 

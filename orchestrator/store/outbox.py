@@ -1,4 +1,8 @@
-"""Messages that are still to be told: written with the change that they tell of, sent later."""
+"""Messages that are still to be told: written with the change that they tell of, sent later.
+
+The id follows from the event: a driver that dies tells it all the same, and what is told twice can
+be recognised. No run waits for a receiver.
+"""
 
 from __future__ import annotations
 

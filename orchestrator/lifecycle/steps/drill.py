@@ -1,4 +1,8 @@
-"""BOOTING of a drill: nobody logs in; the machine is watched until it has ended itself."""
+"""BOOTING of a drill: nobody logs in; the machine is watched until it has ended itself.
+
+A drill is a run, so that cap, reaper and restart hold for it too. That an account is drilled is
+read from its drills' rows.
+"""
 
 from __future__ import annotations
 

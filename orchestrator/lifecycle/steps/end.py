@@ -1,4 +1,8 @@
-"""RETURNING: the run's end, once every machine is proven gone."""
+"""RETURNING: the run's end, once every machine is proven gone.
+
+Where a machine must go at once, its bucket is looked at behind the proof: no store holds up a
+return. What the bucket refuses, or turns out to lack, comes home from the machine instead.
+"""
 
 from __future__ import annotations
 
