@@ -117,7 +117,8 @@ def test_all_that_came_of_a_machine_ends_and_a_shell_that_stands_there_does_not(
     folder = make()
     # Of the program's child only its parent is known: it hides its variables and its group.
     program = (
-        "import os, subprocess as s; s.run(['env', '-i', '/usr/bin/setsid', '/bin/sleep', '30'])"
+        "import subprocess, time; subprocess.Popen(['env', '-i', '/usr/bin/setsid', '/bin/sleep', "
+        "'30']); time.sleep(30)"
     )
     marked = {**os.environ, "GPULEASE_OUTPUT": str(folder / "output")}
     with (
