@@ -28,6 +28,7 @@ _BESIDE_THREADS = 8
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
 _LOOKS_PER_S = 200.0  # of all runs together; so a driver of thousands leaves most of a core alone
+_LONGEST_REST_S = 10.0  # below the tick that `must_stop` keeps for the next look at a cap
 _FAILED_S = 30.0
 _IDLE_LOOK_S = 30.0  # of a driver that stays although there is nothing to do
 _FIRST_CLIENT_S = 2.0
@@ -247,10 +248,12 @@ def rest_s(asked_s: float, open_runs: int) -> float:
 
     What is to go on at once does so, however many there are.
 
-    >>> rest_s(0.5, 1), rest_s(0.5, 2000), rest_s(30.0, 2000), rest_s(0.0, 2000)
-    (0.5, 10.0, 30.0, 0.0)
+    >>> rest_s(0.5, 1), rest_s(0.5, 1000), rest_s(30.0, 1000), rest_s(0.0, 1000)
+    (0.5, 5.0, 30.0, 0.0)
+    >>> rest_s(0.5, 100_000)
+    10.0
     """
-    return max(asked_s, open_runs / _LOOKS_PER_S) if asked_s else 0.0
+    return max(asked_s, min(_LONGEST_REST_S, open_runs / _LOOKS_PER_S)) if asked_s else 0.0
 
 
 @contextlib.contextmanager
