@@ -1,6 +1,6 @@
 """A client of the simulated RunPod that hides nothing, and OpenSSH as a person uses it.
 
-Every answer of REST v2 is compared with the published description, where that is at hand.
+Every answer of REST v2 is compared with the published description.
 """
 
 from __future__ import annotations

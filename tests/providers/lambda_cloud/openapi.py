@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[3]
-# Lies beside a checkout of the project where it is developed; it is not copied into it.
-PUBLISHED = PROJECT.parent / "shared" / "openapi" / "lambda.json"
-GOLDEN = PROJECT / "tests" / "golden" / "lambda" / "openapi.json"
+from tests.providers.published import Description
+
 BASE = "/api/v1"
+_CALLS = {
+    "/instance-types": ("get",),
+    "/images": ("get",),
+    "/instances": ("get",),
+    "/instances/{id}": ("get", "post"),
+    "/instance-operations/launch": ("post",),
+    "/instance-operations/terminate": ("post",),
+    "/ssh-keys": ("get", "post"),
+    "/ssh-keys/{id}": ("delete",),
+}
+# The simulator alone answers the last.
+DESCRIPTION = Description(
+    "lambda",
+    "lambda.json",
+    {BASE + path: methods for path, methods in {**_CALLS, "/regions": ("get",)}.items()},
+)
 
 
 def derive(document: dict[str, Any]) -> dict[str, Any]:
-    """The facts that the client relies on, small enough to keep."""
+    """The facts that the client relies on."""
     return {
         "version": document["info"]["version"],
         "server": document["servers"][0]["url"],
@@ -54,11 +66,6 @@ def validator(document: dict[str, Any], schema: dict[str, Any]) -> Any:
     return Draft202012Validator({**schema, "components": document["components"]})
 
 
-def load(path: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(path.read_text())
-    return data
-
-
 def _fields(schema: dict[str, Any]) -> dict[str, list[str]]:
     return {"known": sorted(schema["properties"]), "required": sorted(schema.get("required", []))}
 
@@ -79,20 +86,7 @@ def _codes(document: dict[str, Any], path: str) -> set[str]:
 
 def _calls(document: dict[str, Any]) -> dict[str, list[str]]:
     """The calls that the client makes, as far as they are described."""
-    paths = (
-        "/instance-types",
-        "/images",
-        "/instances",
-        "/instances/{id}",
-        "/instance-operations/launch",
-        "/instance-operations/terminate",
-        "/ssh-keys",
-        "/ssh-keys/{id}",
-    )
     return {
-        path: [method for method in document["paths"][BASE + path] if method in _METHODS]
-        for path in paths
+        path: [method for method in document["paths"][BASE + path] if method in methods]
+        for path, methods in _CALLS.items()
     }
-
-
-_METHODS = ("get", "post", "delete")

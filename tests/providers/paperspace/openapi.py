@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[3]
-# Lies beside a checkout of the project where it is developed; it is not copied into it.
-PUBLISHED = PROJECT.parent / "shared" / "openapi" / "paperspace.json"
-GOLDEN = PROJECT / "tests" / "golden" / "paperspace" / "openapi.json"
+from tests.providers.published import Description
+
 _CALLS = {
     "/auth/session": ("get",),
     "/os-templates": ("get",),
@@ -25,10 +21,18 @@ _CALLS = {
     "/snapshots": ("get",),
     "/snapshots/{id}": ("delete",),
 }
+_SIMULATED = {
+    "/machine-events/{id}": ("get",),
+    "/machines/{id}/start": ("patch",),
+    "/private-networks": ("get",),
+    "/shared-drives": ("get",),
+    "/startup-scripts/{id}": ("get", "delete"),
+}
+DESCRIPTION = Description("paperspace", "paperspace.json", {**_CALLS, **_SIMULATED})
 
 
 def derive(document: dict[str, Any]) -> dict[str, Any]:
-    """The facts that the client relies on, small enough to keep."""
+    """The facts that the client relies on."""
     machine = answer_schema(document, "get", "/machines/{id}", 200)
     event = answer_schema(document, "get", "/machine-events", 200)["properties"]["items"]["items"]
     create = body_schema(document, "post", "/machines")
@@ -84,11 +88,6 @@ def validator(schema: dict[str, Any]) -> Any:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_as_json_schema(schema))
-
-
-def load(path: Path) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(path.read_text())
-    return data
 
 
 def described(path: str) -> str:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[3]
-# Lies beside a checkout of the project where it is developed; it is not copied into it.
-PUBLISHED = PROJECT.parent / "shared" / "openapi" / "vast.yaml"
-GOLDEN = PROJECT / "tests" / "golden" / "vast" / "openapi.json"
+from tests.providers.published import Description
 
+DESCRIPTION = Description(
+    "vast",
+    "vast.yaml",
+    {
+        "/api/v0/asks/{id}": ("put",),
+        "/api/v0/bundles": ("post",),
+        "/api/v0/charges": ("get",),
+        "/api/v0/instances/bid_price/{id}": ("put",),
+        "/api/v0/instances/command/{id}": ("put",),
+        "/api/v0/instances/reboot/{id}": ("put",),
+        "/api/v0/instances/recycle/{id}": ("put",),
+        "/api/v0/instances/request_logs/{id}": ("put",),
+        "/api/v0/instances/{id}": ("get", "put", "delete"),
+        "/api/v0/instances/{id}/ssh": ("get", "post"),
+        "/api/v0/instances/{id}/ssh/{ssh_key_id}": ("delete",),
+        "/api/v0/ssh": ("get", "post"),
+        "/api/v0/users/current": ("get",),
+        "/api/v1/instances": ("get",),
+        "/api/v1/invoices": ("get",),
+    },
+)
 # Where the client, or what was seen live, departs from the description, and why.
 DIFFERENCES = {
     "create.env": "described as text of docker flags, reported to fail; the official command line "
@@ -38,7 +53,7 @@ CALLS = {
 
 
 def derive(document: dict[str, Any]) -> dict[str, Any]:
-    """The facts that the client relies on, small enough to keep."""
+    """The facts that the client relies on."""
     return {
         name: {
             "body": sorted(_body(document, name).get("properties", {})),
@@ -74,18 +89,6 @@ def answer(document: dict[str, Any], name: str) -> dict[str, Any]:
     content = _call(document, name)["responses"].get("200", {}).get("content", {})
     schema: dict[str, Any] = content.get("application/json", {}).get("schema", {})
     return schema
-
-
-@cache
-def load(path: Path) -> dict[str, Any]:
-    """A golden file, or the description itself."""
-    if path.suffix == ".json":
-        data: dict[str, Any] = json.loads(path.read_text())
-        return data
-    from ruamel.yaml import YAML
-
-    described: dict[str, Any] = YAML(typ="safe").load(path)
-    return described
 
 
 def _call(document: dict[str, Any], name: str) -> dict[str, Any]:
