@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from tests.simcloud.described import check_answer
+from tests.providers.runpod.openapi import DESCRIPTION
+from tests.simcloud.described import checks_answers
 
 WAIT_S = 15.0
 
@@ -27,7 +28,7 @@ class Api(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
-            event_hooks={"response": [check_answer]},
+            event_hooks={"response": [checks_answers(DESCRIPTION)]},
         )
         self._graphql = env["GPULEASE_RUNPOD_GRAPHQL_URL"]
 

@@ -1,44 +1,66 @@
-"""Whether an answer is as RunPod's published description says, for every call of a client."""
+"""Whether an answer is as its provider's published description says, for every call of a client."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Callable, Container
 from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator
 
-from tests.providers.runpod.openapi import DESCRIPTION
+from tests.providers.published import Description
 
 # A fault's own answers: what a gateway says, or half a body, no API describes.
 _GATEWAY = range(500, 600)
 
 
-def check_answer(response: httpx.Response) -> None:
-    """Compare a reply of REST v2 with its route's schema."""
-    kind = response.headers.get("content-type", "").partition(";")[0]
-    if response.status_code in _GATEWAY or not kind.endswith("json"):
-        return
-    call = response.request.method.lower(), response.request.url.path, response.status_code
-    if (content := _content(*call)) is None:
-        return
-    assert kind in content, f"{call} is answered in {kind}"
-    response.read()
-    schema = {**content[kind]["schema"], "components": DESCRIPTION.document["components"]}
-    Draft202012Validator(schema).validate(response.json())
+def checks_answers(
+    description: Description,
+    base: str = "",
+    differences: Container[str] = (),
+    to_schema: Callable[[Any], Any] = lambda schema: schema,
+) -> Callable[[httpx.Response], None]:
+    """A client's hook: compares a reply with its route's schema, where one is described.
+
+    Args:
+        base: what the description leaves out of a path.
+        differences: known ones, "path field/field".
+        to_schema: what makes the description's dialect JSON Schema.
+    """
+
+    def check(response: httpx.Response) -> None:
+        kind = response.headers.get("content-type", "").partition(";")[0]
+        if response.status_code in _GATEWAY or not kind.endswith("json"):
+            return
+        path = response.request.url.path.removeprefix(base).rstrip("/")
+        call = response.request.method.lower(), path, response.status_code
+        template, content = _content(description.document, *call)
+        if content is None:
+            return
+        assert kind in content, f"{call} is answered in {kind}"
+        response.read()
+        schema = to_schema(
+            {**content[kind]["schema"], "components": description.document["components"]}
+        )
+        for error in Draft202012Validator(schema).iter_errors(response.json()):
+            place = "/".join(part for part in error.absolute_path if isinstance(part, str))
+            if f"{template} {place}".rstrip() not in differences:
+                raise error
+
+    return check
 
 
-@cache
-def _content(method: str, path: str, status: int) -> dict[str, Any] | None:
-    """What the answer of a call may hold; None when it is not described."""
-    for template, calls in DESCRIPTION.document["paths"].items():
+def _content(
+    document: dict[str, Any], method: str, path: str, status: int
+) -> tuple[str, dict[str, Any] | None]:
+    """The path as it is described, and what the answer may hold; None when it is not described."""
+    for template, calls in document["paths"].items():
         if method in calls and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             answers = calls[method]["responses"]
-            answer = answers.get(str(status), answers["default"])
-            if "$ref" in answer:
+            answer = answers.get(str(status), answers.get("default"))
+            if answer is not None and "$ref" in answer:
                 name = answer["$ref"].rpartition("/")[2]
-                answer = DESCRIPTION.document["components"]["responses"][name]
-            content: dict[str, Any] = answer.get("content", {})
-            return content
-    return None
+                answer = document["components"]["responses"][name]
+            return template, None if answer is None else answer.get("content")
+    return path, None

@@ -7,7 +7,16 @@ from typing import Any
 
 import httpx
 
+from tests.providers.paperspace.openapi import DESCRIPTION, as_json_schema
 from tests.simcloud.api import Login, wait_until
+from tests.simcloud.described import checks_answers
+
+_CHECK = checks_answers(
+    DESCRIPTION,
+    base="/v1",
+    differences={"/machines nextPage": "pspace's types (2024-04): may be null on the last page"},
+    to_schema=as_json_schema,
+)
 
 
 class PaperspaceClient(httpx.Client):
@@ -19,6 +28,7 @@ class PaperspaceClient(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
+            event_hooks={"response": [_CHECK]},
         )
         self.user = env["GPULEASE_PAPERSPACE_SSH_USER"]
         self.port = int(env["GPULEASE_PAPERSPACE_SSH_PORT"])

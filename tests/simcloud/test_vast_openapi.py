@@ -12,24 +12,10 @@ import pytest
 from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from tests.providers.vast.openapi import DESCRIPTION
-from tests.simcloud.vast import Vast, body
+from tests.simcloud.vast import DIFFERENCES, Vast, body
 
 DOCUMENT = DESCRIPTION.document
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
-# Where the simulator departs from the description, and the evidence. By path and field.
-DIFFERENCES = {
-    "/api/v0/instances/{id} instances/extra_env": "described as a list of texts; the v1 list "
-    "describes pairs, and the command line (1.9.1) reads pairs",
-    "/api/v0/instances/{id} instances/ports": "described as numbers; the v1 list has docker's "
-    "shape, which dstack reads in the single answer too",
-    "/api/v0/instances/{id} instances": "described as an object; one that is no more is null under "
-    "a 200 (the command line; Max19970/easy-server#125)",
-    **{
-        f"{path} instances/{name}": "null was seen for some hosts (gpuhunt reads it so)"
-        for path in ("/api/v0/instances/{id}", "/api/v1/instances")
-        for name in ("cpu_cores", "geolocation")
-    },
-}
 
 
 def validate(reply: httpx.Response, path: str, status: str = "") -> None:

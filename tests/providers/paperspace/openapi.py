@@ -87,7 +87,7 @@ def validator(schema: dict[str, Any]) -> Any:
     """A JSON Schema validator for a schema of the description."""
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(_as_json_schema(schema))
+    return Draft202012Validator(as_json_schema(schema))
 
 
 def described(path: str) -> str:
@@ -106,14 +106,14 @@ def _fields(schema: dict[str, Any]) -> dict[str, list[str]]:
     return {"known": sorted(schema["properties"]), "required": sorted(schema.get("required", []))}
 
 
-def _as_json_schema(node: Any) -> Any:
+def as_json_schema(node: Any) -> Any:
     """OpenAPI 3.0's own words for null and for open bounds, as JSON Schema has them."""
     if isinstance(node, list):
-        return [_as_json_schema(one) for one in node]
+        return [as_json_schema(one) for one in node]
     if not isinstance(node, dict):
         return node
     made = {
-        name: _as_json_schema(value)
+        name: as_json_schema(value)
         for name, value in node.items()
         if name not in ("nullable", "exclusiveMinimum")
     }
