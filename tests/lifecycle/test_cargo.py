@@ -18,7 +18,6 @@ from orchestrator.lifecycle.cargo import (
 from orchestrator.lifecycle.host_keys import given_host_key
 from orchestrator.lifecycle.snapshot import keep_code
 from orchestrator.providers.base import Capabilities, GuardWay
-from orchestrator.providers.runpod.mapping import to_create_body
 from orchestrator.remote.folder import FolderShell
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -26,8 +25,6 @@ from orchestrator.spec.job import Job
 from orchestrator.store.home import run_folder
 from tests.lifecycle.clouds import FREE, GUARDED, SmallCloud, label
 from tests.lifecycle.jobs import own_code, tickets
-from tests.providers.runpod.openapi import validator
-from tests.providers.runpod.samples import request as listed
 from tests.runs.samples import NOW_S, RUN_ID, launch, lease, run
 
 LEASE = lease(label(), sent_s=NOW_S)
@@ -204,19 +201,6 @@ def test_a_request_carries_the_runs_key_and_the_boot_guard(tmp_path: Path) -> No
     assert request.public_key.startswith("ssh-ed25519 ")
     assert stat.S_IMODE(made.private_key(asked).stat().st_mode) == 0o600
     assert made.request(asked, LEASE).public_key == request.public_key
-
-
-def test_what_is_really_asked_of_runpod_is_valid_under_its_published_schema(
-    tmp_path: Path,
-) -> None:
-    for number, job in enumerate((tickets(tmp_path), own_code(tmp_path))):
-        rented = replace(LEASE, offer=listed().offer)
-        asked = cargo(tmp_path / str(number)).request(run_of(job), rented)
-
-        body = json.loads(json.dumps(to_create_body(asked)))
-
-        validator("CreatePodRequest").validate(body)
-        assert (body["name"], "22/tcp" in body["ports"]) == (label(), True)
 
 
 def test_where_the_agent_ends_the_machine_there_is_no_boot_guard(tmp_path: Path) -> None:
