@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +33,8 @@ echo "sudo $*" >>{log}
 [ "$1" = -n ] && shift
 [ "$1" = true ] || "$@"
 """
-# This interpreter as Debian has it without python3-venv; what it makes only writes down its calls.
+VENV = "python3.13-venv"
+# An interpreter as Debian has it without python3-venv; what it makes only writes down its calls.
 PYTHON = """\
 #!/bin/sh
 case "$*" in
@@ -46,7 +46,9 @@ case "$*" in
             printf '#!/bin/sh\\necho ".venv/%s $*" >>{log}\\n' $name >.venv/bin/$name
             chmod 755 .venv/bin/$name
         done ;;
-    *) exec {real} "$@" ;;
+    *"sys.exit(sys.version_info <"*) ;;
+    *"print("*"-venv"*) echo {venv} ;;
+    *) exit 2 ;;
 esac
 """
 
@@ -75,9 +77,7 @@ def set_up(
         if stand_in is None:
             (folder / name).symlink_to(f"/usr/bin/{name}")
         elif name in (*programs, "python"):
-            (folder / name).write_text(
-                stand_in.format(log=log, bin=folder, real=Path(sys.executable).resolve())
-            )
+            (folder / name).write_text(stand_in.format(log=log, bin=folder, venv=VENV))
             (folder / name).chmod(0o755)
     script = (PROJECT / "infra/setup.sh").read_text()
     (place / "setup.sh").write_text(script)
@@ -129,7 +129,6 @@ def test_who_may_install_nothing_is_told_the_line_to_run(
 
 
 ENVIRONMENT = "environment python"
-VENV = "python{}.{}-venv".format(*sys.version_info)
 MADE = """\
 python -m venv --clear .venv
 .venv/python -m pip install -qq --disable-pip-version-check uv>=0.9.17
