@@ -1,4 +1,4 @@
-"""`cancel --now` in every state that a run can be in: its machine goes back, and nothing is left."""
+"""`cancel --now` in every open state of a run: its machine goes back, and nothing is left."""
 
 from __future__ import annotations
 
