@@ -510,7 +510,8 @@ def test_of_many_checkpoints_one_comes_home_every_so_often(stage: Stage) -> None
     for step in range(20):  # a program that saves ten times as often as it was asked to
         save(stage, step)
         stage.after(every_s / 10)
-        seen.add(stage.run.checkpoint_home)
+        seen.add(newest := stage.run.checkpoint_home)
+        assert step - int(newest.rpartition("-")[2]) <= 10, "older than the interval"
     assert 3 <= len(seen) <= 5
 
     # One that comes about when it was asked for is not left for the next time.
