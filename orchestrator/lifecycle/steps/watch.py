@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from orchestrator.agent.protocol import EVENTS_FILE, EXIT_FILE
 from orchestrator.artifacts.checkpoints import Checkpoint
+from orchestrator.clock import to_iso
 from orchestrator.errors import (
     ArtifactsError,
     BucketDown,
@@ -47,6 +48,7 @@ _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
 _STRANGER_S = 60.0
 _SILENCE_TOLD_S = 60.0
+_SILENT = "no contact with the machine"
 _LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
 
 
@@ -65,7 +67,8 @@ def watch(run: Run, world: World) -> Step:
         after, said = fold(
             run, shell.read(EVENTS_FILE, run.event_offset, _EVENTS_BYTES), _now(world)
         )
-        said += _after_silence(world, lease)
+        after, again = _after_silence(after, world, lease)
+        said += again
         try:
             world.log(run).fetch_some(shell)
         except ArtifactsError as error:  # of this computer; all else goes on
@@ -292,15 +295,20 @@ def _now(world: World) -> float:
     return world.clock.now_s()
 
 
-def _after_silence(world: World, lease: Lease) -> list[str]:
-    """What is told of a machine that is reached again, when it was not for some time."""
+def _after_silence(run: Run, world: World, lease: Lease) -> tuple[Run, list[str]]:
+    """What is told of a machine that is reached again, when it was not for some time.
+
+    Of many such times the last is noted: a bad line hides nothing else that is to be minded.
+    """
     if _silence_key(lease) not in world.first_saw:
-        return []
+        return run, []
     silent_s = world.awake_since_first_saw_s(_silence_key(lease))
     del world.first_saw[_silence_key(lease)]
     if silent_s < _SILENCE_TOLD_S:
-        return []
-    return [f"contact again, after {silent_s / 60:.0f} min without: the job went on"]
+        return run, []
+    told = f"{_SILENT} for {silent_s / 60:.0f} min until {to_iso(_now(world))}: the job went on"
+    others = tuple(note for note in run.notes if not note.startswith(_SILENT))
+    return replace(run, notes=others).note(told), [told]
 
 
 def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
