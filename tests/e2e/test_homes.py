@@ -60,8 +60,9 @@ def came_home(receipt: dict[str, Any]) -> bool:
 
 
 BACKED_UP = {
-    # The run's key pair is made after the backup: nobody can log in, so the machine goes back.
-    "planned": ((create("rate_limit", seconds=15),), ("expired", 5)),
+    # The run's key pair is made after the backup: nobody can log in, so the machine goes back with
+    # all that it made.
+    "planned": ((create("rate_limit", seconds=15),), ("expired", 8)),
     "booting": (({"fault": "ssh_late", "seconds": 30},), ("succeeded", 0)),
     "running": ((), ("succeeded", 0)),
 }
@@ -93,6 +94,8 @@ def test_a_home_restored_from_yesterday_takes_up_the_machine_that_it_rented_sinc
     books_agree(receipt, person, cloud)
     if end[0] == "succeeded":
         assert came_home(receipt)
+    else:
+        assert "what the machine made" in receipt["artifacts_missing"][0]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator.errors import GpuleaseError
 from orchestrator.lifecycle.leasing import finish, nothing_rented
+from orchestrator.lifecycle.steps.over import UNKNOWN
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.providers.base import Machine
 from orchestrator.runs.label import parse_label
@@ -31,8 +32,10 @@ def take_up(run: Run, world: World, lease: Lease) -> Moved | None:
         sent_s = min(found[0].created_at_s, world.clock.now_s())
         known = replace(lease, account=snapshot.identity, sent_s=sent_s)
         why = f"{found[0].id} carries the label already: this home is an older copy of itself"
-        moved = run.with_lease(known).note(why).move(State.RENTING, world.clock.now_s())
-        return Moved(moved, events=(why,))
+        taken = run.with_lease(known).note(why).move(State.RENTING, world.clock.now_s())
+        # Until a job begins: its agent may have worked, and its login be younger than this copy.
+        missing = replace(taken, artifacts_missing=(UNKNOWN,), unsettled=bool(run.launch.bucket))
+        return Moved(missing, events=(why,))
     labels = {one.label for one in run.leases}
     ours = [one for one in snapshot.machines if _is_of(one, run, world) and one.label not in labels]
     return _refuse(run, world, lease, ours[0]) if ours else None

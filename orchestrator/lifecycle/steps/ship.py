@@ -230,7 +230,7 @@ def _started(run: Run, world: World, lease: Lease, *, heard_s: float | None = No
     moved = run.with_lease(lease).move(State.SETTING_UP, world.clock.now_s())
     # What an earlier machine took with it is made anew.
     heard_s = world.clock.now_s() if heard_s is None else heard_s
-    begun = replace(moved, heard_s=heard_s, artifacts_missing=())
+    begun = replace(moved, heard_s=heard_s, artifacts_missing=(), unsettled=False)
     return Moved(begun, events=("the agent is started",))
 
 

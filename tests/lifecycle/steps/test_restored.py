@@ -4,6 +4,9 @@ from decimal import Decimal
 
 import pytest
 
+from orchestrator.errors import Unreachable
+from orchestrator.lifecycle.steps.over import UNKNOWN
+from orchestrator.lifecycle.views import exit_code
 from orchestrator.runs.label import Label
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import Stage
@@ -29,6 +32,20 @@ def test_a_machine_that_carries_the_label_already_is_taken_up_and_no_other_rente
     assert stage.first.machine_id == "m1"
     assert "older copy" in stage.run.notes[0]
     assert stage.run.upper_usd(NOW_S + 3605) == Decimal("0.60")
+
+
+def test_what_a_machine_made_is_missing_where_this_home_has_no_key_to_it(stage: Stage) -> None:
+    """The run's key pair is younger than the copy."""
+    stage.begin()
+    stage.cloud.add("label-0", created_at_s=NOW_S + 5)
+    stage.clock.advance(86_400.0)
+    stage.box.fault = Unreachable("the key is refused")
+
+    ended = stage.until(lambda run: run.state is State.ENDED)
+
+    assert stage.cloud.said("create") == []
+    assert (ended.outcome, exit_code(ended)) == (Outcome.EXPIRED, 8)
+    assert ended.artifacts_missing == (UNKNOWN,)
 
 
 def test_a_machine_of_the_run_under_an_unknown_label_keeps_a_second_from_being_rented(
@@ -63,5 +80,5 @@ def test_a_cancelled_run_gives_its_forgotten_machine_back(stage: Stage) -> None:
 
     ended = stage.until(lambda run: run.state is State.ENDED)
 
-    assert ended.outcome is Outcome.CANCELLED
+    assert (ended.outcome, exit_code(ended)) == (Outcome.CANCELLED, 8)
     assert (stage.first.state, stage.first.returned_by) == (LeaseState.CLOSED, "provider")
