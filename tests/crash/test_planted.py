@@ -1,23 +1,23 @@
 """The suite is worth something only if it sees the defects that it is there for: six, planted.
 
-Each test plants one defect, as a broken part where a part can be handed in, and tells a story in
+Each test plants one defect, as a broken part that is handed in, and tells a story in
 which it shows; the same story with the same death passes without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from orchestrator.agent.protocol import GUARD_FILE, encode
 from orchestrator.errors import MachineNotFound, NoCapacity, OutcomeUnknown
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.cargo import RunCargo
-from orchestrator.lifecycle.steps import ship
-from orchestrator.lifecycle.world import World
+from orchestrator.lifecycle.world import Opened, World
 from orchestrator.providers.base import Machine, MachineRequest, Provider
 from orchestrator.providers.runpod import RunPod, mapping
 from orchestrator.providers.wrappers import Wrapper
@@ -26,6 +26,8 @@ from orchestrator.runs.run import Run
 from tests.crash.clouds import Client
 from tests.crash.elsewhere import ELSEWHERE
 from tests.crash.exhaust import Theatre
+from tests.crash.life import Life
+from tests.crash.mortal import MortalShell
 from tests.crash.stage import Process, Violation
 from tests.crash.stories import STORIES
 
@@ -149,17 +151,28 @@ class Unguarded(RunCargo):
         return replace(super().request(run, lease), start_command="")
 
 
+@dataclass
+class Credulous(MortalShell):
+    """… and reads of every machine that its guard is armed."""
+
+    label: str
+
+    def read(self, path: str, offset: int, limit: int) -> bytes:
+        if path == GUARD_FILE:
+            return encode({"label": self.label, "credential": True, "reachable": True})
+        return super().read(path, offset, limit)
+
+
 class ArmsNothing(Process):
     cargo_type = Unguarded
 
+    def open_shell(self, run: Run, lease: Lease) -> Opened:
+        opened = super().open_shell(run, lease)
+        return replace(opened, shell=Credulous(opened.shell, Life(), lease.label))
 
-def test_a_guard_that_is_not_armed_is_caught(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+def test_a_guard_that_is_not_armed_is_caught(tmp_path: Path) -> None:
     tale = Tale(tmp_path, "asleep for 8 h", ArmsNothing)
-    # … and nobody notices: the one look at the guard's record is a function, not a part that
-    # could be handed in. For the sound process it changes nothing, its guards are armed.
-    monkeypatch.setattr(ship, "_is_armed", lambda shell, lease: True)
 
     tale.shows("outlived its deadline by", dies="after save setting_up→running")
 
