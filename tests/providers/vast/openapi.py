@@ -22,6 +22,7 @@ DESCRIPTION = Description(
         "/api/v0/instances/{id}/ssh": ("get", "post"),
         "/api/v0/instances/{id}/ssh/{ssh_key_id}": ("delete",),
         "/api/v0/ssh": ("get", "post"),
+        "/api/v0/ssh/{id}": ("delete",),
         "/api/v0/users/current": ("get",),
         "/api/v1/instances": ("get",),
         "/api/v1/invoices": ("get",),
