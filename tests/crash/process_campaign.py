@@ -102,7 +102,7 @@ def summary(played: list[Played]) -> str:
         broken = sum(bool(one.broken) for one in mine)
         mean_s = sum(one.seconds for one in mine) / len(mine)
         counts = f"{killed:4} killed{missed:4} not met{broken:4} broken"
-        lines.append(f"{story.name:14}{counts}, {mean_s:.0f} s each")
+        lines.append(f"{story.name:20}{counts}, {mean_s:.0f} s each")
     deaths = sum(bool(one.killed) for one in played)
     leaked = sum("still lives" in text for one in played for text in one.broken)
     return "\n".join([*lines, f"{deaths} kills, {leaked} machines left behind"])

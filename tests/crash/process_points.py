@@ -10,6 +10,7 @@ from pathlib import Path
 
 TALLY = "CRASH_TALLY"
 POINT = "CRASH_POINT"
+AHEAD = "CRASH_CLOCK_AHEAD"  # a file: seconds by which the wall clock was set
 BEFORE, AFTER = "before", "after"
 _KILLED = "KILLED"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.crash.process_store import ledger_usd, look
+from tests.crash.process_store import events, ledger_usd, look
 from tests.crash.process_stories import Story
 from tests.e2e.cloud import Cloud
 
@@ -25,39 +26,47 @@ class Records:
     """How long the cloud's lists were before a story began."""
 
     machines: int
+    creates: int
     calls: int
 
     @classmethod
     def now(cls, cloud: Cloud) -> Records:
-        return cls(len(cloud.machines()), len(cloud.calls("POST")))
+        return cls(len(cloud.machines()), len(_creates(cloud)), len(cloud.calls("GET")))
 
 
 def broken_promises(story: Story, telling: Telling, before: Records) -> list[str]:
     """One sentence for each thing that should have held."""
     machines = telling.cloud.machines()[before.machines :]
-    calls = telling.cloud.calls("POST")[before.calls :]
-    creates = [one for one in calls if one["path"].partition("?")[0].endswith("/pods")]
+    creates = _creates(telling.cloud)[before.creates :]
     broken = []
     if len(creates) != story.creates:
         broken.append(f"{len(creates)} creates were sent, not {story.creates}")
-    broken += _machines(machines)
+    broken += _machines(machines, story.ended_by)
     if telling.view:
         broken += _ended(story, telling)
         views = [one for one in (telling.first_view, telling.view) if one]
-        broken += _money(views, machines, telling.person.home)
-        broken += [problem for one in views for problem in _artifacts(one)]
+        broken += _money(views, machines, telling.person.home, story.set_s)
+        broken += [problem for one in views for problem in _artifacts(one, story)]
+    if not telling.tally.killed:
+        broken += _told(story, telling, before)
     broken += _left_at_home(telling.person.home, story.runs)
     return broken
 
 
-def _machines(machines: list[dict[str, Any]]) -> Iterator[str]:
-    if len(machines) != 1:
-        yield f"{len(machines)} machines were rented, not one"
+def _creates(cloud: Cloud) -> list[dict[str, Any]]:
+    """Calls that ask for a machine, the oldest first."""
+    return [one for one in cloud.calls("POST") if one["path"].partition("?")[0].endswith("/pods")]
+
+
+def _machines(machines: list[dict[str, Any]], ended_by: tuple[str, ...]) -> Iterator[str]:
+    if len(machines) != len(ended_by):
+        yield f"{len(machines)} machines were rented, not {len(ended_by)}"
+    for one, expected in zip(machines, ended_by, strict=False):
+        if one["ended_at"] is not None and one["ended_by"] != expected:
+            yield f"{one['id']} was ended by {one['ended_by']}, not {expected}"
     for one in machines:
         if one["ended_at"] is None:
             yield f"{one['id']} still lives and bills"
-        elif one["ended_by"] != "api":
-            yield f"{one['id']} was ended by {one['ended_by']}"
     ended = [one for one in machines if one["ended_at"] is not None]
     for one, other in zip(ended, machines[1:], strict=False):
         if one["ended_at"] > other["created_at"]:
@@ -75,15 +84,19 @@ def _ended(story: Story, telling: Telling) -> Iterator[str]:
 
 
 def _money(
-    views: list[dict[str, Any]], machines: list[dict[str, Any]], home: Path
+    views: list[dict[str, Any]], machines: list[dict[str, Any]], home: Path, set_s: float
 ) -> Iterator[str]:
-    """One cap holds over all runs that used a machine: the first one's."""
+    """One cap holds over all runs that used a machine: the first one's.
+
+    Where the wall clock was set ahead, time is counted that never was, as long as it was set.
+    """
     billed = sum((Decimal(one["billed_usd"]) for one in machines), Decimal(0))
     rate = max((Decimal(one["price_usd_per_hour"]) for one in machines), default=Decimal(0))
     cost = sum((Decimal(one["cost_usd"]) for one in views), Decimal(0))
     upper = sum((Decimal(one["spent_upper_usd"]) for one in views), Decimal(0))
     cap = Decimal(views[0]["cap_usd"])
-    if abs(cost - billed) > max(_CENT, rate * 2 / 3600):
+    never_was = rate * Decimal(set_s) / 3600
+    if abs(cost - billed - never_was) > max(_CENT, rate * 2 / 3600):
         yield f"the cost is ${cost}, the bill ${billed}"
     if upper < billed:
         yield f"the upper figure ${upper} is below the bill of ${billed}"
@@ -97,11 +110,13 @@ def _money(
         yield f"committed and released are not equal: {sums}"
 
 
-def _artifacts(view: dict[str, Any]) -> Iterator[str]:
+def _artifacts(view: dict[str, Any], story: Story) -> Iterator[str]:
     folder = Path(view["artifacts_dir"])
-    if view["artifacts_missing"]:
-        yield f"not home: {view['artifacts_missing']}"
-    if not any(one["path"] == "result.txt" for one in view["artifacts"]):
+    if bool(view["artifacts_missing"]) != story.loses:
+        yield f"not home: {view['artifacts_missing'] or 'nothing is named'}"
+    if bool(view["artifacts_at"]) != story.bucket:
+        yield f"they lie in {view['artifacts_at'] or 'no bucket'}"
+    if not story.loses and not any(one["path"] == "result.txt" for one in view["artifacts"]):
         yield "the receipt does not list result.txt"
     for one in view["artifacts"]:
         path = folder / one["path"]
@@ -110,6 +125,15 @@ def _artifacts(view: dict[str, Any]) -> Iterator[str]:
             yield f"{one['path']} is not at home as the receipt says"
         elif path.name == "result.txt" and data != _RESULT:
             yield f"result.txt holds {data[:100]!r}"
+
+
+def _told(story: Story, telling: Telling, before: Records) -> Iterator[str]:
+    """Whether what the story has in store happened at all; with a death nobody may have seen it."""
+    if not re.search(story.told, events(telling.person.home)):
+        yield f"nothing of it is told as {story.told!r}"
+    answers = {one["status"] for one in telling.cloud.calls("GET")[before.calls :]}
+    if story.meets and story.meets not in answers:
+        yield f"no call was answered {story.meets}"
 
 
 def _left_at_home(home: Path, runs: int) -> Iterator[str]:

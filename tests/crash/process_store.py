@@ -49,6 +49,12 @@ def look(home: Path) -> Stored:
     return Stored(ids, state, bool(is_open), wish, json.loads(document), documents)
 
 
+def events(home: Path) -> str:
+    """What happened to the home's runs, a line each."""
+    with closing(_open(home)) as store:
+        return "\n".join(text for (text,) in store.execute("SELECT text FROM events ORDER BY id"))
+
+
 def ledger_usd(home: Path) -> dict[str, Decimal]:
     """The sum of each kind of entry: committed, accrued, released."""
     sums: dict[str, Decimal] = {}

@@ -20,7 +20,7 @@ from typing import Any
 
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S
 from tests.conventions.source import PROJECT
-from tests.crash.process_points import POINT, TALLY, Point, Tally
+from tests.crash.process_points import AHEAD, POINT, TALLY, Point, Tally
 from tests.crash.process_records import Records, broken_promises
 from tests.crash.process_relay import Relay
 from tests.crash.process_store import Stored, look
@@ -28,6 +28,7 @@ from tests.crash.process_stories import Story
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import COMMAND, Person
+from tests.e2e.store import Store
 
 _WATCHED = PROJECT / "tests" / "crash" / "watched"
 _ENDS_S = 100.0
@@ -73,6 +74,7 @@ class Place:
         self._folder = folder
         self._environment = dict(environment)
         self._count = 0
+        self._store: Store | None = None
         self.cloud = Cloud(
             folder / "cloud",
             environment,
@@ -81,6 +83,14 @@ class Place:
 
     def close(self) -> None:
         self.cloud.close()
+        if self._store is not None:
+            self._store.close()
+
+    def _store_env(self) -> dict[str, str]:
+        """What leads to object storage; it starts when it is first needed."""
+        if self._store is None:
+            self._store = Store(self._folder / "moto.log")
+        return self._store.env
 
     def play(self, story: Story, point: Point | None, *, mode: str, dice: random.Random) -> Played:
         """Let the story happen in a new home, with a death at the point.
@@ -92,7 +102,6 @@ class Place:
         folder = self._folder / f"{self._count}"
         folder.mkdir()
         tally = Tally(folder / "tally", point)
-        before = Records.now(self.cloud)
         began_s = time.monotonic()
         with ExitStack() as stack:
             env = self._environment | self.cloud.env
@@ -101,16 +110,21 @@ class Place:
             env |= {
                 TALLY: str(folder / "tally"),
                 POINT: str(point) if point else "",
+                AHEAD: str(folder / "ahead"),
                 "PYTHONPATH": f"{_WATCHED}:{PROJECT}",
             }
+            if story.bucket:
+                env |= self._store_env()
             person = Person(folder, env)
             story.begin(self.cloud)
+            before = Records.now(self.cloud)
             telling = Telling(story, self.cloud, person, tally, mode, dice)
             try:
                 broken = telling.go_on()
             finally:
                 telling.close()
                 self.cloud.clear_faults()
+                story.end(self.cloud)
             broken += broken_promises(story, telling, before)
         played = Played(
             story,
@@ -144,18 +158,23 @@ class Telling:
         self.person = person
         self.tally = tally
         self.job = own_code(
-            person, story.script, max_cost=story.max_cost, max_duration=story.max_duration
+            person,
+            story.script,
+            max_cost=story.max_cost,
+            max_duration=story.max_duration,
+            more=story.more,
         )
         self.mode = mode or dice.choice(MODES)
         self.exit_code: int | None = None
         self.view: dict[str, Any] = {}
         self.first_view: dict[str, Any] = {}  # of the run whose machine was used again
+        self.marks: dict[str, float] = {}  # what the story's acts did, and when
+        self.trouble = False  # nobody does anything about a death before it is over
         self._submit_again = dice.random() < 0.5
         self._commands: list[_Command] = []
         self._follower: _Command | None = None
         self._cancel: _Command | None = None
         self._is_resumed = False
-        self._capped = False
         self._looking_s = 0.0
 
     def go_on(self) -> list[str]:
@@ -169,14 +188,16 @@ class Telling:
             if time.monotonic() > give_up_at or self._is_stuck(stored):
                 return [f"the run does not end: {stored.state or 'never recorded'}"]
             self._let_time_go_by(stored)
-            self._happen(stored)
+            self._reuse(stored)
+            self.story.happens(self, stored)
             self._answer_a_death(stored)
             time.sleep(_LOOK_S)
 
     def _submit(self) -> None:
-        self._follower = self._type(
-            *self._words("--keep", "1h") if self.story.reuses else self._words()
-        )
+        self._follower = self._type(*self._words(*self._keeping()))
+
+    def _keeping(self) -> list[str]:
+        return ["--keep", self.story.keep] if self.story.keep else []
 
     def _words(self, *options: str) -> list[str]:
         words = ["submit", self.job, "--yes", "--json", *options]
@@ -196,7 +217,7 @@ class Telling:
         killed = self.tally.killed
         follower = self._follower
         assert follower is not None
-        if killed in ("", "cancel") or self._is_resumed:
+        if killed in ("", "cancel") or self._is_resumed or self.trouble:
             return
         if killed == "driver" and self.mode == "power cut":
             follower.process.kill()
@@ -205,30 +226,50 @@ class Telling:
             return  # it follows, and starts another driver by itself
         self._is_resumed = True
         if not stored.runs or (killed == "driver" and self._submit_again and stored.is_open):
-            options = ["--keep", "1h"] if self.story.reuses and not stored.runs else []
+            options = [] if stored.runs else self._keeping()
             self._follower = self._type("submit", self.job, "--yes", "--json", *options)
         else:
             self._follower = self._type("attach", "last", "--json")
 
-    def _happen(self, stored: Stored) -> None:
-        """What the story has in store once the program runs, or is over."""
-        if self.story.reuses and stored.runs == 1 and stored.state == "kept":
-            self._reuse()
-        if stored.state != "running" or not self._has_written():
-            return
-        cancels = self.story.cancels and stored.wish == "go_on"
-        if cancels and (self._cancel is None or self._cancel.process.poll() is not None):
-            self._cancel = self._type("cancel", "last", "--json")
-        if self.story.reaches_cap and not self._capped:
-            self._capped = True
-            stop_s = stored.leases[-1]["stop_s"]
-            self.cloud.advance(stop_s + 1 - self.cloud.now_s())
+    def first(self, mark: str) -> bool:
+        """Set a mark; whether it is the first time."""
+        is_first = mark not in self.marks
+        self.marks.setdefault(mark, time.monotonic())
+        return is_first
 
-    def _reuse(self) -> None:
+    def works(self, stored: Stored) -> bool:
+        """Whether the program runs, and has said so."""
+        return stored.state == "running" and self._has_written()
+
+    def machines(self) -> list[dict[str, Any]]:
+        """Every machine that was rented for this story."""
+        return self.cloud.machines(self.person.home_id)
+
+    def typed_ids(self) -> list[int]:
+        """The processes of commands that are not over."""
+        return [one.process.pid for one in self._commands if one.process.poll() is None]
+
+    def cancel(self) -> None:
+        if self._cancel is None or self._cancel.process.poll() is not None:
+            self._cancel = self._type("cancel", "last", "--json")
+
+    def says_go(self, stored: Stored) -> None:
+        """The program, which waits for a word, goes on."""
+        self.cloud.says_go(stored.ids[-1])
+
+    def set_clock(self, seconds: float) -> None:
+        """Move the wall clock of all that is watched."""
+        ahead = Path(self.person.env[AHEAD])
+        written = ahead.with_suffix(".new")
+        written.write_text(str(seconds))
+        written.rename(ahead)
+
+    def _reuse(self, stored: Stored) -> None:
         """Submit again, on the kept machine; once more where that command did not live for it."""
-        if any(one.process.poll() is None for one in self._commands):
+        if not self.story.reuses or stored.runs != 1 or stored.state != "kept":
             return
-        self._follower = self._type(*self._words("--reuse", "last"))
+        if not self.typed_ids():
+            self._follower = self._type(*self._words("--reuse", "last"))
 
     def _has_written(self) -> bool:
         runs = self.person.home / "runs"
@@ -238,7 +279,7 @@ class Telling:
         """Only where nothing is billed, so that nobody's figures can depend on the moment."""
         if not stored.leases or not stored.is_open:
             return
-        waits = stored.state == "looking" or (
+        waits = stored.state in ("looking", "running") or (
             stored.state == "returning"
             and all(
                 one["state"] in ("closed", "handed_over") or one["unknown_s"] is not None
@@ -248,7 +289,7 @@ class Telling:
         )
         if not waits or not self.tally.moves or self.cloud.living(self.person.home_id):
             return
-        if stored.state != "looking":
+        if stored.state != "looking":  # running: its machine is gone, which must be proven
             self.cloud.advance(3.0)
         elif self._looking_s < _LOOKING_S:  # a slow driver must not find its plan too old
             self._looking_s += 30.0
@@ -286,6 +327,8 @@ class Telling:
         else:
             receipt = self.person.types("receipt", "last", "--json")
             self.view, self.exit_code = receipt.json(), receipt.code
+        if self.view.get("artifacts_at"):
+            self.person.types("pull", "last")
         if self.story.reuses:
             first = look(self.person.home).ids[0]
             self.first_view = self.person.types("receipt", first, "--json").json()

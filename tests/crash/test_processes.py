@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.crash.processes import Played
 SEED = 1
 KILLS = 210  # of all stories together, each at a point that was drawn
 KILLS_IN_CI = 10
+STORIES_IN_CI = 9  # drawn; a quiet run of each is told too
 
 pytestmark = pytest.mark.root
 
@@ -38,7 +40,8 @@ def _broken(played: list[Played]) -> str:
 
 @pytest.mark.timeout(300)
 def test_ten_deaths_leave_no_machine_and_no_cent_behind(tmp_path: Path) -> None:
-    played = _play(tmp_path, STORIES, KILLS_IN_CI, 4, seed=SEED)
+    drawn = tuple(random.Random(SEED).sample(STORIES, STORIES_IN_CI))
+    played = _play(tmp_path, drawn, KILLS_IN_CI, 4, seed=SEED)
 
     assert not _broken(played), _broken(played)
     assert sum(bool(one.killed) for one in played) >= KILLS_IN_CI

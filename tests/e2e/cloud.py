@@ -23,6 +23,7 @@ class Cloud:
     """Everything is real but the provider; `env` leads a command to it."""
 
     def __init__(self, state: Path, environment: Mapping[str, str], *options: str) -> None:
+        self.folder = state
         command = [sys.executable, "-m", "infra.simcloud", "up", "--state", str(state)]
         if "--providers" not in options:
             command += ["--providers", "runpod"]
