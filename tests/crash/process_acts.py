@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from infra.simcloud.faults import OPERATIONS
@@ -125,7 +126,8 @@ def sleeps_when(state: str) -> Act:
 
 def _signal_all(telling: Telling, number: signal.Signals) -> None:
     for process_id in [*telling.person.driver_ids(), *telling.typed_ids()]:
-        os.kill(process_id, number)
+        with suppress(ProcessLookupError):
+            os.kill(process_id, number)
 
 
 def _has_gone_by(telling: Telling, since: str, seconds: float, *, steps: int) -> bool:

@@ -19,7 +19,7 @@ from tests.crash.process_watch import who_am_i
 
 _PIECE_BYTES = 1 << 16
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_POD = re.compile(r"(?<=/pods/)[^/?]+")
+_ID = re.compile(r"(?<=/pods/)[^/?]+|(?<=/asks/)\d+|(?<=/instances/)\d+|(?<=/request_logs/)\d+")
 
 
 class Relay:
@@ -118,8 +118,8 @@ def _is_whole(asked: bytes) -> bool:
 
 def _act(asked: bytes) -> str:
     method, target, _ = asked.split(b"\r\n", 1)[0].decode().split(" ")
-    path = target.partition("?")[0].removeprefix("/v2")
-    return f"{method} {_POD.sub('ID', path)}"
+    path = target.partition("?")[0].removeprefix("/v2").removeprefix("/api")
+    return f"{method} {_ID.sub('ID', path)}"
 
 
 def _owner(client: socket.socket) -> tuple[psutil.Process | None, str]:

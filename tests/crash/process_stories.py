@@ -62,7 +62,7 @@ class Story:
     name: str
     exit_code: int = 0
     outcome: str = "succeeded"
-    creates: int = 1  # calls that ask for a machine, with refused ones
+    creates: int = 1  # calls that ask for a machine, with refused ones; 0: any number
     ended_by: tuple[str, ...] = ("api",)  # of each machine, the oldest first
     begin: Callable[[Cloud], None] = _quiet
     happens: Act = _nothing
@@ -92,6 +92,11 @@ class Story:
 def _loses_the_reply(cloud: Cloud) -> None:
     cloud.fault("reply_lost", operation="create")
     cloud.fault("list_lag_s", seconds=40)
+
+
+def _one_has_nothing(cloud: Cloud) -> None:
+    cloud.fault("no_capacity", provider="vast", times=None)
+    cloud.fault("no_capacity", provider="runpod")  # whose first offer may be the cheapest
 
 
 _TWICE = ("api", "api")
@@ -156,6 +161,23 @@ STORIES = (
         loses=True,
     ),
     Story("kept_and_asleep", ended_by=("self",), keep="10m", happens=sleeps_when("kept")),
+    Story(
+        "taken_away",
+        creates=2,
+        ended_by=_TWICE,
+        script=_IS_LOST,
+        more=f"{_SAVES}spot: true\n",
+        providers=("vast",),
+        happens=break_machine("spot_reclaim"),
+        told="taken away by a higher bid",
+    ),
+    Story(
+        "other_provider",
+        creates=0,  # a market's prices move: how many hosts come before RunPod's second offer
+        providers=("vast", "runpod"),
+        begin=_one_has_nothing,
+        told="(?s)next: .* on runpod.*rented .* on runpod",
+    ),
     Story(
         "bucket",
         more=f"artifacts: {{to: s3://{BUCKET}/team}}\n",

@@ -20,6 +20,7 @@ from typing import Any
 
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S
 from tests.conventions.source import PROJECT
+from tests.crash.clouds import CLOUDS
 from tests.crash.process_points import AHEAD, POINT, TALLY, Point, Tally
 from tests.crash.process_records import Records, broken_promises
 from tests.crash.process_relay import Relay
@@ -31,13 +32,14 @@ from tests.e2e.person import COMMAND, Person
 from tests.e2e.store import Store
 
 _WATCHED = PROJECT / "tests" / "crash" / "watched"
-_ENDS_S = 100.0
+_ENDS_S = 180.0
 _LOOK_S = 0.05
 _LOOKING_S = 600.0  # of time that goes by while a label is looked for; a plan is good for 900 s
 # The person typed `submit --detach`; follows, and lets the command deal with it; loses the terminal
 # together with the driver.
 MODES = ("detached", "followed", "power cut")
-_URLS = ("GPULEASE_RUNPOD_URL", "GPULEASE_RUNPOD_GRAPHQL_URL")
+_URLS = ("GPULEASE_RUNPOD_URL", "GPULEASE_RUNPOD_GRAPHQL_URL", "GPULEASE_VAST_URL")
+_PROVIDERS = ("runpod", "vast")
 
 
 @dataclass(slots=True)
@@ -79,6 +81,7 @@ class Place:
             folder / "cloud",
             environment,
             *("--boot-s", "0.1", "--speed", "20", "--seed", str(seed), "--no-hub"),
+            *("--providers", ",".join(_PROVIDERS)),
         )
 
     def close(self) -> None:
@@ -113,6 +116,8 @@ class Place:
                 AHEAD: str(folder / "ahead"),
                 "PYTHONPATH": f"{_WATCHED}:{PROJECT}",
             }
+            for name in set(_PROVIDERS) - set(story.providers):
+                del env[CLOUDS[name].key]  # nobody asks where they have no account
             if story.bucket:
                 env |= self._store_env()
             person = Person(folder, env)
@@ -162,6 +167,7 @@ class Telling:
             story.script,
             max_cost=story.max_cost,
             max_duration=story.max_duration,
+            providers=", ".join(story.providers),
             more=story.more,
         )
         self.mode = mode or dice.choice(MODES)
@@ -190,7 +196,7 @@ class Telling:
             self._let_time_go_by(stored)
             self._reuse(stored)
             self.story.happens(self, stored)
-            self._answer_a_death(stored)
+            self._answer_a_death()
             time.sleep(_LOOK_S)
 
     def _submit(self) -> None:
@@ -212,7 +218,7 @@ class Telling:
         ended = all(one.process.poll() is not None for one in self._commands)
         return ended and not stored.runs and (not self.tally.killed or self._is_resumed)
 
-    def _answer_a_death(self, stored: Stored) -> None:
+    def _answer_a_death(self) -> None:
         """What a person does who sees that something died, once."""
         killed = self.tally.killed
         follower = self._follower
@@ -225,7 +231,9 @@ class Telling:
         if follower.process.poll() is None:
             return  # it follows, and starts another driver by itself
         self._is_resumed = True
-        if not stored.runs or (killed == "driver" and self._submit_again and stored.is_open):
+        stored = look(self.person.home)  # a night may have gone by since the last look
+        is_wanted = stored.is_open and stored.state != "kept"  # or it said all, and is done with
+        if not stored.runs or (killed == "driver" and self._submit_again and is_wanted):
             options = [] if stored.runs else self._keeping()
             self._follower = self._type("submit", self.job, "--yes", "--json", *options)
         else:

@@ -10,7 +10,7 @@ name: {name}
 code: {{path: trainer, command: "{command}"{requirements}}}
 gpu: {{allow_cpu: true}}
 budget: {{max_cost: {max_cost}, max_duration: {max_duration}}}
-providers: [runpod]
+providers: [{providers}]
 {more}"""
 
 WRITES_A_RESULT = """\
@@ -38,6 +38,7 @@ def own_code(
     max_cost: str = "1.00",
     max_duration: str = "30m",
     requirements: str = "",
+    providers: str = "runpod",
     more: str = "",
 ) -> str:
     """Put a job and its code on the desk; gives the job's file name."""
@@ -48,6 +49,7 @@ def own_code(
         requirements=f", requirements: {requirements}" if requirements else "",
         max_cost=max_cost,
         max_duration=max_duration,
+        providers=providers,
         more=more,
     )
     return person.writes(f"{name}.yaml", text).name
