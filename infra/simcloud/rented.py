@@ -52,13 +52,18 @@ class Span:
 
     def end_s(self, now_s: float) -> float:
         """When it ends, on the grid of whole billed increments."""
-        seconds = (now_s if self.until_s is None else self.until_s) - self.since_s
-        increments = math.ceil(max(0.0, round(seconds / self.increment_s, 6)))
+        increments = math.ceil(max(0.0, round(self._seconds(now_s) / self.increment_s, 6)))
         return self.since_s + increments * self.increment_s
 
     def usd(self, now_s: float) -> Decimal:
-        """What it cost until now."""
-        return self.usd_per_hour * round(self.end_s(now_s) - self.since_s) / 3600
+        """What it cost until now: compute by increments, a disk by the second."""
+        compute_usd = self.usd_per_hour - self.disk_usd_per_hour
+        compute_s = round(self.end_s(now_s) - self.since_s)
+        disk_s = math.ceil(max(0.0, round(self._seconds(now_s), 6)))
+        return (compute_usd * compute_s + self.disk_usd_per_hour * disk_s) / 3600
+
+    def _seconds(self, now_s: float) -> float:
+        return (now_s if self.until_s is None else self.until_s) - self.since_s
 
 
 @dataclass(frozen=True, slots=True)

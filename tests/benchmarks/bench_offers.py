@@ -25,6 +25,9 @@ from orchestrator.offers.offer import Offer
 from orchestrator.providers.http import Answer
 from orchestrator.providers.lambda_cloud import Lambda
 from orchestrator.providers.lambda_cloud.offers import to_offers as to_lambda_offers
+from orchestrator.providers.paperspace import Paperspace
+from orchestrator.providers.paperspace.mapping import to_rows
+from orchestrator.providers.paperspace.offers import cells, to_offer, to_templates
 from orchestrator.providers.runpod import RunPod
 from orchestrator.providers.runpod.mapping import TRUST
 from orchestrator.providers.runpod.mapping import to_offers as to_runpod_offers
@@ -42,6 +45,7 @@ _CAPABILITIES = {
     "runpod": RunPod.capabilities,
     "lambda": Lambda.capabilities,
     "vast": Vast.capabilities,
+    "paperspace": Paperspace.capabilities,
 }
 
 
@@ -49,19 +53,22 @@ def rows() -> Iterator[Row]:
     with TemporaryDirectory(prefix="gl-bench-") as place:
         folder = Path(place)
         (state := folder / "cloud").mkdir()
-        with SimCloud(state=state, machines="memory", providers=("runpod", "lambda")) as cloud:
+        providers = ("runpod", "lambda", "paperspace")
+        with SimCloud(state=state, machines="memory", providers=providers) as cloud:
             catalogs, types, images = _runpod(cloud.env), *_lambda(cloud.env)
-        market = _vast(OFFERS - len(_read(catalogs, types, images, b'{"offers": []}')))
+            templates = _paperspace(cloud.env)
+        known = (catalogs, types, images, templates)
+        market = _vast(OFFERS - len(_read(*known, b'{"offers": []}')))
         job = material(own_code(folder))
 
         def plan() -> None:
-            offers = _read(catalogs, types, images, market)
+            offers = _read(*known, market)
             assert len(offers) == OFFERS, f"{len(offers)} offers"
             made = make_plan(job, offers, _CAPABILITIES, now_s=_NOW_S, failures=[])
             assert made.candidates
 
         def parse() -> None:
-            for text in (*catalogs.values(), types, images, market):
+            for text in (*catalogs.values(), types, images, templates, market):
                 json.loads(text)
 
         ours, bare = compare(lambda: _cpu_ms(plan), lambda: _cpu_ms(parse))
@@ -71,12 +78,21 @@ def rows() -> Iterator[Row]:
     yield Row(what, ours, bare, "ms", LIMIT, "`json.loads` of the same bytes")
 
 
-def _read(catalogs: dict[str, bytes], types: bytes, images: bytes, market: bytes) -> list[Offer]:
+def _read(
+    catalogs: dict[str, bytes], types: bytes, images: bytes, templates: bytes, market: bytes
+) -> list[Offer]:
     offers = to_vast_offers(_data(market), _NEED)
     offers += to_lambda_offers(_data(types), _data(images), _NEED)
     for tier, catalog in catalogs.items():
         offers += to_runpod_offers(_data(catalog), tier, _NEED)
-    return offers
+    rows, _ = to_rows(_data(templates), "templates")
+    by_type = to_templates(rows)
+    made = [
+        to_offer(kind, region, by_type[kind.name], _NEED)
+        for kind, region in cells(_NEED)
+        if kind.name in by_type
+    ]
+    return offers + [offer for offer in made if offer is not None]
 
 
 def _data(body: bytes) -> object:
@@ -92,6 +108,12 @@ def _runpod(env: dict[str, str]) -> dict[str, bytes]:
 def _lambda(env: dict[str, str]) -> tuple[bytes, bytes]:
     url, key = env["GPULEASE_LAMBDA_URL"], env["LAMBDA_API_KEY"]
     return _get(f"{url}/instance-types", key, {}), _get(f"{url}/images", key, {})
+
+
+def _paperspace(env: dict[str, str]) -> bytes:
+    """Its templates: types and prices are the product's own table."""
+    url = f"{env['GPULEASE_PAPERSPACE_URL']}/os-templates"
+    return _get(url, env["PAPERSPACE_API_KEY"], {})
 
 
 def _get(url: str, key: str, query: dict[str, str]) -> bytes:

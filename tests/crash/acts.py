@@ -188,6 +188,11 @@ def of(provider: str, name: str, operation: str = "", *, times: int | None = 1) 
     )
 
 
+def switched(**switches: object) -> Act:
+    """The first provider behaves in another way that its documents leave open."""
+    return lambda stage: stage.cloud.switch(**switches)
+
+
 def at_its_pace(stage: Stage) -> None:
     """Lambda refuses calls that come sooner than it documents."""
     stage.cloud.switch(provider="lambda", calls_per_s=1.0, launch_every_s=12.0)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.simcloud.faults import ANY_CALL, BELONGS_TO
+from infra.simcloud.paperspace.machines import WORDS as PAPERSPACE_WORDS
 from infra.simcloud.vast.faults import WORDS
 
 Knob = tuple[str, str]  # fault, operation
@@ -17,6 +18,17 @@ _RUNPOD_CALLS = (
 )  # fmt: skip
 _VAST_CALLS = ("create", "get", "list", "delete", "logs", "keys", "billing", "account", "catalog")
 _LAMBDA_CALLS = ("create", "get", "list", "delete", "account", "catalog")
+_PAPERSPACE_CALLS = (
+    "create",
+    "get",
+    "list",
+    "delete",
+    "action",
+    "logs",
+    "keys",
+    "account",
+    "catalog",
+)
 # Of what all simulators share only what this one plays.
 _ON_VAST = (
     "no_capacity", "rule", "insufficient_funds", "too_large", "unprocessable", "list_lag_s",
@@ -29,6 +41,10 @@ _ON_LAMBDA = (
     "no_capacity", "rule", "quota", "inactive", "no_ids", "list_lag_s", "list_page_fail",
     "delete_lies", "delete_5xx_done", "boot_stuck", "ssh_late", "ssh_no_banner", "price_above",
     "error_status", "gpu_dead", "cuda_dead", "born_unhealthy", "vanishes",
+)  # fmt: skip
+_ON_PAPERSPACE = (
+    "rule", "too_large", "list_lag_s", "list_page_fail", "delete_lies", "delete_5xx_done",
+    "boot_stuck", "ssh_late", "ssh_no_banner", "price_above", "gpu_dead", "cuda_dead", "vanishes",
 )  # fmt: skip
 
 
@@ -72,6 +88,25 @@ def _lambda_switches(chance: random.Random, seed: int) -> Switches:
     }
 
 
+def _paperspace_switches(chance: random.Random, seed: int) -> Switches:
+    return {
+        "page_size": chance.choice((0, 1, 2)),
+        "null_next_page": chance.random() < 0.5,
+        "region_as": chance.choice(("code", "label")),
+        "ip_share": chance.choice((0.0, 0.7, 1.0)),
+        "script_s": chance.choice((0.3, 5.0)),
+        "stopping_s": chance.choice((5.0, 60.0)),
+        "deleting_s": chance.choice((0.0, 20.0, 50.0)),
+        "delete_needs_off": chance.random() < 0.3,
+        "after_end": chance.choice(("404", "dtDeleted")),
+        "script_forgets": chance.random() < 0.3,
+        "auto_shutdown": chance.choice(("absolute", "idle")),
+        "has_availability": chance.random() < 0.7,
+        "has_standing": chance.random() < 0.7,
+        "limit_has_body": chance.random() < 0.5,
+    }
+
+
 @dataclass(frozen=True)
 class Climate:
     """One provider's."""
@@ -110,6 +145,19 @@ CLIMATES = {
         _lambda_switches,
         ("3.00", "6.00", "12.00"),
         # Nothing is paid in beforehand, and no machine can be stopped and started.
+        ("balance gone", "balance low", "stopped and started", "host_restarted"),
+    ),
+    "paperspace": Climate(
+        (
+            *((fault, call) for fault in ANY_CALL for call in _PAPERSPACE_CALLS),
+            *((fault, BELONGS_TO[fault]) for fault in _ON_PAPERSPACE),
+            *PAPERSPACE_WORDS.belongs_to.items(),
+        ),
+        _paperspace_switches,
+        ("3.00", "6.00", "12.00"),  # an hour that has begun is billed whole
+        # Nothing is paid in beforehand. Somebody who stops and starts a machine in the console has
+        # another hour billed, which no answer tells: the run's figures know nothing of it.
+        # Its disk outlives a restart, and the stage plays no agent that concludes what one left.
         ("balance gone", "balance low", "stopped and started", "host_restarted"),
     ),
 }

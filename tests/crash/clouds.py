@@ -15,6 +15,7 @@ from infra.simcloud.rented import Rented
 from orchestrator.clock import Clock
 from orchestrator.providers.base import Capabilities, Provider
 from orchestrator.providers.lambda_cloud import Lambda
+from orchestrator.providers.paperspace import Paperspace
 from orchestrator.providers.runpod import RunPod
 from orchestrator.providers.vast import Vast
 
@@ -51,6 +52,14 @@ def _lambda(env: Environment, home: Path) -> dict[str, object]:
         "ssh_user": env["GPULEASE_LAMBDA_SSH_USER"],
         "ssh_port": int(env["GPULEASE_LAMBDA_SSH_PORT"]),
         "paces": home / "pace",
+    }
+
+
+def _paperspace(env: Environment, home: Path) -> dict[str, object]:
+    return {
+        "url": env["GPULEASE_PAPERSPACE_URL"],
+        "ssh_user": env["GPULEASE_PAPERSPACE_SSH_USER"],
+        "ssh_port": int(env["GPULEASE_PAPERSPACE_SSH_PORT"]),
     }
 
 
@@ -111,6 +120,14 @@ CLOUDS: Mapping[str, Cloud] = {
         _lambda,
         "LAMBDA_API_KEY",
         "SIMCLOUD_LAMBDA_OTHER_KEY",
+        tells_uptime=False,
+    ),
+    "paperspace": Cloud(
+        Paperspace,
+        Paperspace.capabilities,
+        _paperspace,
+        "PAPERSPACE_API_KEY",
+        "SIMCLOUD_PAPERSPACE_OTHER_KEY",
         tells_uptime=False,
     ),
 }

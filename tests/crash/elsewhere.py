@@ -1,4 +1,4 @@
-"""The stories of a run on the simulated Vast.ai and Lambda, and on several providers at once."""
+"""The stories of a run on simulated Vast.ai, Lambda, Paperspace, and on several at once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.crash.acts import (
     returns_refused_for,
     revoked_for,
     step_clock,
+    switched,
     take_away,
     under_anothers_key_for,
     wish_when,
@@ -61,6 +62,7 @@ def _anywhere() -> Iterator[Story]:
     yield Story("no capacity, then the next", _WELL, fault("no_capacity"))
     yield Story("price changed, then the next", _WELL, fault("price_above"), told="costs .* next:")
     yield Story("boot stuck, then the next", _WELL, fault("boot_stuck"), pace_s=40.0)
+    yield Story("ssh late", _WELL, fault("ssh_late"))
     yield Story("delete lies", _WELL, fault("delete_lies"))
     yield Story("list lag", _WELL, fault("list_lag_s", seconds=8.0))
     yield Story("two homes", _WELL, both(other_home, fault("reply_lost", "create")))
@@ -164,8 +166,31 @@ def _on_lambda() -> Iterator[Story]:
     )
 
 
-_ALL = ("vast", "runpod", "lambda")
+def _on_paperspace() -> Iterator[Story]:
+    """What Paperspace alone does."""
+    yield Story("no capacity: it stays off", _WELL, fault("never_on"), pace_s=20.0)
+    yield Story("an address that nobody asked for", _WELL, fault("static_ip"))
+    yield Story("created, and not told", _WELL, fault("no_data"))
+    yield Story("a create too soon may have rented", _WELL, fault("rate_limit_after", "create"))
+    yield Story("its script's answer is lost", _WELL, fault("reply_lost", "keys"))
+    yield Story("must be off to be deleted", _WELL, switched(delete_needs_off=True))
+    yield Story("deleted, and still shown", _WELL, switched(after_end="dtDeleted"))
+    yield Story("CUDA is dead", _WELL, fault("cuda_dead"), pace_s=20.0, told="stayed dead")
+    yield Story(
+        "killed for good, and reaped",
+        _ends((_O.EXPIRED, 5), (_O.EXPIRED, 8), (_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8)),
+        revive=both(lambda stage: stage.leave(SLEEP_S), Stage.reap_from_elsewhere),
+        guarded=False,
+        pace_s=5.0,
+    )
+
+
+_ALL = ("vast", "runpod", "lambda", "paperspace")
+_UNGUARDED = {"lambda", "paperspace"}
 _ONE_HOST = only("vast", "RTX A4000", "verified")
+
+
+_no_paperspace = of("paperspace", "rule", "create", times=None)
 
 
 def _on_all() -> Iterator[Story]:
@@ -180,7 +205,7 @@ def _on_all() -> Iterator[Story]:
     yield Story(
         "only Lambda has something",
         _WELL,
-        both(of("vast", "no_capacity", times=None), of("runpod", "no_capacity", times=None)),
+        both(*(of(name, "no_capacity", times=None) for name in ("vast", "runpod")), _no_paperspace),
         told="rented .* on lambda",
     )
     yield Story(
@@ -223,18 +248,27 @@ def _on_all() -> Iterator[Story]:
     yield Story(
         "nobody has anything",
         _ends((_O.NO_CAPACITY, 3)),
-        both(*(of(name, "no_capacity", times=None) for name in _ALL)),
+        both(*(of(name, "no_capacity", times=None) for name in _ALL[:3]), _no_paperspace),
     )
+
+
+def _cap(story: Story, providers: tuple[str, ...]) -> str:
+    """Where an hour that has begun counts whole, a fifth of it pays for one that did no work."""
+    if "paperspace" in providers:
+        return "9.00"
+    return "6.00" if "lambda" in providers else story.max_cost
 
 
 def _on(story: Story, where: str, providers: tuple[str, ...]) -> Story:
     is_lambda = "lambda" in providers
+    is_unguarded = not _UNGUARDED.isdisjoint(providers)
     return replace(
         story,
         name=f"{where}: {story.name}",
         providers=providers,
-        unguarded=is_lambda,
-        max_cost=("6.00" if is_lambda else story.max_cost),
+        unguarded=is_unguarded,
+        max_cost=_cap(story, providers),
+        sweeps=providers == ("paperspace",),
         begin=both(at_its_pace, story.begin) if is_lambda else story.begin,
     )
 
@@ -244,6 +278,11 @@ ELSEWHERE = {
     for story in (
         *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), *_on_vast())),
         *(_on(one, "lambda", ("lambda",)) for one in (*_anywhere(), *_on_lambda())),
+        *(
+            _on(one, "paperspace", ("paperspace",))
+            for one in (*_anywhere(), *_on_paperspace())
+            if one.name != "no capacity, then the next"  # it says so in its own way
+        ),
         *(_on(one, "all", _ALL) for one in _on_all()),
         _on(_EXCHANGED, "runpod", ("runpod",)),
     )

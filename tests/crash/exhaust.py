@@ -72,6 +72,8 @@ class Theatre:
                     self.story.revive(stage)
                     if not stage.is_recorded():
                         break
+                if self.story.sweeps:
+                    stage.sweep()
                 told = "" if kills else self.story.told
                 check(stage, self.story.ends, guarded=self.story.guarded, told=told)
             except Exception as error:

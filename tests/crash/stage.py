@@ -24,6 +24,7 @@ from orchestrator.lifecycle.balance import Purses
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.engine import Engine
+from orchestrator.lifecycle.leftovers import Sweeper
 from orchestrator.lifecycle.material import prepare
 from orchestrator.lifecycle.plan import Material, make_plan, to_wait
 from orchestrator.lifecycle.reaper import Reaper
@@ -190,6 +191,20 @@ class Stage:
         for client in clients.values():
             client.close()
         journal.close()
+
+    def sweep(self) -> None:
+        """As a driver at its start: remove what runs left on the accounts beside machines."""
+        clients = {
+            name: make_client(name, self.cloud.env, self.home, self.clock)
+            for name in self.providers
+        }
+        accounts = Accounts(lambda name: stacked(clients[name], self.clock), self.clock)
+        sweeper = Sweeper(accounts, self.journal, self.clock, HOME_ID)
+        sweeper.sweep()
+        left, failures = sweeper.look(self.providers, past=False)
+        self.seen += [f"{one.words} is left" for one in left] + failures
+        for client in clients.values():
+            client.close()
 
     def created(self, request: MachineRequest) -> None:
         """Whatever became of a create: who lives now, and what did the store say beforehand?"""

@@ -56,6 +56,7 @@ class Story:
     unguarded: bool = False  # the job takes machines without a guard
     told: str = ""  # what the run's events must say
     spot: bool = False  # machines are bid for too
+    sweeps: bool = False  # what it leaves beside machines is looked for at its end
     since: str = ""  # deaths before this point are another story
 
 

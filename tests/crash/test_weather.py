@@ -1,7 +1,7 @@
 """Runs under random weather: every knob of the simulated clouds, mishaps and deaths at once.
 
 To tell one again: WEATHER=17 pytest tests/crash/test_weather.py -k chosen, with WEATHER_ON=vast
-where it was told on vast, or WEATHER_ON=vast,runpod,lambda.
+where it was told on vast, or WEATHER_ON=vast,runpod,lambda,paperspace.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from tests.crash.weather import ACTS, KNOBS, Persistent, draw
 _RUNS = 320
 _QUICK = 8
 _PART = 40  # runs of one test
-_ALL = ("vast", "runpod", "lambda")
-_ELSEWHERE = {("vast",): 640, ("lambda",): 520, _ALL: 520}  # runs: with those above, 2,000
+_ALL = ("vast", "runpod", "lambda", "paperspace")
+_ELSEWHERE = {
+    ("vast",): 520,
+    ("lambda",): 440,
+    ("paperspace",): 320,
+    _ALL: 400,
+}  # runs: with those above, 2,000
 _QUICK_ELSEWHERE = 2
 _PARTS = [
     (providers, first)

@@ -24,6 +24,7 @@ _STORMS = 0.15  # of all draws: a dozen knobs more
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
 Option = float | int | str | bool | None
+UNGUARDED = {"lambda", "paperspace"}  # nothing of theirs can end itself
 KNOBS = CLIMATES["runpod"].knobs
 
 _STATES = (State.LOOKING, State.BOOTING, State.SHIPPING, State.RUNNING, State.COLLECTING)
@@ -115,7 +116,7 @@ class Weather:
             max_cost=self.max_cost,
             pace_s=self.pace_s,
             providers=self.providers,
-            unguarded="lambda" in self.providers,
+            unguarded=not UNGUARDED.isdisjoint(self.providers),
         )
 
     def told(self) -> str:
