@@ -348,6 +348,7 @@ class Telling:
         while self.person.driver_ids():
             if time.monotonic() > give_up_at:
                 return ["the driver does not end"]
+            self.cloud.advance(1.0)  # a driver with nothing else to do looks once a minute
             time.sleep(_LOOK_S)
         return []
 

@@ -17,7 +17,8 @@ from tests.crash.processes import Played
 SEED = 1
 KILLS = 210  # of all stories together, each at a point that was drawn
 KILLS_IN_CI = 10
-STORIES_IN_CI = 9  # drawn; a quiet run of each is told too
+STORIES_IN_CI = 8  # drawn; a quiet run of each is told too
+LONG = ("asleep", "key_refused", "taken_away")  # half a minute each: too long for CI
 
 pytestmark = pytest.mark.root
 
@@ -40,7 +41,8 @@ def _broken(played: list[Played]) -> str:
 
 @pytest.mark.timeout(300)
 def test_ten_deaths_leave_no_machine_and_no_cent_behind(tmp_path: Path) -> None:
-    drawn = tuple(random.Random(SEED).sample(STORIES, STORIES_IN_CI))
+    short = [story for story in STORIES if story.name not in LONG]
+    drawn = tuple(random.Random(SEED).sample(short, STORIES_IN_CI))
     played = _play(tmp_path, drawn, KILLS_IN_CI, 4, seed=SEED)
 
     assert not _broken(played), _broken(played)
