@@ -208,6 +208,8 @@ class Box:
         self.files[path] = data
         if path == protocol.STOP_FILE:
             self._stop(protocol.WHY_STOPPED)
+        if path == protocol.DEADLINE_FILE:
+            self._at(float(data), self._obey_deadline)
         if path == protocol.FETCHED_FILE and self._keep_s:
             self._of_job(self._now_s + self._keep_s + _KEPT_SPARE_S, self._end_machine)
 

@@ -15,6 +15,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState
 
 _ASK_AGAIN_S = (5.0, 10.0, 30.0, 60.0)
+_LOOKS_A_TRY = 5  # whether it is gone: an account that ends slowly has other runs to answer
 _CHARGED_S = 300.0  # RunPod facts §5.2: what runs is charged every five minutes
 _UNWATCHED_S = 600.0  # a proof that took longer found nobody at home
 _UPLOADED_S = 30.0  # everything is in the bucket → the agent has ended the machine
@@ -67,7 +68,8 @@ def _ask(
         return run.with_lease(replace(lease, delete_asked_s=now_s)), 0.0, "it is to end"
     again_s = _again_s(lease)
     if lease.delete_tries and 0 <= now_s - lease.delete_asked_s < again_s:
-        return run.with_lease(lease), 1.0, "asked to end it; waiting until it is gone"
+        look_s = again_s / _LOOKS_A_TRY
+        return run.with_lease(lease), look_s, "asked to end it; waiting until it is gone"
     asked = replace(
         lease,
         return_since_s=lease.return_since_s or now_s,
@@ -158,12 +160,14 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
         return lease
     billed_usd = sum((charge.usd for charge in ours), Decimal(0))
     lag_s = provider.capabilities.billing_lag_s
+    is_whole = max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S
+    bound_usd = billed_usd + (CENT if is_whole else _unseen_usd(lease, lag_s))
+    lease = replace(lease, bound_usd=bound_usd)
     if lease.taken_from:  # the bill is that of all its runs: more than this one's share
-        return replace(lease, bound_usd=_unseen_usd(lease, lag_s) + billed_usd)
-    if max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S:
-        return replace(lease, bound_usd=billed_usd + CENT, billed_usd=billed_usd)
-    lease = replace(lease, bound_usd=billed_usd + _unseen_usd(lease, lag_s))
-    return replace(lease, billed_usd=billed_usd) if billed_usd > lease.cost_usd(now_s) else lease
+        return lease
+    if is_whole or billed_usd > lease.cost_usd(now_s):
+        lease = replace(lease, billed_usd=billed_usd)
+    return lease
 
 
 def _again_s(lease: Lease) -> float:

@@ -56,6 +56,17 @@ def test_a_machine_that_lives_on_is_asked_to_end_again_and_again(stage: Stage) -
     assert stage.first.delete_tries == 3
 
 
+def test_a_machine_that_takes_long_to_end_is_looked_at_less_and_less_often(stage: Stage) -> None:
+    stage.cloud.ignores_delete = True
+    returning(stage)
+    began_s = stage.clock.now_s()
+
+    stage.until(lambda run: stage.clock.now_s() >= began_s + 600)
+
+    assert len(stage.cloud.said("delete")) == 13
+    assert len(stage.cloud.said("get")) < 100
+
+
 def test_an_acceptance_that_was_a_lie_ends_no_estimate(stage: Stage) -> None:
     stage.cloud.ignores_delete = True
     returning(stage)
@@ -223,6 +234,20 @@ def test_a_machine_that_ended_itself_is_bounded_by_the_bill(stage: Stage) -> Non
     assert stage.first.returned_by == "machine"
     assert stage.first.unknown_s == stage.first.deadline_s
     assert stage.first.billed_usd == Decimal("0.50")
+    assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
+
+
+def test_a_kept_machine_that_ended_itself_under_its_next_run_is_bounded_by_the_bill_of_both(
+    stage: Stage,
+) -> None:
+    stage.cloud.bill = [Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50"))]
+    returning(stage, taken_from="run0")
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.billed_usd is None  # how much of it is the other run's is not known
     assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
 
 
