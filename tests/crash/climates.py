@@ -156,8 +156,8 @@ CLIMATES = {
         _paperspace_switches,
         ("3.00", "6.00", "12.00"),  # an hour that has begun is billed whole
         # Nothing is paid in beforehand. Somebody who stops and starts a machine in the console has
-        # another hour billed, which no answer tells: the run's figures know nothing of it.
-        # Its disk outlives a restart, and the stage plays no agent that concludes what one left.
+        # another hour billed, and the run's figures do not count starts. Its disk outlives a
+        # restart, and the stage plays no agent that concludes what one left.
         ("balance gone", "balance low", "stopped and started", "host_restarted"),
     ),
 }
