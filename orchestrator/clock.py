@@ -5,11 +5,13 @@ Three readings, in seconds. `now_s` is the wall clock (epoch); it may leap forwa
 simulated cloud moves all three by the offset in the file that `GPULEASE_CLOCK` names.
 
 A clock that is set back while a machine bills would shrink the upper figure. Forwards a paused
-virtual machine leaps too. A new driver begins no earlier than its runs were last written.
+virtual machine leaps too. A new driver begins no earlier than its runs were last written, and where
+the computer was not started anew since, it counts on from what the driver before it knew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -20,6 +22,13 @@ from threading import Event
 from typing import Protocol
 
 _SLICE_S = 0.2
+
+
+def this_boot() -> str:
+    """Which start of this computer `elapsed_s` counts from; empty where that cannot be told."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
 
 
 def _since_boot_s() -> float:
@@ -64,6 +73,16 @@ class SystemClock:
         """It is at least `epoch_s` now, as somebody wrote down before this process began."""
         booted_s = epoch_s - self.since_boot_s() - self._offset_s()
         self._booted_s = max(self._booted_s, booted_s)
+
+    @property
+    def booted_s(self) -> float:
+        """When this computer was started, by this process's most advanced wall clock (epoch)."""
+        self.now_s()
+        return self._booted_s
+
+    def booted_not_before(self, epoch_s: float) -> None:
+        """Another process of the same boot knew that it began at `epoch_s` or later."""
+        self._booted_s = max(self._booted_s, epoch_s)
 
     def awake_s(self) -> float:
         return time.monotonic() + self._offset_s()

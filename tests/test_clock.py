@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from orchestrator.clock import FakeClock, SystemClock, to_iso
+from orchestrator.clock import FakeClock, SystemClock, this_boot, to_iso
 
 
 def test_the_system_clock_reads_the_computers_clocks() -> None:
@@ -136,3 +136,21 @@ def test_a_process_that_begins_after_the_step_goes_on_from_what_was_written_down
     assert clock.now_s() == written_s
     computer.go_on(60)
     assert clock.now_s() == written_s + 60
+
+
+def test_a_process_of_the_same_boot_counts_on_from_what_the_one_before_it_knew() -> None:
+    computer = Computer()
+    first = computer.clock()
+    began_s, booted_s = first.now_s(), first.booted_s
+    computer.go_on(60, stepped=-3600)
+    clock = computer.clock()
+
+    clock.booted_not_before(booted_s)
+
+    assert clock.now_s() == began_s + 60
+    clock.booted_not_before(booted_s - 3600)
+    assert clock.now_s() == began_s + 60
+
+
+def test_this_boot_is_one_thing_as_long_as_the_computer_runs() -> None:
+    assert this_boot() == this_boot()

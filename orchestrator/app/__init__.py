@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.app.accounting import Accounting
 from orchestrator.app.following import Following
 from orchestrator.app.operating import Operating
 from orchestrator.app.planning import Planning, SubmitOptions
+from orchestrator.clock import this_boot
 from orchestrator.errors import HomeError
 from orchestrator.lifecycle.driver import Driver, driver_lock
 from orchestrator.lifecycle.driver_log import keep_log
 from orchestrator.lifecycle.handover import driver_of_home
+
+if TYPE_CHECKING:
+    from orchestrator.store.journal import Journal
 
 __all__ = ["App", "SubmitOptions"]
 
@@ -57,11 +62,11 @@ class App(Planning, Following, Accounting, Operating):
 
         parts = self._parts
         parts.is_driver = True
-        for run in parts.journal.runs(only_open=True):
-            self._clock.not_before(run.known_until_s)
+        self._count_on(parts.journal)
+        record = {"version": __version__, "pid": os.getpid()}
+        record |= {"boot": this_boot(), "booted_s": self._clock.booted_s}
         with contextlib.suppress(HomeError):  # a disk may be full: machines go back all the same
-            record = json.dumps({"version": __version__, "pid": os.getpid()})
-            parts.journal.set_meta("driver", record)
+            parts.journal.set_meta("driver", json.dumps(record))
         parts.accounts.watchers.append(parts.reaper.return_known)
         driver = Driver(
             parts.journal,
@@ -74,3 +79,12 @@ class App(Planning, Following, Accounting, Operating):
             stays=stays,
         )
         driver.serve()
+
+    def _count_on(self, journal: Journal) -> None:
+        """What went by for open runs stays gone by, though the wall clock was set back since."""
+        runs = journal.runs(only_open=True)
+        for run in runs:
+            self._clock.not_before(run.known_until_s)
+        last = json.loads(journal.get_meta("driver") or "{}")
+        if runs and last.get("boot") and last["boot"] == this_boot():
+            self._clock.booted_not_before(last["booted_s"])

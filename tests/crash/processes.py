@@ -232,7 +232,9 @@ class Telling:
             return  # it follows, and starts another driver by itself
         self._is_resumed = True
         stored = look(self.person.home)  # a night may have gone by since the last look
-        is_wanted = stored.is_open and stored.state != "kept"  # or it said all, and is done with
+        # Or it said all, and is done with: ended by the time of a second look, it would begin anew.
+        is_said = stored.state == "kept" or (self.story.keep and stored.state == "returning")
+        is_wanted = stored.is_open and not is_said
         if not stored.runs or (killed == "driver" and self._submit_again and is_wanted):
             options = [] if stored.runs else self._keeping()
             self._follower = self._type("submit", self.job, "--yes", "--json", *options)

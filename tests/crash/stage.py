@@ -154,7 +154,9 @@ class Stage:
         self._lose_sight()
         self.clock.advance(seconds, asleep=True)
         alone = [
-            one for one in self.living() if one.phase is not Phase.RUNNING or not has_guard(one)
+            one
+            for one in self.living()
+            if one.phase is not Phase.RUNNING or not self._ends_itself(one)
         ]
         self.left_alone |= {one.id for one in alone}
 
@@ -162,7 +164,17 @@ class Stage:
         """This computer is off, or its driver dead; what has no guard is left to itself."""
         self._lose_sight()
         self.clock.advance(seconds)
-        self.left_alone |= {one.id for one in self.living() if not has_guard(one)}
+        self.left_alone |= {one.id for one in self.living() if not self._ends_itself(one)}
+
+    def _ends_itself(self, machine: Rented) -> bool:
+        """Whether there is a way left for its guard: RunPod's old API may be the only one, and be
+        gone.
+        """
+        switches = self.cloud.apis[machine.provider].switches
+        ways = set(getattr(switches, "pod_key_ways", ("any",)))
+        if getattr(switches, "graphql_gone", False):
+            ways.discard("graphql")
+        return has_guard(machine) and bool(ways)
 
     def _lose_sight(self) -> None:
         """Nobody watches: of some providers' machines only a late bill tells when they ended."""
