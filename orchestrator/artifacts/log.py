@@ -109,7 +109,7 @@ class LogFile:
                 if not line.endswith(b"\n") and len(line) < LINE_LIMIT_BYTES and not whole:
                     return
                 offset += len(line)
-                yield offset, safe_text(line).rstrip("\n")
+                yield offset, safe_text(line.rstrip(b"\n")).rstrip("\n")
 
 
 def safe_text(data: bytes) -> str:
@@ -125,4 +125,6 @@ def safe_text(data: bytes) -> str:
 
 def without_escapes(text: str) -> str:
     """The same for what is text already."""
+    if text.isprintable():  # nearly all text: there is nothing in it to look for
+        return text
     return _INVISIBLE.sub("", _RETURNS.sub("\n", _ESCAPES.sub("", text)))

@@ -26,6 +26,8 @@ def clean(text: str) -> str:
     >>> clean("\x1b]0;owned\x07loss \x1b[31m0.5\x1b[0m")
     'loss 0.5'
     """
+    if text.isprintable():  # nearly all text: there is nothing in it to look for
+        return text
     return _CONTROLS.sub("", _SEQUENCES.sub("", text))
 
 
