@@ -6,7 +6,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 
@@ -55,12 +55,17 @@ class Span:
         increments = math.ceil(max(0.0, round(self._seconds(now_s) / self.increment_s, 6)))
         return self.since_s + increments * self.increment_s
 
-    def usd(self, now_s: float) -> Decimal:
-        """What it cost until now: compute by increments, a disk by the second."""
+    def usd(self, now_s: float, *, disk_until_s: float = -math.inf) -> Decimal:
+        """What it cost until now, where the disk was paid for until then by a span before it."""
         compute_usd = self.usd_per_hour - self.disk_usd_per_hour
         compute_s = round(self.end_s(now_s) - self.since_s)
-        disk_s = math.ceil(max(0.0, round(self._seconds(now_s), 6)))
+        disk_s = round(self.disk_until_s(now_s, disk_until_s) - max(self.since_s, disk_until_s))
         return (compute_usd * compute_s + self.disk_usd_per_hour * disk_s) / 3600
+
+    def disk_until_s(self, now_s: float, until_s: float) -> float:
+        """Until when its disk is paid for: it is one disk, however often its machine starts."""
+        rest = replace(self, since_s=max(self.since_s, until_s))
+        return rest.end_s(now_s)
 
     def _seconds(self, now_s: float) -> float:
         return (now_s if self.until_s is None else self.until_s) - self.since_s
@@ -201,8 +206,11 @@ class Rented:
         return self.has_address and now_s >= self.address_from_s
 
     def bill_usd(self, now_s: float) -> Decimal:
-        """What it cost so far, per second."""
-        total = sum((span.usd(now_s) for span in self.spans), self.traffic_usd())
+        """What it cost so far, in whole increments."""
+        total, disk_until_s = self.traffic_usd(), -math.inf
+        for span in self.spans:
+            total += span.usd(now_s, disk_until_s=disk_until_s)
+            disk_until_s = span.disk_until_s(now_s, disk_until_s)
         return total.quantize(_MICRO, ROUND_UP)
 
     def traffic_usd(self) -> Decimal:
