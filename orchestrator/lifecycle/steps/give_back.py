@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from orchestrator.budget.price import CENT
+from orchestrator.budget.price import CENT, Price
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.world import World
 from orchestrator.providers.base import Charges, GuardWay, Provider, known_as
+from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState
@@ -163,11 +164,19 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     is_whole = max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S
     bound_usd = billed_usd + (CENT if is_whole else _unseen_usd(lease, lag_s))
     lease = replace(lease, bound_usd=bound_usd)
-    if lease.taken_from:  # the bill is that of all its runs: more than this one's share
-        return lease
+    billed_usd -= _before_usd(lease)
     if is_whole or billed_usd > lease.cost_usd(now_s):
         lease = replace(lease, billed_usd=billed_usd)
     return lease
+
+
+def _before_usd(lease: Lease) -> Decimal:
+    """Of a bill that is of all its runs, what a machine had cost when this run took it over."""
+    label = parse_label(lease.label)
+    if not lease.taken_from or label is None or lease.sent_s is None:
+        return Decimal(0)
+    rate = lease.usd_per_hour or lease.offer.price.usd_per_hour
+    return Price(rate).for_seconds(max(0.0, lease.sent_s - label.created_s))
 
 
 def _again_s(lease: Lease) -> float:

@@ -241,13 +241,13 @@ def test_a_kept_machine_that_ended_itself_under_its_next_run_is_bounded_by_the_b
     stage: Stage,
 ) -> None:
     stage.cloud.bill = [Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50"))]
-    returning(stage, taken_from="run0")
+    returning(stage, label=label(), taken_from="run0", sent_s=NOW_S + 1800)
     stage.cloud.end("m1")
     stage.clock.advance(86_400, asleep=True)
 
     stage.until(is_over)
 
-    assert stage.first.billed_usd is None  # how much of it is the other run's is not known
+    assert stage.first.billed_usd == Decimal("0.50") - stage.first.usd_per_hour / 2
     assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
 
 
