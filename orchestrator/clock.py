@@ -14,12 +14,12 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import Protocol
+from typing import Any, Protocol
 
 _SLICE_S = 0.2
 
@@ -74,15 +74,24 @@ class SystemClock:
         booted_s = epoch_s - self.since_boot_s() - self._offset_s()
         self._booted_s = max(self._booted_s, booted_s)
 
-    @property
-    def booted_s(self) -> float:
-        """When this computer was started, by this process's most advanced wall clock (epoch)."""
-        self.now_s()
-        return self._booted_s
+    def to_record(self, since_s: float) -> dict[str, str | float]:
+        """What a later process of the same boot needs, to count on for what is younger than that.
 
-    def booted_not_before(self, epoch_s: float) -> None:
-        """Another process of the same boot knew that it began at `epoch_s` or later."""
-        self._booted_s = max(self._booted_s, epoch_s)
+        Args:
+            since_s: what was written by then, this process goes on with (epoch).
+        """
+        self.now_s()
+        return {"boot": this_boot(), "booted_s": self._booted_s, "since_s": since_s}
+
+    def count_on(self, record: Mapping[str, Any], written_s: float) -> None:
+        """Go on from what was last written, at `written_s`, and from the record of its writer.
+
+        One that is younger is not its writer's: there the clock may have been ahead for a while,
+        and put right since.
+        """
+        self.not_before(written_s)
+        if record.get("boot") and record["boot"] == this_boot() and record["since_s"] <= written_s:
+            self._booted_s = max(self._booted_s, record["booted_s"])
 
     def awake_s(self) -> float:
         return time.monotonic() + self._offset_s()

@@ -141,15 +141,34 @@ def test_a_process_that_begins_after_the_step_goes_on_from_what_was_written_down
 def test_a_process_of_the_same_boot_counts_on_from_what_the_one_before_it_knew() -> None:
     computer = Computer()
     first = computer.clock()
-    began_s, booted_s = first.now_s(), first.booted_s
+    began_s = first.now_s()
+    record = first.to_record(began_s)
     computer.go_on(60, stepped=-3600)
+
+    clock, of_another_boot = computer.clock(), computer.clock()
+    clock.count_on(record, began_s)
+    of_another_boot.count_on(record | {"boot": "another"}, began_s)
+
+    assert clock.now_s() == began_s + 60
+    assert of_another_boot.now_s() == began_s
+    computer.go_on(60)
+    third = computer.clock()
+    third.count_on(clock.to_record(began_s), began_s)  # the second died before it wrote a thing
+    assert third.now_s() == began_s + 120
+
+
+def test_a_clock_that_was_ahead_before_anything_was_written_is_not_believed_again() -> None:
+    computer = Computer(wall=1_800_007_200.0)
+    ahead = computer.clock()
+    record = ahead.to_record(ahead.now_s())
+    computer.go_on(60, stepped=-7200)
+    written_s = computer.clock().now_s()
+    computer.go_on(60)
+
     clock = computer.clock()
+    clock.count_on(record, written_s)
 
-    clock.booted_not_before(booted_s)
-
-    assert clock.now_s() == began_s + 60
-    clock.booted_not_before(booted_s - 3600)
-    assert clock.now_s() == began_s + 60
+    assert clock.now_s() == written_s + 60
 
 
 def test_this_boot_is_one_thing_as_long_as_the_computer_runs() -> None:

@@ -5,21 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.app.accounting import Accounting
 from orchestrator.app.following import Following
 from orchestrator.app.operating import Operating
 from orchestrator.app.planning import Planning, SubmitOptions
-from orchestrator.clock import this_boot
 from orchestrator.errors import HomeError
 from orchestrator.lifecycle.driver import Driver, driver_lock
 from orchestrator.lifecycle.driver_log import keep_log
 from orchestrator.lifecycle.handover import driver_of_home
-
-if TYPE_CHECKING:
-    from orchestrator.store.journal import Journal
 
 __all__ = ["App", "SubmitOptions"]
 
@@ -62,9 +57,12 @@ class App(Planning, Following, Accounting, Operating):
 
         parts = self._parts
         parts.is_driver = True
-        self._count_on(parts.journal)
-        record = {"version": __version__, "pid": os.getpid()}
-        record |= {"boot": this_boot(), "booted_s": self._clock.booted_s}
+        # What went by for open runs stays gone by, though the wall clock was set back since.
+        since_s = self._clock.now_s()
+        if runs := parts.journal.runs(only_open=True):
+            since_s = max(run.known_until_s for run in runs)
+            self._clock.count_on(json.loads(parts.journal.get_meta("driver") or "{}"), since_s)
+        record = {"version": __version__, "pid": os.getpid(), **self._clock.to_record(since_s)}
         with contextlib.suppress(HomeError):  # a disk may be full: machines go back all the same
             parts.journal.set_meta("driver", json.dumps(record))
         parts.accounts.watchers.append(parts.reaper.return_known)
@@ -79,12 +77,3 @@ class App(Planning, Following, Accounting, Operating):
             stays=stays,
         )
         driver.serve()
-
-    def _count_on(self, journal: Journal) -> None:
-        """What went by for open runs stays gone by, though the wall clock was set back since."""
-        runs = journal.runs(only_open=True)
-        for run in runs:
-            self._clock.not_before(run.known_until_s)
-        last = json.loads(journal.get_meta("driver") or "{}")
-        if runs and last.get("boot") and last["boot"] == this_boot():
-            self._clock.booted_not_before(last["booted_s"])
