@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from orchestrator.budget.price import CENT, Price
+from orchestrator.budget.price import CENT
+from orchestrator.budget.traffic import Traffic
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.world import World
@@ -164,7 +165,7 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     is_whole = max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S
     bound_usd = billed_usd + (CENT if is_whole else _unseen_usd(lease, lag_s))
     lease = replace(lease, bound_usd=bound_usd)
-    billed_usd -= _before_usd(lease)
+    billed_usd = max(Decimal(0), billed_usd - _before_usd(lease))
     if is_whole or billed_usd > lease.cost_usd(now_s):
         lease = replace(lease, billed_usd=billed_usd)
     return lease
@@ -175,8 +176,17 @@ def _before_usd(lease: Lease) -> Decimal:
     label = parse_label(lease.label)
     if not lease.taken_from or label is None or lease.sent_s is None:
         return Decimal(0)
-    rate = lease.usd_per_hour or lease.offer.price.usd_per_hour
-    return Price(rate).for_seconds(max(0.0, lease.sent_s - label.created_s))
+    whole = replace(
+        lease,
+        began_s=float(label.created_s),
+        billed_usd=None,
+        traffic=Traffic(),
+        delete_accepted_s=None,
+        unknown_s=None,
+        gone_s=None,
+        reclaimed_s=None,
+    )
+    return whole.cost_usd(max(lease.sent_s, label.created_s))
 
 
 def _again_s(lease: Lease) -> float:

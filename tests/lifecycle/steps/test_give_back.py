@@ -251,6 +251,18 @@ def test_a_kept_machine_that_ended_itself_under_its_next_run_is_bounded_by_the_b
     assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
 
 
+def test_a_boot_that_cost_nothing_is_not_taken_off_what_the_second_run_cost(stage: Stage) -> None:
+    stage.cloud.bill = [Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50"))]
+    free = {"idle_usd_per_hour": Decimal(0), "ran_s": NOW_S + 600}
+    returning(stage, label=label(), taken_from="run0", sent_s=NOW_S + 1800, **free)
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.billed_usd == Decimal("0.50") - stage.first.usd_per_hour / 3
+
+
 def test_a_process_that_dies_in_the_delete_leaves_written_until_when_the_machine_lived(
     stage: Stage,
 ) -> None:
