@@ -131,6 +131,7 @@ CLOUDS: Mapping[str, Cloud] = {
         tells_uptime=False,
     ),
 }
+UNGUARDED = {name for name, cloud in CLOUDS.items() if not cloud.credential}
 
 
 def make_client(

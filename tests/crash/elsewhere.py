@@ -25,6 +25,7 @@ from tests.crash.acts import (
     under_anothers_key_for,
     wish_when,
 )
+from tests.crash.clouds import UNGUARDED
 from tests.crash.machine import Program
 from tests.crash.stage import Stage
 from tests.crash.stories import SLEEP_S, Story
@@ -157,13 +158,6 @@ def _on_lambda() -> Iterator[Story]:
     yield Story("rented, and no id in the answer", _WELL, fault("no_ids"))
     yield Story("CUDA is dead", _WELL, fault("cuda_dead"), pace_s=20.0, told="stayed dead")
     yield Story("never healthy", _WELL, fault("born_unhealthy"), pace_s=20.0)
-    yield Story(
-        "killed for good, and reaped",
-        _ends((_O.EXPIRED, 5), (_O.EXPIRED, 8), (_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8)),
-        revive=both(lambda stage: stage.leave(SLEEP_S), Stage.reap_from_elsewhere),
-        guarded=False,
-        pace_s=5.0,
-    )
 
 
 def _on_paperspace() -> Iterator[Story]:
@@ -176,6 +170,10 @@ def _on_paperspace() -> Iterator[Story]:
     yield Story("must be off to be deleted", _WELL, switched(delete_needs_off=True))
     yield Story("deleted, and still shown", _WELL, switched(after_end="dtDeleted"))
     yield Story("CUDA is dead", _WELL, fault("cuda_dead"), pace_s=20.0, told="stayed dead")
+
+
+def _without_a_guard() -> Iterator[Story]:
+    """What happens where nothing ends a machine from inside."""
     yield Story(
         "killed for good, and reaped",
         _ends((_O.EXPIRED, 5), (_O.EXPIRED, 8), (_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8)),
@@ -186,7 +184,6 @@ def _on_paperspace() -> Iterator[Story]:
 
 
 _ALL = ("vast", "runpod", "lambda", "paperspace")
-_UNGUARDED = {"lambda", "paperspace"}
 _ONE_HOST = only("vast", "RTX A4000", "verified")
 
 
@@ -261,7 +258,7 @@ def _cap(story: Story, providers: tuple[str, ...]) -> str:
 
 def _on(story: Story, where: str, providers: tuple[str, ...]) -> Story:
     is_lambda = "lambda" in providers
-    is_unguarded = not _UNGUARDED.isdisjoint(providers)
+    is_unguarded = not UNGUARDED.isdisjoint(providers)
     return replace(
         story,
         name=f"{where}: {story.name}",
@@ -277,10 +274,13 @@ ELSEWHERE = {
     story.name: story
     for story in (
         *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), *_on_vast())),
-        *(_on(one, "lambda", ("lambda",)) for one in (*_anywhere(), *_on_lambda())),
+        *(
+            _on(one, "lambda", ("lambda",))
+            for one in (*_anywhere(), *_on_lambda(), *_without_a_guard())
+        ),
         *(
             _on(one, "paperspace", ("paperspace",))
-            for one in (*_anywhere(), *_on_paperspace())
+            for one in (*_anywhere(), *_on_paperspace(), *_without_a_guard())
             if one.name != "no capacity, then the next"  # it says so in its own way
         ),
         *(_on(one, "all", _ALL) for one in _on_all()),

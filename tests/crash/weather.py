@@ -13,6 +13,7 @@ from infra.simcloud.faults import LAGS, STANDING
 from orchestrator.errors import GpuleaseError
 from orchestrator.runs.states import Outcome, State, Wish
 from tests.crash.climates import CLIMATES, Knob
+from tests.crash.clouds import UNGUARDED
 from tests.crash.machine import Program
 from tests.crash.stage import RUN_ID, Process, Stage
 from tests.crash.stories import Story
@@ -24,7 +25,6 @@ _STORMS = 0.15  # of all draws: a dozen knobs more
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
 Option = float | int | str | bool | None
-UNGUARDED = {"lambda", "paperspace"}  # nothing of theirs can end itself
 KNOBS = CLIMATES["runpod"].knobs
 
 _STATES = (State.LOOKING, State.BOOTING, State.SHIPPING, State.RUNNING, State.COLLECTING)
