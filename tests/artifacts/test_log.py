@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,12 @@ def test_escapes_are_taken_out(raw: bytes, text: str) -> None:
 )
 def test_no_escape_survives(text: str) -> None:
     assert all(letter.isprintable() or letter in "\t\n" for letter in safe_text(text.encode()))
+
+
+def test_all_that_can_be_printed_is_left_as_it_is() -> None:
+    text = "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isprintable())
+
+    assert safe_text(b"\x00" + text.encode()) == text
 
 
 def test_a_machine_that_logs_without_end_fills_no_disk_at_home(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,12 @@ def test_nothing_that_a_terminal_obeys_is_left(hostile: str, shown: str) -> None
 @given(st.text(alphabet=st.characters(max_codepoint=0x300)))
 def test_no_control_character_survives(text: str) -> None:
     assert all(c in "\n\t" or c.isprintable() or c in "\xa0\xad" for c in clean(text))
+
+
+def test_all_that_can_be_printed_is_left_as_it_is() -> None:
+    text = "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isprintable())
+
+    assert clean("\x00" + text) == text
 
 
 def test_a_bar_that_overwrites_itself_is_shown_once() -> None:
