@@ -13,9 +13,11 @@ from typing import Any
 
 import httpx
 
+from tests.providers.differences import answered
 from tests.providers.runpod.openapi import DESCRIPTION
 from tests.simcloud.described import checks_answers
 
+DIFFERENCES = answered("runpod")
 WAIT_S = 15.0
 
 
@@ -28,13 +30,9 @@ class Api(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
-            event_hooks={"response": [checks_answers(DESCRIPTION)]},
+            event_hooks={"response": [checks_answers(DESCRIPTION, differences=DIFFERENCES)]},
         )
         self._graphql = env["GPULEASE_RUNPOD_GRAPHQL_URL"]
-
-    def ignore_description(self) -> None:
-        """For a fault whose answers no description has."""
-        self.event_hooks = {}
 
     def graphql(self, query: str) -> httpx.Response:
         return self.post(self._graphql, json={"query": query})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from tests.providers.published import Description
 
@@ -30,25 +30,47 @@ def checks_answers(
     """
 
     def check(response: httpx.Response) -> None:
-        kind = response.headers.get("content-type", "").partition(";")[0]
-        if response.status_code in _GATEWAY or not kind.endswith("json"):
-            return
-        path = response.request.url.path.removeprefix(base).rstrip("/")
-        call = response.request.method.lower(), path, response.status_code
-        template, content = _content(description.document, *call)
-        if content is None:
-            return
-        assert kind in content, f"{call} is answered in {kind}"
-        response.read()
-        schema = to_schema(
-            {**content[kind]["schema"], "components": description.document["components"]}
-        )
-        for error in Draft202012Validator(schema).iter_errors(response.json()):
-            place = "/".join(part for part in error.absolute_path if isinstance(part, str))
-            if f"{template} {place}".rstrip() not in differences:
+        for place, error in deviations(description, response, base, to_schema):
+            if place not in differences:
                 raise error
 
     return check
+
+
+def deviations(
+    description: Description,
+    response: httpx.Response,
+    base: str = "",
+    to_schema: Callable[[Any], Any] = lambda schema: schema,
+) -> Iterator[tuple[str, ValidationError]]:
+    """Where a reply is not as described, as "path field/field"; half a body is compared with none.
+
+    A field that is not described is named itself, where no other may be.
+    """
+    kind = response.headers.get("content-type", "").partition(";")[0]
+    if response.status_code in _GATEWAY or not kind.endswith("json"):
+        return
+    path = response.request.url.path.removeprefix(base).rstrip("/")
+    call = response.request.method.lower(), path, response.status_code
+    template, content = _content(description.document, *call)
+    if content is None:
+        return
+    assert kind in content, f"{call} is answered in {kind}"
+    response.read()
+    try:
+        body = response.json()
+    except ValueError:
+        return
+    schema = to_schema(
+        {**content[kind]["schema"], "components": description.document["components"]}
+    )
+    for error in Draft202012Validator(schema).iter_errors(body):
+        place = [part for part in error.absolute_path if isinstance(part, str)]
+        fields = [""]
+        if error.validator == "additionalProperties":
+            fields = sorted(set(error.instance) - set(error.schema.get("properties", {})))
+        for field in fields:
+            yield f"{template} {'/'.join([*place, field]).rstrip('/')}".rstrip(), error
 
 
 def _content(

@@ -7,16 +7,13 @@ from typing import Any
 
 import httpx
 
+from tests.providers.differences import answered
 from tests.providers.lambda_cloud.openapi import DESCRIPTION
 from tests.simcloud.api import Login, wait_until
 from tests.simcloud.described import checks_answers
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHRlc3Q run"
-# What is answered beyond the description, and the evidence. By path and field.
-DIFFERENCES = {
-    "/api/v1/instances": "notes on a later description (2026-10): page_token beside the list",
-    "/api/v1/ssh-keys error/code": "one refusal is described; this is another taken name's",
-}
+DIFFERENCES = answered("lambda")
 
 
 class LambdaClient(httpx.Client):

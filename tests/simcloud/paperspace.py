@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.providers.differences import answered
 from tests.providers.paperspace.openapi import DESCRIPTION, as_json_schema
 from tests.simcloud.api import Login, wait_until
 from tests.simcloud.described import checks_answers
@@ -14,7 +15,7 @@ from tests.simcloud.described import checks_answers
 _CHECK = checks_answers(
     DESCRIPTION,
     base="/v1",
-    differences={"/machines nextPage": "pspace's types (2024-04): may be null on the last page"},
+    differences=answered("paperspace"),
     to_schema=as_json_schema,
 )
 

@@ -10,6 +10,7 @@ import pytest
 
 from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
+from tests.providers.differences import Undescribed, faults
 from tests.providers.lambda_cloud.openapi import (
     DESCRIPTION,
     answer_schema,
@@ -21,14 +22,6 @@ from tests.simcloud.lambda_cloud import LambdaClient, body
 DOCUMENT = DESCRIPTION.document
 # Not in API 1.10.0: a null page_token beside the list, as a later description has it.
 LATER = {"shows_page_token": False}
-# What is answered here and not described, by fault or switch, with its evidence.
-DIFFERENCES = {
-    "rate_limit": "no 429 is described; its limits are, and users met them (2023 to 2026)",
-    "5xx": "no 5xx is described; every client met them",
-    "html_502": "no page is described; the host is behind an edge",
-    "upstream": "the text describes codes that begin with provider/, and no call lists them",
-    "shows_page_token": "notes on a later description (2026-10): page_token beside the list",
-}
 
 
 def check(reply: httpx.Response) -> None:
@@ -109,14 +102,12 @@ def test_a_body_is_refused_here_when_the_description_refuses_it(
     assert (lambda_api.launch(**changes).status_code != 200) is not valid
 
 
-@pytest.mark.parametrize("what", DIFFERENCES)
-def test_what_differs_from_the_description_is_listed_and_really_differs(
-    lambda_cloud: SimCloud, lambda_api: LambdaClient, what: str
+@pytest.mark.parametrize("fault", faults("lambda"), ids=lambda one: one.name)
+def test_what_goes_wrong_here_and_is_not_described_is_listed_and_really_differs(
+    lambda_cloud: SimCloud, lambda_api: LambdaClient, fault: Undescribed
 ) -> None:
-    lambda_cloud.switch(shows_page_token=what == "shows_page_token")
-    if what != "shows_page_token":
-        lambda_cloud.fault(what, operation="list")
+    lambda_cloud.switch(**LATER)
+    lambda_cloud.fault(fault.name, operation="list")
 
     with pytest.raises((KeyError, jsonschema.ValidationError)):
         check(lambda_api.get("/instances"))
-    assert len(DIFFERENCES[what]) > 20

@@ -8,27 +8,12 @@ from typing import Any
 
 import httpx
 
+from tests.providers.differences import answered
 from tests.providers.vast.openapi import DESCRIPTION
 from tests.simcloud.api import Login, wait_until
 from tests.simcloud.described import checks_answers
 
-# Where the simulator departs from the description, and the evidence. By path and field.
-DIFFERENCES = {
-    "/api/v0/instances/{id} instances/extra_env": "described as a list of texts; the v1 list "
-    "describes pairs, and the command line (1.9.1) reads pairs",
-    "/api/v0/instances/{id} instances/ports": "described as numbers; the v1 list has docker's "
-    "shape, which dstack reads in the single answer too",
-    "/api/v0/instances/{id} instances": "described as an object; one that is no more is null under "
-    "a 200 (the command line; Max19970/easy-server#125)",
-    "/api/v0/asks/{id} error": "three refusals are described; the documents' text has more, and "
-    "insufficient_credit and server_error were met (2026)",
-    "/api/v0/ssh error": "one refusal is described; the word for a key that is there is made up",
-    **{
-        f"{path} instances/{name}": "null was seen for some hosts (gpuhunt reads it so)"
-        for path in ("/api/v0/instances/{id}", "/api/v1/instances")
-        for name in ("cpu_cores", "geolocation")
-    },
-}
+DIFFERENCES = answered("vast")
 
 
 class Vast(httpx.Client):

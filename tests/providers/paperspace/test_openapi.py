@@ -12,6 +12,7 @@ from orchestrator.clock import FakeClock
 from orchestrator.errors import ProviderDown
 from orchestrator.providers.paperspace import URL, Paperspace, mapping
 from orchestrator.spec.resources import Need
+from tests.providers.differences import calls_not_described
 from tests.providers.loopback_api import LoopbackApi, Reply, Seen, as_json
 from tests.providers.paperspace.openapi import (
     DESCRIPTION,
@@ -56,8 +57,7 @@ SAMPLES = {
     ("GET", "/snapshots"): items(snapshot()),
     ("DELETE", "/snapshots/{id}"): {"data": snapshot(), "event": event(name="snapshot-delete")},
 }
-# Asked for, and in no published description; with its evidence.
-NOT_DESCRIBED = {"/billing/account-standing": "pspace's types, generated from the API in 2024-04"}
+NOT_DESCRIBED = calls_not_described("paperspace")
 
 
 def test_the_address_is_the_production_server() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers.differences import sent
 from tests.providers.published import Description
 
 DESCRIPTION = Description(
@@ -28,17 +29,6 @@ DESCRIPTION = Description(
         "/api/v1/invoices": ("get",),
     },
 )
-# Where the client, or what was seen live, departs from the description, and why.
-DIFFERENCES = {
-    "create.env": "described as text of docker flags, reported to fail; the official command line "
-    "(1.9.1), its guide and dstack send an object",
-    "create.price": "described as a number; the command line and its guide send null for on-demand",
-    "create.client_id": "not described; the command line and dstack send `me`",
-    "search.type": "described as `ondemand`; the command line and its guide send `on-demand`",
-    "search.query": "not all filters are described; they are the fields that offers show, and the "
-    "command line sends them",
-    "names": "`GET /gpu_names/unique/` is not described; the command line asks it",
-}
 _SINGLE = "/api/v0/instances/{id}"
 CALLS = {
     "create": ("/api/v0/asks/{id}", "put"),
@@ -57,8 +47,8 @@ def derive(document: dict[str, Any]) -> dict[str, Any]:
     """The facts that the client relies on."""
     return {
         name: {
-            "body": sorted(_body(document, name).get("properties", {})),
-            "required": sorted(_body(document, name).get("required", [])),
+            "body": sorted(body_schema(document, name).get("properties", {})),
+            "required": sorted(body_schema(document, name).get("required", [])),
             "query": sorted(
                 parameter["name"]
                 for parameter in _call(document, name).get("parameters", [])
@@ -71,10 +61,18 @@ def derive(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def body_schema(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The schema of what a call may send."""
+    content = _call(document, name).get("requestBody", {}).get("content", {})
+    schema: dict[str, Any] = content.get("application/json", {}).get("schema", {})
+    return schema
+
+
 def body_validator(document: dict[str, Any], name: str) -> Any:
     """A JSON Schema validator of what a call may send, the known differences left out."""
-    schema = dict(_body(document, name))
-    left_out = {key.partition(".")[2] for key in DIFFERENCES if key.startswith(f"{name}.")}
+    schema = dict(body_schema(document, name))
+    path, method = CALLS[name]
+    left_out = sent("vast", f"{method.upper()} {path}")
     properties = schema.get("properties", {})
     schema["properties"] = {key: properties[key] for key in properties if key not in left_out}
     return _validator(document, schema)
@@ -96,12 +94,6 @@ def _call(document: dict[str, Any], name: str) -> dict[str, Any]:
     path, method = CALLS[name]
     call: dict[str, Any] = document["paths"][path][method]
     return call
-
-
-def _body(document: dict[str, Any], name: str) -> dict[str, Any]:
-    content = _call(document, name).get("requestBody", {}).get("content", {})
-    schema: dict[str, Any] = content.get("application/json", {}).get("schema", {})
-    return schema
 
 
 def _row(document: dict[str, Any], name: str) -> dict[str, Any]:

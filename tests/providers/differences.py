@@ -1,0 +1,252 @@
+"""Where clients and simulated clouds depart from the published API descriptions on purpose.
+
+The one list, with the evidence of each. What is not in it is held to the description, and what
+has come to be described is an error here (`test_differences.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place of one call."""
+
+    provider: str
+    call: str  # "PUT /asks/{id}", as the description writes it, or would
+    place: str  # the field that is sent, or "instances/ports" of an answer; "" for all of it
+    how: str
+    evidence: str
+
+    @property
+    def answered(self) -> str:
+        """The place in an answer as `tests/simcloud/described.py` names it."""
+        return f"{self.call.partition(' ')[2]} {self.place}".rstrip()
+
+
+# What the clients send, or ask for.
+SENT = (
+    Difference(
+        "runpod",
+        "GET /v2/pods",
+        "limit",
+        "is not described: so many rows of a page",
+        "six public clients of v2 send it (2026-09 to 11); unknown parameters are ignored",
+    ),
+    *(
+        Difference(
+            "runpod",
+            f"GET {path}",
+            "cursor",
+            "is not described: the page behind this mark, which `pagination` of an answer names",
+            "six public clients of v2 read the one and send the other (2026-09 to 11)",
+        )
+        for path in ("/v2/pods", "/v2/billing/pods")
+    ),
+    Difference(
+        "vast",
+        "PUT /api/v0/asks/{id}",
+        "env",
+        "is described as text of docker flags; an object is sent",
+        "the text was reported to fail; the official command line (1.9.1), its guide and dstack "
+        "send an object",
+    ),
+    Difference(
+        "vast",
+        "PUT /api/v0/asks/{id}",
+        "price",
+        "is described as a number; null is sent for on-demand",
+        "the command line (1.9.1) and its guide",
+    ),
+    Difference(
+        "vast",
+        "PUT /api/v0/asks/{id}",
+        "client_id",
+        "is not described; `me` is sent",
+        "the command line (1.9.1) and dstack send it",
+    ),
+    Difference(
+        "vast",
+        "POST /api/v0/bundles",
+        "type",
+        "is described as `ondemand`; `on-demand` is sent",
+        "the command line (1.9.1) and its guide; a doubt of its own",
+    ),
+    Difference(
+        "vast",
+        "POST /api/v0/bundles",
+        "reliability2",
+        "is not described",
+        "the guide's example and the command line (1.9.1) filter by it; offers show it",
+    ),
+    Difference(
+        "vast",
+        "GET /api/v0/gpu_names/unique",
+        "",
+        "is not described",
+        "the command line (1.9.1) asks it, without a key",
+    ),
+    Difference(
+        "paperspace",
+        "GET /billing/account-standing",
+        "",
+        "is not described",
+        "pspace's types, generated from the API in 2024-04",
+    ),
+)
+
+# What the simulated clouds answer in a field that is described otherwise, or not at all.
+ANSWERED = (
+    *(
+        Difference(
+            "runpod",
+            call,
+            place,
+            "is described as 1 at least; a pod may be placed, or started, without any",
+            "the documents' page on zero-GPU pods; runpod/runpod-python#168",
+        )
+        for call, place in (
+            ("POST /v2/pods", "gpu/count"),
+            ("GET /v2/pods", "pods/gpu/count"),
+            ("GET /v2/pods/{id}", "gpu/count"),
+            ("POST /v2/pods/{id}/action", "gpu/count"),
+        )
+    ),
+    Difference(
+        "vast",
+        "GET /api/v0/instances/{id}",
+        "instances",
+        "is described as an object; that of one which is no more is null, under a 200",
+        "the command line (1.9.1) reads it so; Max19970/easy-server#125",
+    ),
+    Difference(
+        "vast",
+        "GET /api/v0/instances/{id}",
+        "instances/extra_env",
+        "is described as a list of texts; pairs are answered",
+        "the v1 list describes pairs, and the command line (1.9.1) reads pairs",
+    ),
+    Difference(
+        "vast",
+        "GET /api/v0/instances/{id}",
+        "instances/ports",
+        "is described as numbers; docker's own shape is answered",
+        "the v1 list has that shape, which dstack reads in the single answer too",
+    ),
+    *(
+        Difference(
+            "vast",
+            f"GET {path}",
+            f"instances/{name}",
+            "may be null",
+            "seen for some hosts, and gpuhunt reads it so",
+        )
+        for path in ("/api/v0/instances/{id}", "/api/v1/instances")
+        for name in ("cpu_cores", "geolocation")
+    ),
+    Difference(
+        "vast",
+        "PUT /api/v0/asks/{id}",
+        "error",
+        "three refusals are described; others are answered",
+        "the documents' text has more; insufficient_credit and server_error were met (2026)",
+    ),
+    Difference(
+        "vast",
+        "POST /api/v0/ssh",
+        "error",
+        "one refusal is described; that of a key which is there has another word",
+        "the word is made up: only its text, `already…`, was seen",
+    ),
+    Difference(
+        "lambda",
+        "GET /api/v1/instances",
+        "page_token",
+        "is not described: a null beside the list",
+        "notes on a later description (2026-10)",
+    ),
+    Difference(
+        "lambda",
+        "POST /api/v1/ssh-keys",
+        "error/code",
+        "one refusal is described; that of a taken name has the code of other taken names",
+        "names are unique (users' notes); its code is told nowhere",
+    ),
+    Difference(
+        "paperspace",
+        "GET /machines",
+        "nextPage",
+        "is described as text; it may be null on the last page",
+        "pspace's types, generated from the API in 2024-04",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Undescribed:
+    """What one fault or switch of a simulated cloud makes it answer, and no description has."""
+
+    provider: str
+    name: str  # of the fault, or of the switch
+    how: str
+    evidence: str
+
+
+FAULTS = (
+    Undescribed(
+        "lambda",
+        "rate_limit",
+        "no 429 is described",
+        "its limits are, and users met them (2023 to 2026)",
+    ),
+    Undescribed("lambda", "5xx", "no 5xx is described", "every client met them"),
+    Undescribed("lambda", "html_502", "no page is described", "the host is behind an edge"),
+    Undescribed(
+        "lambda",
+        "upstream",
+        "no call lists codes that begin with provider/",
+        "the description's own text has them",
+    ),
+    Undescribed(
+        "paperspace",
+        "html_502",
+        "no page is described",
+        "every API behind a gateway has been met with one",
+    ),
+    Undescribed(
+        "paperspace",
+        "limit_has_body",
+        "a 429 without JSON is not described",
+        "peers met a 429 (SkyPilot waits ten seconds), and read no JSON in it",
+    ),
+    Undescribed(
+        "paperspace",
+        "standing",
+        "the call is not described",
+        "pspace's types, generated from the API in 2024-04",
+    ),
+)
+
+
+def sent(provider: str, call: str) -> frozenset[str]:
+    """Fields of one call that are sent otherwise than described."""
+    return frozenset(
+        one.place for one in SENT if (one.provider, one.call) == (provider, call) and one.place
+    )
+
+
+def calls_not_described(provider: str) -> frozenset[str]:
+    """Paths that a client asks and no description has."""
+    whole = (one for one in SENT if one.provider == provider and not one.place)
+    return frozenset(one.call.partition(" ")[2] for one in whole)
+
+
+def answered(provider: str) -> frozenset[str]:
+    """Places in answers that are otherwise than described."""
+    return frozenset(one.answered for one in ANSWERED if one.provider == provider)
+
+
+def faults(provider: str) -> list[Undescribed]:
+    """What a simulated cloud answers when something goes wrong, beside the description."""
+    return [one for one in FAULTS if one.provider == provider]

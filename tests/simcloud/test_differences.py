@@ -1,0 +1,108 @@
+"""The simulated clouds answer otherwise than described where it is listed, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from infra.simcloud.cloud import SimCloud
+from orchestrator.clock import FakeClock
+from tests.providers.differences import answered
+from tests.providers.lambda_cloud import openapi as lambda_openapi
+from tests.providers.paperspace import openapi as paperspace_openapi
+from tests.providers.runpod import openapi as runpod_openapi
+from tests.providers.vast import openapi as vast_openapi
+from tests.simcloud.api import Api
+from tests.simcloud.described import deviations
+from tests.simcloud.lambda_cloud import PUBLIC_KEY, LambdaClient
+from tests.simcloud.paperspace import PaperspaceClient
+from tests.simcloud.vast import Vast
+
+
+def collected(client: httpx.Client, description: Any, **options: Any) -> set[str]:
+    """Where the answers to this client will have differed; nothing is held against them."""
+    places: set[str] = set()
+
+    def look(response: httpx.Response) -> None:
+        places.update(place for place, _ in deviations(description, response, **options))
+
+    client.event_hooks = {"response": [look]}
+    return places
+
+
+def runpod_story(cloud: SimCloud, api: Api, clock: FakeClock) -> None:
+    cloud.fault("zero_gpu")
+    pod = api.create()
+    api.names()
+    clock.advance(10)
+    api.pod(pod["id"])
+    cloud.fault("start_zero_gpu")
+    for action in ("stop", "start"):
+        api.post(f"/pods/{pod['id']}/action", json={"action": action})
+
+
+def vast_story(cloud: SimCloud, vast: Vast, clock: FakeClock) -> None:
+    for field in ("geolocation", "cpu_cores"):
+        (ask, *_) = [row["id"] for row in vast.search() if row[field] is None]
+        vast.show(vast.create(ask))
+    vast.ids()
+    clock.advance(60)
+    vast.show(vast.create())
+    clock.advance(60)
+    for instance_id in vast.ids():
+        vast.show(instance_id)
+    vast.show(1)
+    cloud.fault("insufficient_funds")
+    vast.rent()
+    for _ in range(2):
+        vast.post("/api/v0/ssh/", json={"ssh_key": PUBLIC_KEY})
+
+
+def lambda_story(cloud: SimCloud, client: LambdaClient) -> None:
+    cloud.switch(shows_page_token=True)
+    client.add_key()
+    client.post("/ssh-keys", json={"name": "a key", "public_key": f"{PUBLIC_KEY}X"})
+    client.create()
+    client.ids()
+
+
+def paperspace_story(cloud: SimCloud, client: PaperspaceClient) -> None:
+    cloud.switch(null_next_page=True)
+    client.create()
+    client.ids()
+
+
+def test_runpod(cloud: SimCloud, api: Api, clock: FakeClock) -> None:
+    places = collected(api, runpod_openapi.DESCRIPTION)
+
+    runpod_story(cloud, api, clock)
+
+    assert places == answered("runpod")
+
+
+def test_vast(vast_cloud: SimCloud, vast: Vast, clock: FakeClock) -> None:
+    places = collected(vast, vast_openapi.DESCRIPTION)
+
+    vast_story(vast_cloud, vast, clock)
+
+    assert places == answered("vast")
+
+
+def test_lambda(lambda_cloud: SimCloud, lambda_api: LambdaClient) -> None:
+    places = collected(lambda_api, lambda_openapi.DESCRIPTION)
+
+    lambda_story(lambda_cloud, lambda_api)
+
+    assert places == answered("lambda")
+
+
+def test_paperspace(paperspace: SimCloud, paperspace_api: PaperspaceClient) -> None:
+    as_json_schema = paperspace_openapi.as_json_schema
+    places = collected(
+        paperspace_api, paperspace_openapi.DESCRIPTION, base="/v1", to_schema=as_json_schema
+    )
+
+    paperspace_story(paperspace, paperspace_api)
+
+    assert places == answered("paperspace")
