@@ -91,7 +91,6 @@ class Capabilities:
     own_stop_s: float = 0.0
     can_stop: bool = False
     spot: bool = False
-    can_relabel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ def _machines(stage: Stage, guarded: bool) -> Iterator[str]:
     for one in stage.leases():
         if one.is_open:
             yield f"the lease {one.key} is left {one.state}"
+        if one.deadline_s > one.latest_s:
+            yield f"the lease {one.key} has a later deadline than its label"
 
 
 def _ended(run: Run, view: RunView, ends: frozenset[tuple[Outcome, int]]) -> Iterator[str]:

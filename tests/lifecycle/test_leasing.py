@@ -18,12 +18,14 @@ from orchestrator.lifecycle.leasing import (
     next_offer,
     nothing_rented,
     to_failure,
+    with_stray,
 )
 from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
+from tests.lifecycle.clouds import machine
 from tests.lifecycle.worlds import Described, quiet_world
 from tests.runs.samples import NOW_S, RUN_ID, candidate, launch, lease, offer, run
 
@@ -86,6 +88,19 @@ def test_a_machine_that_only_a_reaper_ends_has_its_lateness_reserved() -> None:
 
     assert guarded.deadline_s > watched.deadline_s
     assert watched.deadline_s + REAPED_S <= guarded.deadline_s + 60
+
+
+@pytest.mark.parametrize("cap_usd", ["1", "5", "500"])
+def test_no_lease_has_a_later_deadline_than_its_label(cap_usd: str) -> None:
+    """Nor has a second machine under it; of a next run on a kept one `test_reusing.py` tells."""
+    made = fresh_lease(cap_usd=cap_usd).move(LeaseState.HELD, machine_id="m1", sent_s=NOW_S)
+    holder = run(state=State.BOOTING, leases=(made,))
+
+    found = with_stray(holder, made, machine("m2", made.label), "user:u1", "a second one")
+
+    assert len(found.leases) == 2
+    for one in found.leases:
+        assert one.deadline_s == one.latest_s
 
 
 def test_less_money_brings_the_deadline_nearer_until_it_is_refused() -> None:
