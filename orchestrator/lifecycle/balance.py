@@ -93,11 +93,10 @@ def balances(accounts: Accounts, names: Iterable[str]) -> dict[str, Decimal]:
     return found
 
 
-def heed(
-    run: Run, lease: Lease, purse: Purse | None, now_s: float, elapsed_s: float
-) -> tuple[Run, list[str]]:
+def heed(run: Run, purse: Purse | None, now_s: float, elapsed_s: float) -> tuple[Run, list[str]]:
     """The run with what its account holds, and a warning, once, where that may not last."""
-    if purse is None:
+    lease = run.lease
+    if purse is None or lease is None:
         return run, []
     heeded = replace(lease, balance_usd=purse.usd)
     left_s = max(0.0, lease.deadline_s - now_s)

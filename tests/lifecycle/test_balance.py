@@ -101,9 +101,9 @@ def test_an_account_on_which_nothing_runs_is_not_asked(tmp_path: Path) -> None:
 
 def test_less_than_twice_what_may_still_burn_is_said_once() -> None:
     # Two hours are left until the deadline: $1.20.
-    first, said = heed(run(leases=(held(),)), held(), purse("2.30"), NOW_S, 0.0)
+    first, said = heed(run(leases=(held(),)), purse("2.30"), NOW_S, 0.0)
     assert first.lease is not None
-    again, nothing = heed(first, first.lease, purse("2.20"), NOW_S, 0.0)
+    again, nothing = heed(first, purse("2.20"), NOW_S, 0.0)
 
     assert said == list(first.notes)
     assert "holds $2.30, and this machine may burn $1.20" in said[0]
@@ -113,7 +113,7 @@ def test_less_than_twice_what_may_still_burn_is_said_once() -> None:
 
 
 def test_twice_what_may_still_burn_is_ample() -> None:
-    after, said = heed(run(leases=(held(),)), held(), purse("2.41"), NOW_S, 0.0)
+    after, said = heed(run(leases=(held(),)), purse("2.41"), NOW_S, 0.0)
 
     assert (after.notes, said) == ((), [])
 

@@ -125,7 +125,8 @@ def _pull(run: Run, world: World, lease: Lease, shell: Shell) -> Step:
     began_s = world.clock.awake_s()
     progress = store.fetch_some(shell, wanted)
     took_s = world.clock.awake_s() - began_s
-    run = run.with_lease(lease.with_pulled(progress.fetched_bytes, took_s))
+    counted = run.lease or lease  # with the traffic that its agent has told of since
+    run = run.with_lease(counted.with_pulled(progress.fetched_bytes, took_s))
     if not progress.finished:
         left = f"{progress.left_files} files, {progress.left_bytes / 2**20:.1f} MiB"
         return Wait(0.0, f"bringing artifacts home: {left} left", run)

@@ -74,7 +74,7 @@ def watch(run: Run, world: World) -> Step:
         except ArtifactsError as error:  # of this computer; all else goes on
             after = after.note(error.problem)
         elapsed_s = world.clock.elapsed_s()
-        after, warned = heed(after, lease, world.purse(lease), _now(world), elapsed_s)
+        after, warned = heed(after, world.purse(lease), _now(world), elapsed_s)
         said += warned
         after = ask_to_stop(after, world, lease, shell)
         # What is asked of the program is kept, whatever else fails in this look.

@@ -72,6 +72,17 @@ def test_everything_is_home_before_the_machine_goes_back(stage: Stage) -> None:
     assert stage.box.written == [FETCHED_FILE]
 
 
+def test_traffic_of_which_its_agent_tells_last_counts(stage: Stage) -> None:
+    collecting(stage)
+    stage.box.say(event="host", received_bytes=5 << 30, sent_bytes=1 << 30)
+    list_results(stage)
+
+    stage.after(10)
+
+    assert is_returning(stage)
+    assert stage.first.traffic.received_bytes == 5 << 30
+
+
 @pytest.mark.parametrize(
     ("changes", "outcome", "code"),
     [

@@ -629,3 +629,16 @@ def test_what_the_machine_says_of_its_traffic_counts(stage: Stage) -> None:
 
     traffic = stage.first.traffic
     assert (traffic.received_bytes, traffic.sent_bytes) == (5 << 30, 1 << 30)
+
+
+def test_it_counts_too_where_the_account_tells_what_it_holds(stage: Stage) -> None:
+    running(stage)
+    full = Purse("user:u1", Decimal("50"), Decimal("0.60"), stage.clock.elapsed_s())
+    stage.world.purse = lambda lease: full
+    stage.box.say(event="host", received_bytes=5 << 30, sent_bytes=1 << 30)
+
+    stage.after(10)
+
+    traffic = stage.first.traffic
+    assert (traffic.received_bytes, traffic.sent_bytes) == (5 << 30, 1 << 30)
+    assert stage.first.balance_usd == Decimal("50")
