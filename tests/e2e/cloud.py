@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,24 @@ import httpx
 
 from infra.demo import read_exports
 from tests.conventions.source import PROJECT
+
+
+@contextmanager
+def hurrying(advance: Callable[[float], None], step_s: float) -> Iterator[None]:
+    """Let `step_s` go by again and again, as long as the block lasts."""
+    done = threading.Event()
+
+    def hurry() -> None:
+        while not done.wait(0.2):
+            advance(step_s)
+
+    thread = threading.Thread(target=hurry)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Cloud:
@@ -87,22 +105,9 @@ class Cloud:
         """Let time go by for the bill, the machines, and every command and driver."""
         self._ask("POST", "/clock", {"advance_s": seconds})
 
-    @contextmanager
-    def hurrying(self, step_s: float = 5.0) -> Iterator[None]:
+    def hurrying(self, step_s: float = 5.0) -> AbstractContextManager[None]:
         """Let half a minute or so go by in each second, where a story only waits for proofs."""
-        done = threading.Event()
-
-        def hurry() -> None:
-            while not done.wait(0.2):
-                self.advance(step_s)
-
-        thread = threading.Thread(target=hurry)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+        return hurrying(self.advance, step_s)
 
     def waits_for_a_machine(self, home_id: str) -> None:
         """Until one lives that this home has asked for."""

@@ -10,6 +10,7 @@ from infra.demo import bare_environment
 from infra.pip_to_uv import uv_environment
 from tests.e2e.cloud import Cloud
 from tests.e2e.person import Person
+from tests.e2e.places import OwnPlace, Place, RentedPlace
 from tests.providers.ssh_host.workstation import Workstation
 
 
@@ -38,15 +39,25 @@ def cloud(shared_cloud: Cloud) -> Iterator[Cloud]:
 
 
 @pytest.fixture
+def place(request: pytest.FixtureRequest) -> Place:
+    """The cloud, unless a test is told elsewhere: see places.py."""
+    if getattr(request, "param", "runpod") == "ssh_host":
+        return OwnPlace(request.getfixturevalue("tower"))
+    return RentedPlace(request.getfixturevalue("cloud"))
+
+
+@pytest.fixture
 def new_person(
-    tmp_path: Path, cloud: Cloud, environment: dict[str, str]
+    tmp_path: Path, place: Place, environment: dict[str, str]
 ) -> Iterator[Callable[[str], Person]]:
     """Somebody with a home of their own; whatever they left running ends with the test."""
     people: list[Person] = []
 
     def make(name: str = "ada") -> Person:
-        people.append(Person(tmp_path / name, environment | cloud.env))
-        return people[-1]
+        person = Person(tmp_path / name, {**environment, **place.env})
+        place.lets_in(person)
+        people.append(person)
+        return person
 
     yield make
     for person in people:
@@ -61,7 +72,7 @@ def person(new_person: Callable[[str], Person]) -> Person:
 @pytest.fixture
 def tower(tmp_path: Path) -> Iterator[Workstation]:
     """A workstation with one L4 that nobody uses, and with files of its owner."""
-    workstation = Workstation(tmp_path / "tower")
+    workstation = Workstation(tmp_path / "tower", tmp_path / "tower-clock")
     workstation.has_gpus(0)
     workstation.sshd.start()
     (workstation.home / "thesis").write_text("precious")

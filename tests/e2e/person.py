@@ -36,6 +36,14 @@ class Ended:
         return answer
 
 
+def waits_until(is_so: Callable[[], object], limit_s: float = ENDS_S) -> None:
+    """Look again and again until it is so."""
+    give_up_at = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < give_up_at, "it never came to be"
+        time.sleep(0.05)
+
+
 class Person:
     """`place` holds their home, their config file and the folder in which they work."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import Person
+from tests.e2e.places import Place, everywhere, own_machine_at_length
 
 FAILS = """\
 import os, pathlib, sys
@@ -23,23 +23,28 @@ sys.exit(3)
 """
 
 
-def ended(person: Person, cloud: Cloud, job: str, *, exit_code: int) -> dict[str, Any]:
+def ended(
+    person: Person, place: Place, job: str, *, exit_code: int, stray: str = ""
+) -> dict[str, Any]:
     """Submit a job and follow it to its receipt; the proofs of return are not waited for."""
     with person.starts("submit", job, "--yes", "--json") as process:
         person.waits_for_state("returning")
-        with cloud.hurrying():
+        with place.hurrying():
             followed = person.ends(process)
     assert followed.code == exit_code, followed.err + person.driver_log()
     assert "Traceback" not in followed.err
     receipt = followed.json()
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person, stray=stray)
     return receipt
 
 
+@own_machine_at_length
 def test_user_code_that_exits_3_is_a_failed_job_and_its_words_are_the_reason(
-    person: Person, cloud: Cloud
+    person: Person, place: Place
 ) -> None:
-    receipt = ended(person, cloud, own_code(person, FAILS), exit_code=1)
+    job = own_code(person, FAILS, providers=place.provider)
+
+    receipt = ended(person, place, job, exit_code=1)
 
     assert receipt["outcome"] == "failed"
     assert receipt["error"] == {
@@ -54,11 +59,12 @@ def test_user_code_that_exits_3_is_a_failed_job_and_its_words_are_the_reason(
     assert "the program ended with exit code 3: the labels" in page.out
 
 
-def test_requirements_that_do_not_install_say_which_and_why(person: Person, cloud: Cloud) -> None:
-    job = own_code(person, requirements="needs.txt")
+@own_machine_at_length
+def test_requirements_that_do_not_install_say_which_and_why(person: Person, place: Place) -> None:
+    job = own_code(person, requirements="needs.txt", providers=place.provider)
     person.writes("trainer/needs.txt", "six==99.99\n")
 
-    receipt = ended(person, cloud, job, exit_code=1)
+    receipt = ended(person, place, job, exit_code=1)
 
     assert receipt["outcome"] == "failed"
     assert receipt["error"]["code"] == "setup"
@@ -79,20 +85,22 @@ while True:
 """
 
 
+@own_machine_at_length
 def test_user_code_that_hangs_is_asked_and_then_ended_at_max_duration(
-    person: Person, cloud: Cloud
+    person: Person, place: Place
 ) -> None:
-    job = own_code(person, HANGS, max_duration="20m", max_cost="2.00")
+    limits = {"max_duration": "20m", "max_cost": "2.00"}
+    job = own_code(person, HANGS, providers=place.provider, **limits)
     with person.starts("submit", job, "--yes", "--json") as process:
         person.waits_for_state("running")
-        cloud.advance(19 * 60)
+        place.advance(19 * 60)
         person.waits(lambda view: "it goes on" in Path(view["log"]).read_text())
-        cloud.advance(60)
+        place.advance(60)
         person.waits(lambda view: "SIGTERM" in Path(view["log"]).read_text())
         assert person.state() == "running"  # it still has its minute of grace
-        cloud.advance(60)
+        place.advance(60)
         person.waits_for_state("returning")
-        with cloud.hurrying():
+        with place.hurrying():
             followed = person.ends(process)
 
     assert followed.code == 5, followed.err + person.driver_log()
@@ -107,7 +115,7 @@ def test_user_code_that_hangs_is_asked_and_then_ended_at_max_duration(
     assert Path(receipt["artifacts_dir"], "so-far.txt").read_text() == "something"
     exit_record = json.loads(Path(receipt["artifacts_dir"], "exit.json").read_text())
     assert exit_record["why"] in ("stopped", "deadline")
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person)
 
 
 PAINTS = r"""
@@ -160,8 +168,9 @@ PLAIN = [
 
 
 @pytest.mark.slow
-def test_what_a_log_would_do_to_a_terminal_stays_in_the_file(person: Person, cloud: Cloud) -> None:
-    job = own_code(person, PAINTS)
+@everywhere
+def test_what_a_log_would_do_to_a_terminal_stays_in_the_file(person: Person, place: Place) -> None:
+    job = own_code(person, PAINTS, providers=place.provider)
     with Terminal(
         "submit",
         job,
@@ -172,7 +181,7 @@ def test_what_a_log_would_do_to_a_terminal_stays_in_the_file(person: Person, clo
         patience_s=60,
     ) as terminal:
         person.waits_for_state("returning")
-        with cloud.hurrying():
+        with place.hurrying():
             assert terminal.end() == 1
     shown = [terminal.raw, terminal.text.encode()]
     assert terminal.screen.title == ""
@@ -253,10 +262,13 @@ REFUSED = [
 ]
 
 
+@everywhere
 def test_a_machine_that_lies_about_its_artifacts_writes_nothing_outside_the_runs_folder(
-    person: Person, cloud: Cloud
+    person: Person, place: Place
 ) -> None:
-    receipt = ended(person, cloud, own_code(person, FORGES), exit_code=8)
+    job = own_code(person, FORGES, providers=place.provider)
+
+    receipt = ended(person, place, job, exit_code=8, stray="gpulease/x")
 
     assert receipt["outcome"] == "succeeded"  # as it says itself
     told = receipt["artifacts_missing"]
@@ -273,66 +285,6 @@ def test_a_machine_that_lies_about_its_artifacts_writes_nothing_outside_the_runs
     assert page.code == 8
     assert "\x1b" not in page.out
     assert "'../../x' is refused: it has the part '..'" in page.out
-
-
-def peak_bytes(process_id: int) -> int:
-    """The most memory that a process ever had."""
-    status = Path(f"/proc/{process_id}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10
-
-
-def agent_of(person: Person) -> int:
-    """The agent on the one machine of a person."""
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            command = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-            folder = str((entry / "cwd").readlink())
-            if b"agent.pyz\0start" in command and f"-{person.home_id}-" in folder:
-                return int(entry.name)
-    raise AssertionError("no agent lives")
-
-
-END = "the end"
-LOG_LIMIT_BYTES = 1 << 30
-
-
-@pytest.mark.parametrize(
-    ("size_mib", "limit_s"), [(64, 90), pytest.param(1024, 500, marks=pytest.mark.slow)]
-)
-@pytest.mark.timeout(600)
-def test_a_line_without_end_costs_nobody_memory(
-    person: Person, cloud: Cloud, size_mib: int, limit_s: float
-) -> None:
-    size_bytes = size_mib << 20
-    command = f"yes | tr -d '\\\\n' | head -c {size_bytes}; echo; echo {END}"
-    job = own_code(person, command=command)
-
-    with person.starts("submit", job, "--yes", "--json") as process:
-        person.waits_for_state("collecting", limit_s)
-        agent_bytes = peak_bytes(agent_of(person))
-        person.waits_for_state("returning", limit_s)
-        (driver,) = person.driver_ids()
-        driver_bytes, command_bytes = peak_bytes(driver), peak_bytes(process.pid)
-        with cloud.hurrying():
-            followed = person.ends(process, limit_s)
-
-    assert followed.code == 0, followed.err + person.driver_log()
-    receipt = followed.json()
-    assert max(agent_bytes, driver_bytes, command_bytes) < 200 << 20
-    assert agent_bytes < 64 << 20
-    is_cut = size_bytes >= LOG_LIMIT_BYTES
-    end = f"[gpulease: the log has {LOG_LIMIT_BYTES} bytes; the rest is dropped]" if is_cut else END
-    log_bytes = Path(receipt["log"]).stat().st_size
-    assert log_bytes == min(size_bytes, LOG_LIMIT_BYTES) + len(f"\n{end}\n")
-    books_agree(receipt, person, cloud)
-    with person.starts("logs", "last") as process:
-        assert process.stdout is not None
-        for number, line in enumerate(process.stdout):
-            assert len(line) < 5000
-            if number == 2000:  # the pipe is full: it waits in the middle of the log
-                assert peak_bytes(process.pid) < 200 << 20
-    assert line == f"{end}\n"
-    assert number > 2000
 
 
 SAVES_AT_SIGTERM = """\

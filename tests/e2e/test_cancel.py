@@ -12,6 +12,7 @@ from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code, training
 from tests.e2e.person import Person
+from tests.e2e.places import Place, everywhere
 
 BIG = """\
 import os, pathlib
@@ -47,11 +48,14 @@ HELD = {
     "setting_up": Held("setting_up", more="setup: sleep 900\n"),
     "collecting": Held("collecting", script=BIG, cut=True, code=8),
 }
+ON_OWN_MACHINE = ("shipping", "setting_up", "collecting")  # elsewhere it waits for a provider
+WHERE = [("runpod", held) for held in HELD.values()]
+WHERE += [("ssh_host", HELD[name]) for name in ON_OWN_MACHINE]
 
 
-def ends(person: Person, cloud: Cloud) -> dict[str, Any]:
+def ends(person: Person, place: Cloud | Place) -> dict[str, Any]:
     """The receipt, once the machine is proven gone; its exit code is the run's."""
-    with cloud.hurrying():
+    with place.hurrying():
         ended = person.types("attach", "last")
     receipt = person.types("receipt", "last", "--json")
     assert ended.code == receipt.code == receipt.json()["exit_code"], ended.err
@@ -59,50 +63,60 @@ def ends(person: Person, cloud: Cloud) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("held", HELD.values(), ids=HELD)
-def test_cancel_returns_the_machine_from(held: Held, person: Person, cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    ("place", "held"),
+    WHERE,
+    indirect=["place"],
+    ids=[f"{held.state} on {place}" for place, held in WHERE],
+)
+def test_cancel_returns_the_machine_from(
+    held: Held, person: Person, place: Place, request: pytest.FixtureRequest
+) -> None:
     for fault in held.faults:
-        cloud.fault(**fault)
-    job = own_code(person, held.script, more=held.more)
+        request.getfixturevalue("cloud").fault(**fault)
+    job = own_code(person, held.script, more=held.more, providers=place.provider)
     if held.state == "shipping":
         (person.desk / "trainer/data.bin").write_bytes(bytes(300 << 20))
     person.submits(job)
     person.waits_for_state(held.state)
     if held.cut:
-        (machine,) = cloud.living(person.home_id)
-        cloud.machine_fault(machine["id"], "network_cut")
+        place.loses_touch(person)
 
     cancelled = person.types("cancel", "last", *(["--now"] if held.state == "collecting" else []))
 
     assert cancelled.code == 0, cancelled.err
-    receipt = ends(person, cloud)
+    if held.cut:
+        place.is_found_again()
+    receipt = ends(person, place)
     assert (receipt["outcome"], receipt["exit_code"]) == ("cancelled", held.code)
     assert held.state in person.driver_log()
-    books_agree(receipt, person, cloud, ended_by=["api"] * held.machines)
+    place.has_all_back(receipt, person, machines=held.machines)
 
 
+@everywhere
 def test_cancel_while_running_saves_a_checkpoint_and_brings_everything_home(
-    person: Person, cloud: Cloud
+    person: Person, place: Place
 ) -> None:
-    person.submits(own_code(person, training(steps=9, waits_at=5)))
+    person.submits(own_code(person, training(steps=9, waits_at=5), providers=place.provider))
     person.waits(lambda view: view["progress"].get("step") == 5)
 
     shown = person.types("cancel", "last", "--json")
 
     assert shown.code == 0
     assert "the machine goes back in the background" in shown.err
-    receipt = ends(person, cloud)
+    receipt = ends(person, place)
     assert (receipt["outcome"], receipt["exit_code"]) == ("cancelled", 9)
     assert receipt["artifacts_missing"] == []
     home = Path(receipt["artifacts_dir"])
     assert (home / "stopped.txt").read_text() == "signal 15 after step 5\n"
     assert (home / "checkpoints/step-5/state.json").exists()
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person)
 
 
 @pytest.mark.slow
-def test_cancel_now_says_what_is_lost(person: Person, cloud: Cloud) -> None:
-    person.submits(own_code(person, training(steps=9, waits_at=5)))
+@everywhere
+def test_cancel_now_says_what_is_lost(person: Person, place: Place) -> None:
+    person.submits(own_code(person, training(steps=9, waits_at=5), providers=place.provider))
     person.waits(lambda view: view["progress"].get("step") == 5)
 
     shown = person.types("cancel", "last", "--now", "--wait")
@@ -112,7 +126,7 @@ def test_cancel_now_says_what_is_lost(person: Person, cloud: Cloud) -> None:
     receipt = person.types("receipt", "last", "--json").json()
     assert (receipt["outcome"], receipt["exit_code"]) == ("cancelled", 8)
     assert receipt["artifacts_missing"] == ["everything after the last pull (cancel --now)"]
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code, training
 from tests.e2e.person import Person
+from tests.e2e.places import Place, everywhere
 from tests.runs.samples import lease
 
 DEAF = """\
@@ -27,12 +28,12 @@ time.sleep(9000)
 HOLDS_BRIEFLY = "artifacts: {hold: 1m}\n"
 
 
-def trains_until(person: Person, cloud: Cloud, seconds: float) -> dict[str, Any]:
+def trains_until(person: Person, place: Cloud | Place, seconds: float) -> dict[str, Any]:
     """The receipt of a training that would wait for ever, when `seconds` have gone by."""
     person.waits(lambda view: view["progress"].get("step") == 5)
-    cloud.advance(seconds)
+    place.advance(seconds)
     person.waits_for_state("returning")
-    with cloud.hurrying():
+    with place.hurrying():
         ended = person.types("attach", "last")
     receipt = person.view()
     assert ended.code == receipt["exit_code"] == 5, ended.err
@@ -60,17 +61,19 @@ def test_the_cap_in_mid_training_saves_a_checkpoint_and_is_not_passed(
 
 
 @pytest.mark.slow
+@everywhere
 def test_max_duration_in_mid_training_saves_a_checkpoint_and_has_expired(
-    person: Person, cloud: Cloud
+    person: Person, place: Place
 ) -> None:
     script = training(steps=9, waits_at=5)
-    person.submits(own_code(person, script, max_duration="2m", more=HOLDS_BRIEFLY))
+    where = {"providers": place.provider, "more": HOLDS_BRIEFLY}
+    person.submits(own_code(person, script, max_duration="2m", **where))
 
-    receipt = trains_until(person, cloud, 120)
+    receipt = trains_until(person, place, 120)
 
     assert receipt["outcome"] == "expired"
     assert receipt["error"]["code"] == "max_duration"
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person)
 
 
 @pytest.mark.slow

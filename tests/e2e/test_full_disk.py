@@ -14,6 +14,8 @@ from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import WAITS, own_code
 from tests.e2e.person import Person
+from tests.e2e.places import OwnPlace, Place, RentedPlace
+from tests.providers.ssh_host.workstation import Workstation
 
 pytestmark = [
     pytest.mark.root,
@@ -62,23 +64,39 @@ def cramped_cloud(environment: dict[str, str], tmp_path: Path) -> Iterator[Cloud
         cloud.close()
 
 
+@pytest.fixture
+def cramped_tower(tower: Workstation) -> Iterator[Workstation]:
+    with small_disk(tower.home, "32m"):
+        yield tower
+
+
+@pytest.fixture(params=["runpod", pytest.param("ssh_host", marks=pytest.mark.slow)])
+def cramped(request: pytest.FixtureRequest) -> Place:
+    """A place with little room for a machine."""
+    if request.param == "ssh_host":
+        return OwnPlace(request.getfixturevalue("cramped_tower"))
+    return RentedPlace(request.getfixturevalue("cramped_cloud"))
+
+
 def test_a_machine_whose_disk_is_full_gives_all_that_was_written(
-    environment: dict[str, str], cramped_cloud: Cloud, tmp_path: Path
+    environment: dict[str, str], cramped: Place, tmp_path: Path
 ) -> None:
-    person = Person(tmp_path / "ada", environment | cramped_cloud.env)
-    job = own_code(person, FILLS)
+    person = Person(tmp_path / "ada", {**environment, **cramped.env})
+    cramped.lets_in(person)
+    job = own_code(person, FILLS, providers=cramped.provider)
 
     with person.starts("submit", job, "--yes", "--json") as process:
         person.waits_for_state("returning")
-        with cramped_cloud.hurrying():
+        with cramped.hurrying():
             followed = person.ends(process)
 
     assert followed.code == 1, followed.err + person.driver_log()
     receipt = followed.json()
     assert receipt["outcome"] == "failed"
     assert receipt["error"]["code"] == "disk_full"
+    size = " of 45 GiB" if cramped.provider == "runpod" else ""
     assert receipt["error"]["problem"] == (
-        "the machine's disk of 45 GiB is full; OSError: [Errno 28] No space left on device"
+        f"the machine's disk{size} is full; OSError: [Errno 28] No space left on device"
     )
     assert receipt["error"]["hint"] == (
         "write less, for example fewer checkpoints; "
@@ -90,7 +108,7 @@ def test_a_machine_whose_disk_is_full_gives_all_that_was_written(
     assert (artifacts / "large.bin").stat().st_size > 10 << 20
     log = Path(receipt["log"]).read_text()
     assert log.startswith("it grows\n") and "No space left" in log
-    books_agree(receipt, person, cramped_cloud)
+    cramped.has_all_back(receipt, person)
 
 
 @pytest.mark.slow

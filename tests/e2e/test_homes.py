@@ -18,11 +18,14 @@ import pytest
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code
-from tests.e2e.person import Person
+from tests.e2e.person import Person, waits_until
+from tests.e2e.places import Place, everywhere
 from tests.e2e.test_cancel import create
+from tests.providers.ssh_host.workstation import Workstation
 
 DAY_S = 86_400.0
 WAITS_THEN_WRITES = WAITS + WRITES_A_RESULT
+TIRELESS = "import time; time.sleep(90000)"
 
 
 def back_up(person: Person, place: Path) -> Path:
@@ -46,9 +49,9 @@ def works(person: Person, *, max_duration: str = "30m", **job: Any) -> str:
     return run
 
 
-def receipt_of(person: Person, cloud: Cloud) -> dict[str, Any]:
+def receipt_of(person: Person, place: Cloud | Place) -> dict[str, Any]:
     person.types("ps")  # starts a driver, which takes its time, before any hurry
-    with cloud.hurrying():
+    with place.hurrying():
         ended = person.types("attach", "last")
     receipt = person.types("receipt", "last", "--json")
     assert ended.code == receipt.code == receipt.json()["exit_code"], ended.err
@@ -66,32 +69,34 @@ BACKED_UP = {
     "booting": (({"fault": "ssh_late", "seconds": 30},), ("succeeded", 0)),
     "running": ((), ("succeeded", 0)),
 }
+WHERE = [*(("runpod", state) for state in BACKED_UP), ("ssh_host", "running")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", BACKED_UP)
+@pytest.mark.parametrize(("place", "state"), WHERE, indirect=["place"])
 def test_a_home_restored_from_yesterday_takes_up_the_machine_that_it_rented_since(
-    state: str, person: Person, cloud: Cloud, tmp_path: Path
+    state: str, person: Person, place: Place, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     faults, end = BACKED_UP[state]
     for fault in faults:
-        cloud.fault(**fault)
-    job = own_code(person, WAITS_THEN_WRITES, max_cost="20.00", max_duration="40h")
-    run = person.submits(job)
+        request.getfixturevalue("cloud").fault(**fault)
+    limits = {"max_cost": "20.00", "max_duration": "40h"}
+    run = person.submits(own_code(person, WAITS_THEN_WRITES, providers=place.provider, **limits))
     person.waits_for_state(state)
     backup = back_up(person, tmp_path / "backup")
-    cloud.clear_faults()
+    if faults:
+        request.getfixturevalue("cloud").clear_faults()
     person.types("ps")
-    cloud.advance(30)
+    place.advance(30)
     person.waits_for_state("running")
 
     restore(person, backup)
-    cloud.advance(DAY_S)
-    cloud.says_go(run)
+    place.advance(DAY_S)
+    place.says_go(run)
 
-    receipt = receipt_of(person, cloud)
+    receipt = receipt_of(person, place)
     assert (receipt["outcome"], receipt["exit_code"]) == end, receipt
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person)
     if end[0] == "succeeded":
         assert came_home(receipt)
     else:
@@ -99,28 +104,35 @@ def test_a_home_restored_from_yesterday_takes_up_the_machine_that_it_rented_sinc
 
 
 @pytest.mark.slow
+@everywhere
 def test_a_home_restored_from_before_the_end_rents_nothing_again(
-    person: Person, cloud: Cloud, tmp_path: Path
+    person: Person, place: Place, tmp_path: Path
 ) -> None:
-    run = works(person)
+    run = works(person, providers=place.provider)
     backup = back_up(person, tmp_path / "backup")
-    cloud.says_go(run)
-    first = receipt_of(person, cloud)
+    place.says_go(run)
+    first = receipt_of(person, place)
     assert first["outcome"] == "succeeded"
 
     restore(person, backup)
-    cloud.advance(DAY_S)
+    place.advance(DAY_S)
 
-    receipt = receipt_of(person, cloud)
+    receipt = receipt_of(person, place)
     assert (receipt["outcome"], receipt["exit_code"]) == ("expired", 8)
-    assert receipt["artifacts_missing"] == ["everything after the last pull: the machine is gone"]
-    books_agree(receipt, person, cloud)
+    lost = {
+        "runpod": "everything after the last pull: the machine is gone",
+        # A login makes the folder anew, and there is nothing in it.
+        "ssh_host": "whatever the program gave back: the machine never listed it",
+    }
+    assert receipt["artifacts_missing"] == [lost[place.provider]]
+    place.has_all_back(receipt, person)
 
 
 @pytest.mark.slow
-def test_a_copy_of_a_home_moves_nothing(new_person: Callable[[str], Person], cloud: Cloud) -> None:
+@everywhere
+def test_a_copy_of_a_home_moves_nothing(new_person: Callable[[str], Person], place: Place) -> None:
     ada = new_person("ada")
-    run = works(ada)
+    run = works(ada, providers=place.provider)
     for name, computer in (("beside", ""), ("elsewhere", "another computer")):
         copy = new_person(name)
         shutil.copytree(ada.home, copy.home, ignore=shutil.ignore_patterns("*.sock"))
@@ -135,21 +147,23 @@ def test_a_copy_of_a_home_moves_nothing(new_person: Callable[[str], Person], clo
         (shown,) = copy.types("ps", "--json").json()["runs"]
         assert (shown["run"], shown["state"]) == (run, "running")
         assert copy.driver_ids() == []
-    assert len(cloud.living(ada.home_id)) == 1
+    assert len(place.machines(ada)) == 1
 
-    cloud.says_go(run)
-    receipt = receipt_of(ada, cloud)
+    place.says_go(run)
+    receipt = receipt_of(ada, place)
     assert came_home(receipt)
-    books_agree(receipt, ada, cloud)
+    place.has_all_back(receipt, ada)
 
 
 @pytest.mark.slow
+@everywhere
 def test_two_homes_share_an_account_and_one_loses_its_store(
-    new_person: Callable[[str], Person], cloud: Cloud
+    new_person: Callable[[str], Person], place: Place
 ) -> None:
     ada, bea = new_person("ada"), new_person("bea")
-    ada_run, lost_run = works(ada), works(bea)
-    (lost,) = cloud.living(bea.home_id)
+    ada_run, lost_run = works(ada, providers=place.provider), works(bea, providers=place.provider)
+    (lost,) = place.machines(bea)
+    lost_label = bea.view()["machines"][-1]["label"]
     bea.kills_driver()
     for path in bea.home.glob("gpulease.sqlite*"):
         path.unlink()
@@ -157,24 +171,24 @@ def test_two_homes_share_an_account_and_one_loses_its_store(
     person_sees = {
         (one["whose"], one["id"]) for one in bea.types("machines", "--json").json()["machines"]
     }
-    (ada_machine,) = cloud.living(ada.home_id)
-    assert {("orphan", lost["id"]), ("elsewhere", ada_machine["id"])} <= person_sees
+    (ada_machine,) = place.machines(ada)
+    assert {("orphan", lost), ("elsewhere", ada_machine)} <= person_sees
     # Another run of hers passes over the account, and touches neither.
-    again = bea.submits(own_code(bea))
-    with cloud.hurrying():
+    again = bea.submits(own_code(bea, providers=place.provider))
+    with place.hurrying():
         assert bea.types("attach", again).code == 0
-    assert [one["id"] for one in cloud.living(bea.home_id)] == [lost["id"]]
+    assert place.machines(bea) == [lost]
     # The machine that nobody knows goes on with its work, until its owner has it returned.
     reaped = bea.types("reap", "--delete", "--json").json()
-    assert [one["id"] for one in reaped["machines"]] == [lost["id"]]
-    assert cloud.living(bea.home_id) == []
-    assert [one["id"] for one in cloud.living(ada.home_id)] == [ada_machine["id"]]
-    assert lost_run in lost["label"]
+    assert [one["id"] for one in reaped["machines"]] == [lost]
+    assert place.machines(bea) == []
+    assert place.machines(ada) == [ada_machine]
+    assert lost_run in lost_label
 
-    cloud.says_go(ada_run)
-    receipt = receipt_of(ada, cloud)
+    place.says_go(ada_run)
+    receipt = receipt_of(ada, place)
     assert came_home(receipt)
-    books_agree(receipt, ada, cloud)
+    place.has_all_back(receipt, ada)
 
 
 @pytest.mark.slow
@@ -255,3 +269,23 @@ def test_without_a_driver_for_good_the_machine_ends_itself_at_its_deadline(
     assert ended["ended_at"] <= deadline_s + 60
     view = person.types("receipt", "last", "--json").json()
     assert Decimal(ended["billed_usd"]) <= Decimal(view["cap_usd"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["ssh_host"], indirect=True)
+def test_without_a_driver_for_good_nothing_runs_on_a_workstation_past_its_deadline(
+    person: Person, place: Place, tower: Workstation
+) -> None:
+    run = person.submits(own_code(person, TIRELESS, max_duration="20m", providers=place.provider))
+    person.waits_for_state("running")
+    (label,) = place.machines(person)
+
+    person.kills_driver()
+
+    place.advance(20 * 60 + 120)
+    waits_until((tower.home / "gpulease" / label / "manifest.json").exists)
+    place.advance(DAY_S)
+    waits_until(lambda: tower.processes() == [])
+    receipt = receipt_of(person, place)
+    assert (receipt["run"], receipt["outcome"], receipt["exit_code"]) == (run, "expired", 5)
+    place.has_all_back(receipt, person)

@@ -12,8 +12,10 @@ import pytest
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code, training
-from tests.e2e.person import Person
+from tests.e2e.person import Person, waits_until
+from tests.e2e.places import Place, everywhere
 from tests.e2e.test_cancel import BIG, create
+from tests.providers.ssh_host.workstation import Workstation
 
 NIGHT_S = 8 * 3600.0
 TIRED = "import time; time.sleep(900)"
@@ -67,8 +69,8 @@ def sleeps(person: Person, cloud: Cloud, *, step_s: float = 60.0) -> None:
     person.wakes_up()
 
 
-def receipt_of(person: Person, cloud: Cloud) -> dict[str, Any]:
-    with cloud.hurrying():
+def receipt_of(person: Person, place: Cloud | Place) -> dict[str, Any]:
+    with place.hurrying():
         ended = person.types("attach", "last")
     receipt = person.types("receipt", "last", "--json")
     assert ended.code == receipt.code == receipt.json()["exit_code"], ended.err
@@ -157,16 +159,43 @@ def test_a_program_that_ends_in_the_night_has_its_machine_end_itself_after_the_h
 
 
 @pytest.mark.slow
-def test_awake_within_the_hold_everything_comes_home(person: Person, cloud: Cloud) -> None:
-    run = person.submits(own_code(person, WAITS + WRITES_A_RESULT))
+@everywhere
+def test_awake_within_the_hold_everything_comes_home(person: Person, place: Place) -> None:
+    run = person.submits(own_code(person, WAITS + WRITES_A_RESULT, providers=place.provider))
     person.waits_for_state("running")
 
     person.puts_to_sleep()
-    cloud.says_go(run)
-    cloud.advance(1200)
+    place.says_go(run)
+    place.advance(1200)
     person.wakes_up()
 
-    receipt = receipt_of(person, cloud)
+    receipt = receipt_of(person, place)
     assert (receipt["outcome"], receipt["exit_code"]) == ("succeeded", 0)
     assert receipt["artifacts_missing"] == []
-    books_agree(receipt, person, cloud)
+    place.has_all_back(receipt, person)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["ssh_host"], indirect=True)
+def test_what_a_workstation_saved_at_its_deadline_is_there_in_the_morning(
+    person: Person, place: Place, tower: Workstation
+) -> None:
+    script = training(steps=9, waits_at=5)
+    person.submits(own_code(person, script, more=BRIEFLY, providers=place.provider))
+    person.waits(lambda view: view["progress"].get("step") == 5)
+    (label,) = place.machines(person)
+    folder = tower.home / "gpulease" / label
+
+    person.puts_to_sleep()
+    place.advance(1800.0)  # the time for work is over
+    waits_until((folder / "manifest.json").exists)
+    place.advance(NIGHT_S)
+    waits_until(lambda: '"event":"ending"' in (folder / "events.jsonl").read_text())
+    person.wakes_up()
+
+    receipt = receipt_of(person, place)
+    assert (receipt["outcome"], receipt["exit_code"]) == ("expired", 5)
+    assert receipt["artifacts_missing"] == []
+    home = Path(receipt["artifacts_dir"])
+    assert (home / "stopped.txt").read_text() == "signal 15 after step 5\n"
+    place.has_all_back(receipt, person)

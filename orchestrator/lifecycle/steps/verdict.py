@@ -23,7 +23,9 @@ def verdict(run: Run) -> tuple[Outcome, Failure | None]:
         hint = "lower per_device_train_batch_size or max_length, or ask for more gpu.memory_gib"
         return Outcome.FAILED, Failure("out_of_memory", f"out of memory; {message}", hint)
     if run.exit.get("disk_full"):
-        problem = f"the machine's disk of {run.launch.disk_gib} GiB is full; {message}"
+        rented = run.lease is not None and run.lease.bills
+        size = f" of {run.launch.disk_gib} GiB" if rented else ""  # one's own is as it is
+        problem = f"the machine's disk{size} is full; {message}"
         hint = f"write less, for example fewer checkpoints; {logs} tells what was written"
         return Outcome.FAILED, Failure("disk_full", problem, hint)
     if why == "setup":

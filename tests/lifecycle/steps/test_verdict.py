@@ -34,6 +34,14 @@ def test_the_agents_record_is_an_outcome_with_words_to_act_on(
     assert words in (failure.problem if failure else "")
 
 
+def test_nothing_is_said_of_how_large_the_disk_of_ones_own_computer_is() -> None:
+    exit_record = {"why": "finished", "exit_code": 1, "disk_full": True}
+
+    _, failure = verdict(run(exit=exit_record, leases=(lease(bills=False),)))
+
+    assert failure is not None and "the machine's disk is full" in failure.problem
+
+
 @pytest.mark.parametrize(
     ("reason", "outcome", "code"),
     [

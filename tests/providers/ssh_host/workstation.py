@@ -19,9 +19,12 @@ BANNER = "| NVIDIA-SMI 580.65.06   Driver Version: 580.65.06   CUDA Version: 13.
 class Workstation:
     """Started by `start`; what it gives to a login is under `home`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Path | None = None) -> None:
+        """`clock`: a file with the seconds by which what runs there is ahead of this computer."""
         self._bin = folder / "bin"
-        self.sshd = LoopbackSshd(folder, environment=f"PATH={self._bin}:/usr/bin:/bin")
+        self.clock = clock
+        moved = f" GPULEASE_CLOCK={clock}" if clock else ""
+        self.sshd = LoopbackSshd(folder, environment=f"PATH={self._bin}:/usr/bin:/bin{moved}")
         self.has_gpus()
 
     @property
@@ -42,10 +45,14 @@ class Workstation:
             f'key = "{host.key}"\nhost_key = "{host.host_key}"\n'
         )
 
-    def has_gpus(self, *used_mib: int) -> None:
-        """From now on it has one L4 for each figure, with so much of its memory in use."""
+    def has_gpus(self, *used_mib: int, soon_mib: int = 0) -> None:
+        """From now on it has one L4 for each figure, with so much of its memory in use.
+
+        Args:
+            soon_mib: how much more is in use by the time that a machine is to be made.
+        """
         rows = [f"GPU-{n}, {L4.format(used_mib=used)}" for n, used in enumerate(used_mib, 1)]
-        short = [f"GPU-{n}, {used}" for n, used in enumerate(used_mib, 1)]
+        short = [f"GPU-{n}, {used + soon_mib}" for n, used in enumerate(used_mib, 1)]
         listing = ["NVIDIA L4, 23034 MiB, 580.65.06" for _ in used_mib]
         self._bin.mkdir(parents=True, exist_ok=True)
         program = self._bin / "nvidia-smi"
