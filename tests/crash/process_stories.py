@@ -185,3 +185,27 @@ STORIES = (
         told="3 artifacts are in the bucket",
     ),
 )
+OWN_MACHINE = "ssh_host"
+_OWN = (OWN_MACHINE,)
+OWN_STORIES = (  # nothing is rented, and nobody bills
+    Story("own_machine", creates=0, ended_by=(), providers=_OWN),
+    Story(
+        "own_machine_cancel",
+        9,
+        "cancelled",
+        creates=0,
+        ended_by=(),
+        script=_GOES_ON,
+        happens=cancels,
+        providers=_OWN,
+    ),
+    Story(
+        "own_machine_program_killed",
+        creates=0,
+        ended_by=(),
+        script=_IS_KILLED,
+        more=_SAVES,
+        providers=_OWN,
+        told="killed by SIGKILL, and went on from its checkpoint at step 1",
+    ),
+)

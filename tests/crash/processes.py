@@ -25,7 +25,8 @@ from tests.crash.process_points import AHEAD, POINT, TALLY, Point, Tally
 from tests.crash.process_records import Records, broken_promises
 from tests.crash.process_relay import Relay
 from tests.crash.process_store import Stored, look
-from tests.crash.process_stories import Story
+from tests.crash.process_stories import OWN_MACHINE, Story
+from tests.crash.process_tower import Tower, tower
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import COMMAND, Person
@@ -121,9 +122,13 @@ class Place:
             if story.bucket:
                 env |= self._store_env()
             person = Person(folder, env)
+            own = None
+            if OWN_MACHINE in story.providers:
+                own = stack.enter_context(tower(folder, env["GPULEASE_CLOCK"]))
+                own.lets_in(person)
             story.begin(self.cloud)
             before = Records.now(self.cloud)
-            telling = Telling(story, self.cloud, person, tally, mode, dice)
+            telling = Telling(story, self.cloud, person, tally, mode, dice, own)
             try:
                 broken = telling.go_on()
             finally:
@@ -131,6 +136,8 @@ class Place:
                 self.cloud.clear_faults()
                 story.end(self.cloud)
             broken += broken_promises(story, telling, before)
+            if own is not None:
+                broken += own.left(person)
         played = Played(
             story,
             point,
@@ -157,8 +164,10 @@ class Telling:
         tally: Tally,
         mode: str,
         dice: random.Random,
+        own: Tower | None = None,
     ) -> None:
         self.story = story
+        self._own = own
         self.cloud = cloud
         self.person = person
         self.tally = tally
@@ -297,13 +306,19 @@ class Telling:
                 if one["state"] != "tombstone"
             )
         )
-        if not waits or not self.tally.moves or self.cloud.living(self.person.home_id):
+        if not waits or not self.tally.moves or self._lives():
             return
         if stored.state != "looking":  # running: its machine is gone, which must be proven
             self.cloud.advance(3.0)
         elif self._looking_s < _LOOKING_S:  # a slow driver must not find its plan too old
             self._looking_s += 30.0
             self.cloud.advance(30.0)
+
+    def _lives(self) -> bool:
+        """Whether the run has a machine anywhere."""
+        if self._own is not None and self._own.has_machine():
+            return True
+        return bool(self.cloud.living(self.person.home_id))
 
     def _type(self, *words: str) -> _Command:
         number = len(self._commands)

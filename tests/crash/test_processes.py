@@ -11,11 +11,12 @@ import pytest
 from infra.demo import bare_environment
 from infra.pip_to_uv import uv_environment
 from tests.crash.process_campaign import Campaign, summary
-from tests.crash.process_stories import STORIES, Story
+from tests.crash.process_stories import OWN_STORIES, STORIES, Story
 from tests.crash.processes import Played
 
 SEED = 1
 KILLS = 210  # of all stories together, each at a point that was drawn
+KILLS_ON_OWN = 60  # of the stories on a workstation
 KILLS_IN_CI = 10
 STORIES_IN_CI = 8  # drawn; a quiet run of each is told too
 LONG = ("asleep", "key_refused", "taken_away")  # half a minute each: too long for CI
@@ -56,3 +57,12 @@ def test_two_hundred_deaths_leave_no_machine_and_no_cent_behind(tmp_path: Path) 
 
     assert not _broken(played), _broken(played)
     assert sum(bool(one.killed) for one in played) >= KILLS
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600)
+def test_sixty_deaths_leave_a_workstation_as_it_was(tmp_path: Path) -> None:
+    played = _play(tmp_path, OWN_STORIES, KILLS_ON_OWN, 4, seed=SEED + 2)
+
+    assert not _broken(played), _broken(played)
+    assert sum(bool(one.killed) for one in played) >= KILLS_ON_OWN
