@@ -1,4 +1,8 @@
-"""The agent's commands, each run in the machine's work folder."""
+"""The agent's commands, each run in the machine's work folder.
+
+Each brings in what it needs by itself: a zip file keeps no compiled code, so every import of a
+short command is waited for.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,8 @@ from pathlib import Path
 from typing import Callable, Sequence
 
 from . import protocol
-from .clear import NotOver, begin, finish
 from .detach import AlreadyStarted, agent_process, detach, take_lock
-from .environment import machine_environment
-from .guard import guard_lives, guard_record
-from .here import drop, join_tails, list_here
-from .processes import living_descendants
 from .records import Record, write_record
-from .runfile import BadRunFile, parse_run_file
-from .send import serve
 
 _USAGE = 64
 _REFUSED = 3
@@ -57,7 +54,10 @@ def resume(work: Path, _: Sequence[str]) -> int:
 
 
 def _launch(work: Path, task: str) -> int:
-    from .daemon import Daemon  # most of the agent: `send` shall not wait for it
+    from .daemon import Daemon
+    from .environment import machine_environment
+    from .here import join_tails
+    from .runfile import BadRunFile, parse_run_file
 
     try:
         run = parse_run_file((work / protocol.RUN_FILE).read_bytes())
@@ -134,6 +134,8 @@ def kill(work: Path, _: Sequence[str]) -> int:
 
 
 def _kill(work: Path, spared: set[int]) -> int:
+    from .processes import living_descendants
+
     pid, alive = agent_process(work)
     if not alive:
         return 0
@@ -157,6 +159,8 @@ def _kill(work: Path, spared: set[int]) -> int:
 
 def send(work: Path, _: Sequence[str]) -> int:
     """Serve files until stdin ends."""
+    from .send import serve
+
     with contextlib.suppress(BrokenPipeError):
         serve(work, sys.stdin.buffer, sys.stdout.buffer)
     return 0
@@ -164,6 +168,10 @@ def send(work: Path, _: Sequence[str]) -> int:
 
 def clear(work: Path, arguments: Sequence[str]) -> int:
     """Make room for another run's job."""
+    from .clear import NotOver, begin, finish
+    from .environment import machine_environment
+    from .guard import guard_record
+
     if len(arguments) != 1:
         return _USAGE
     try:
@@ -180,18 +188,24 @@ def clear(work: Path, arguments: Sequence[str]) -> int:
 
 def here(work: Path, arguments: Sequence[str]) -> int:
     """List what is here of the driver's files."""
+    from .here import list_here
+
     list_here(work, arguments, sys.stdout.buffer)
     return 0
 
 
 def drop_files(work: Path, _: Sequence[str]) -> int:
     """Remove what the driver names."""
+    from .here import drop
+
     drop(work, sys.stdin.buffer)
     return 0
 
 
 def guard_status(work: Path, _: Sequence[str]) -> int:
     """Say what is known of the boot guard and of the agent."""
+    from .guard import guard_lives, guard_record
+
     record = guard_record(work)
     pid, alive = agent_process(work)
     _answer(

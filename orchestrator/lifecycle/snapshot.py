@@ -48,20 +48,22 @@ def keep_code(
         return
     known = _manifest(like) if like is not None else {}
     kept: dict[str, _Kept] = {}
-    (folder / CODE).mkdir(exist_ok=True)
-    made = {folder / CODE}
+    copy, shared = folder / CODE, like / CODE if like is not None else None
+    copy.mkdir(exist_ok=True)
+    made = {copy}
     try:
         for file in code_files(job.code.path, private).files:
-            source, target = job.code.path / file.path, folder / CODE / file.path
-            if not source.is_file():  # a link inside the folder travels as the file that it names
+            source, target = job.code.path / file.path, copy / file.path
+            # A link inside the folder travels as the file that it names.
+            if file.link and not source.is_file():
                 continue
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 made.add(target.parent)
             earlier = known.get(file.path)
             kept[file.path] = (
-                _share(source, target, like / CODE / file.path, earlier)
-                if like is not None and earlier is not None
+                _share(source, target, shared / file.path, earlier)
+                if shared is not None and earlier is not None
                 else _copy(source, target)
             )
     except OSError as error:
@@ -76,8 +78,9 @@ def code_entries(folder: Path) -> list[Entry]:
     manifest = _manifest(folder)
     if not manifest:  # of a version that hashed nothing, or an empty folder
         return folder_entries(protocol.CODE_DIR, folder / CODE)
+    copy = folder / CODE
     return [
-        Entry(f"{protocol.CODE_DIR}/{path}", folder / CODE / path, one.mode, sha256=one.sha256)
+        Entry(f"{protocol.CODE_DIR}/{path}", copy / path, one.mode, sha256=one.sha256)
         for path, one in manifest.items()
     ]
 

@@ -197,10 +197,11 @@ def _walk(folder: Path, rules: _Rules) -> Iterator[str]:
 
 
 def _code_file(folder: Path, path: str) -> CodeFile | None:
+    whole = folder / path
     try:
-        status = (folder / path).lstat()
+        status = whole.lstat()
         if stat.S_ISLNK(status.st_mode):
-            return CodeFile(path, 0, str((folder / path).readlink()))
+            return CodeFile(path, 0, str(whole.readlink()))
     except OSError:
         return None  # tracked by git and deleted here
     return CodeFile(path, status.st_size) if stat.S_ISREG(status.st_mode) else None

@@ -104,6 +104,8 @@ def _left_of(entry: Entry, there: Here) -> Entry | None:
         return None if (there.mode, there.sha256) == ("link", target) else entry
     if there.mode != _mode(entry):
         return entry
+    if entry.sha256 and entry.sha256 == there.sha256:
+        return None
     size_bytes = _size_bytes(entry)
     if there.size_bytes == size_bytes:
         return None if there.sha256 == (entry.sha256 or _sha256(entry, size_bytes)) else entry

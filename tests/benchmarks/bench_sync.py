@@ -1,8 +1,9 @@
 """Bytes to and from a machine over SSH: the first sync, the next one, and what comes home.
 
 The yardsticks are what a person types: `tar | ssh`, rsync, `ssh cat`; all against one sshd of this
-computer, in turns. Ours of the first sync begins where the code was recorded at submit, as the
-driver's does. The next sync goes over the connection that is open already; rsync has to log in.
+computer, in turns. Ours begin where the code was recorded at submit, as the driver's do; what
+recording costs has its own row. The next sync goes over the connection that is open already;
+rsync has to log in.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 from orchestrator.agent import protocol
+from orchestrator.lifecycle.snapshot import code_entries, keep_code
 from orchestrator.remote import ssh
 from orchestrator.remote.bundle import Entry, bytes_entry
-from orchestrator.remote.code import code_files
 from orchestrator.remote.render import agent_zipapp
 from orchestrator.remote.sync import read_here, synchronize
 from orchestrator.remote.transfer import Login, ssh_command
 from tests.benchmarks.ratio import Row, compare
+from tests.lifecycle.jobs import own_code
 from tests.remote.loopback_sshd import SSHD, LoopbackSshd
 
 FILES = 10_000
@@ -46,8 +49,7 @@ def rows() -> Iterator[Row]:
         bench = Bench(Path(place))
         try:
             yield bench.first()
-            if (row := bench.next()) is not None:
-                yield row
+            yield from bench.next()
             yield bench.pull()
         finally:
             bench.close()
@@ -57,17 +59,19 @@ class Bench:
     """A server, a tree of small files, and the commands of a person."""
 
     def __init__(self, folder: Path) -> None:
-        self._tree = folder / "tree"
+        self._job = own_code(folder)
+        self._tree = folder / "own"
         self._server = LoopbackSshd(folder / "sshd")
         self._server.start()
         self._key = self._server.login_key.private_path
         self._login = Login(self._server.server, self._key, self._server.host_key)
         self._chance = random.Random(1)
-        self._turn = 0
+        self._turn = self._copies = 0
         for number in range(FILES):
             path = self._tree / f"d{number % 100}/s{number % 7}/f{number}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self._chance.randbytes(self._chance.randint(0, 2 * MEAN_BYTES)))
+        self._record()
 
     def close(self) -> None:
         self._server.stop()
@@ -77,19 +81,23 @@ class Bench:
         what = f"first sync of {FILES:,} small files, {MEAN_BYTES * FILES / 1e6:.0f} MB"
         return Row(what, ours, by_hand, "s", FIRST_LIMIT, "`tar \\| ssh`")
 
-    def next(self) -> Row | None:
+    def next(self) -> Iterator[Row]:
+        """What changes between two runs: recorded at submit, and sent."""
         if shutil.which("rsync") is None:
-            print("bench_sync: no rsync here, so no figure of the next sync", file=sys.stderr)
-            return None
+            print("bench_sync: not measured: the next sync, for want of rsync", file=sys.stderr)
+            return
         shell = self._open(_WORK)
-        synchronize(shell, self._entries(), [protocol.CODE_DIR])
+        synchronize(shell, self._recorded(), [protocol.CODE_DIR])
         self._rsync()
+        self._rsync_here()
         time.sleep(_SETTLED_S)  # a kept machine has its files read while nothing else is done
         read_here(shell, [protocol.CODE_DIR])
+        recording: list[tuple[float, float]] = []
 
         def again() -> float:
             self._edit()
-            return _timed(lambda: synchronize(shell, self._entries(), [protocol.CODE_DIR]))
+            recording.append((_timed(self._record), self._rsync_here()))
+            return _timed(lambda: synchronize(shell, self._recorded(), [protocol.CODE_DIR]))
 
         def rsync() -> float:
             self._edit()
@@ -98,7 +106,10 @@ class Bench:
         ours, by_hand = compare(again, rsync, runs=RUNS)
         shell.close()
         what = f"sync of {CHANGED} changed files of them, the connection being open"
-        return Row(what, ours, by_hand, "s", NEXT_LIMIT, "`rsync` with its login")
+        yield Row(what, ours, by_hand, "s", NEXT_LIMIT, "`rsync` with its login")
+        mine, theirs = (median(column) for column in zip(*recording, strict=True))
+        what = "recording them at submit, the others shared with the run before"
+        yield Row(what, mine, theirs, "s", None, "`rsync --link-dest`")
 
     def pull(self) -> Row:
         big = self._server.home / _WORK / "big.bin"
@@ -129,7 +140,7 @@ class Bench:
     def _first(self) -> float:
         self._turn += 1
         shell = self._open(f"{_WORK}-{self._turn}")
-        seconds = _timed(lambda: synchronize(shell, self._entries(), [protocol.CODE_DIR]))
+        seconds = _timed(lambda: synchronize(shell, self._recorded(), [protocol.CODE_DIR]))
         shell.close()
         shutil.rmtree(self._server.home / f"{_WORK}-{self._turn}")
         return seconds
@@ -157,14 +168,29 @@ class Bench:
         ]
         return _timed(lambda: subprocess.run(argv, check=True, capture_output=True))
 
+    def _rsync_here(self) -> float:
+        """The same copy beside `_record`'s, by rsync."""
+        target = self._tree.parent / f"rsync-{self._copies}"
+        like = self._tree.parent / f"rsync-{self._copies - 1}"
+        argv = ["rsync", "-a", f"--link-dest={like}", f"{self._tree}/", f"{target}/"]
+        return _timed(lambda: subprocess.run(argv, check=True, capture_output=True))
+
     def _edit(self) -> None:
         for number in range(CHANGED):
             path = self._tree / f"d{number % 100}/s{number % 7}/f{number}.txt"
             path.write_bytes(self._chance.randbytes(MEAN_BYTES))
 
-    def _entries(self) -> list[Entry]:
-        agent = bytes_entry(protocol.AGENT, agent_zipapp())
-        return [agent, *code_files(self._tree).entries(protocol.CODE_DIR)]
+    def _record(self) -> None:
+        """What submit does: a copy of the code, which shares what did not change."""
+        self._copies += 1
+        keep_code(self._copy(), self._job, like=self._copy(before=1) if self._copies > 1 else None)
+
+    def _recorded(self) -> list[Entry]:
+        """What the driver sends of the last copy."""
+        return [bytes_entry(protocol.AGENT, agent_zipapp()), *code_entries(self._copy())]
+
+    def _copy(self, before: int = 0) -> Path:
+        return self._tree.parent / f"run-{self._copies - before}"
 
     def _open(self, work_dir: str) -> ssh.SshShell:
         return ssh.connect(self._server.server, self._key, self._server.host_key, work_dir, 20.0)

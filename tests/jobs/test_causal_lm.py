@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -239,8 +241,18 @@ def test_the_cards_say_data_settings_figures_and_cost(whole: Machine) -> None:
 def test_a_full_training_of_packed_messages_learns_from_the_assistant_alone(
     run: Run, conversations: tuple[list[Any], list[Any]]
 ) -> None:
+    chance = random.Random(5)
     train, judged = (
-        [{"messages": row["prompt"] + row["completion"]} for row in rows] for rows in conversations
+        [
+            {
+                "messages": [
+                    {"role": "user", "content": "".join(chance.choices(ascii_lowercase, k=100))},
+                    *row["completion"],
+                ]
+            }
+            for row in rows
+        ]
+        for rows in conversations
     )
     settings: dict[str, object] = {
         "num_train_epochs": 2,
@@ -255,7 +267,9 @@ def test_a_full_training_of_packed_messages_learns_from_the_assistant_alone(
 
     trained = losses(machine)
     assert len(trained) < 2 * len(train) / 4 / 2  # packed: far fewer sequences than rows
-    assert trained[max(trained)] < trained[1]
+    # The user writes letters drawn by lot: whoever learns them too stays above a loss of 2.
+    assert trained[max(trained)] < 0.7
+    assert machine.metrics["eval_loss"] < 0.7
     assert {path.name for path in (machine.folder / "output").iterdir()} == {
         "model",
         "training_log.jsonl",
