@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -25,6 +28,26 @@ def pytest_configure() -> None:
         if name.startswith("GPULEASE_") or name.endswith(_CREDENTIALS):
             del os.environ[name]
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+
+
+@pytest.fixture(scope="session")
+def official_client() -> Callable[[str], Path]:
+    """Gives a Python that has a provider's own client, as `package==version`.
+
+    A computer without an index skips what needs it; where CI is set a missing witness is an error.
+    """
+    from infra.program_environment import package_python
+
+    def install(requirement: str) -> Path:
+        try:
+            return package_python(requirement)
+        except subprocess.CalledProcessError as error:
+            missing = f"{requirement} cannot be installed here: {error}"
+            if os.environ.get("CI"):
+                pytest.fail(missing)
+            pytest.skip(missing)
+
+    return install
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

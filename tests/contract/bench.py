@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import pytest
@@ -28,6 +29,8 @@ class Bench(Protocol):
     need: Need  # of which this provider has offers
     faults: frozenset[str]
     secret: str  # the key in use, "" without one
+    # What each call beside the five asks of the simulator, as `break_next` names it; "": nothing.
+    asks: Mapping[str, str]
 
     def with_key(self, which: str) -> Provider:
         """The provider built anew: under the `same` key, a `wrong` one, or `another` account's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -34,6 +35,12 @@ class LambdaBench:
 
     need = Need(gpu_memory_gib=24)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"]) - _NOT_LAMBDAS
+    asks: Mapping[str, str] = {
+        "identity": "",
+        "balance_usd": "",
+        "list_leftovers": "account",
+        "delete_leftover": "account",
+    }
 
     def __init__(self, state: Path) -> None:
         self._clock = FakeClock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.clock import FakeClock
@@ -16,6 +17,7 @@ class LocalBench:
     need = Need(allow_cpu=True)
     faults: frozenset[str] = frozenset()
     secret = ""
+    asks: Mapping[str, str] = {}
 
     def __init__(self, home: Path) -> None:
         self._home = home

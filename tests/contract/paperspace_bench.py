@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -36,6 +37,13 @@ class PaperspaceBench:
 
     need = Need(gpu_memory_gib=16)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"]) - _NOT_PAPERSPACES
+    asks: Mapping[str, str] = {
+        "identity": "account",
+        "balance_usd": "",
+        "boot_trouble": "logs",
+        "list_leftovers": "keys",
+        "delete_leftover": "keys",
+    }
 
     def __init__(self, state: Path) -> None:
         self._clock = FakeClock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -18,6 +19,13 @@ class RunPodBench:
 
     need = Need(gpu_memory_gib=24)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages", "cluster_member", "odd_catalog"])
+    asks: Mapping[str, str] = {
+        "identity": "graphql",
+        "balance_usd": "graphql",
+        "charges": "billing",
+        "boot_log": "logs",
+        "boot_trouble": "logs",
+    }
 
     def __init__(self, state: Path) -> None:
         self._clock = FakeClock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.clock import FakeClock
@@ -17,6 +18,7 @@ class SshHostBench:
     need = Need(gpu_memory_gib=20)
     faults: frozenset[str] = frozenset()
     secret = ""
+    asks: Mapping[str, str] = {}
 
     def __init__(self, state: Path) -> None:
         self._home = state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +21,13 @@ class VastBench:
 
     need = Need(gpu_memory_gib=24, disk_gib=20)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"])
+    asks: Mapping[str, str] = {
+        "identity": "account",
+        "balance_usd": "account",
+        "charges": "billing",
+        "boot_log": "logs",
+        "boot_trouble": "get",
+    }
 
     def __init__(self, state: Path) -> None:
         self._clock = FakeClock()

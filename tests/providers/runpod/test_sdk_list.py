@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from infra.program_environment import package_python
 from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from orchestrator.errors import MachineNotFound, ProviderDown
@@ -28,12 +27,9 @@ _CARD = "NVIDIA L4"
 
 
 @pytest.fixture(scope="module")
-def sdk() -> str:
+def sdk(official_client: Callable[[str], Path]) -> str:
     """A Python that has the SDK, in an environment of its own (103 packages)."""
-    try:
-        return str(package_python("runpod==1.12.0"))
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"RunPod's SDK cannot be installed here: {error}")
+    return str(official_client("runpod==1.12.0"))
 
 
 @pytest.fixture

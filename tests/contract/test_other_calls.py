@@ -1,0 +1,165 @@
+"""What goes wrong with the calls beside the five: before they are done, after it, or half told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.errors import NotSent, ProviderDown
+from orchestrator.providers.base import (
+    Account,
+    BootLog,
+    BootTrouble,
+    Charges,
+    Leftovers,
+    Machine,
+    Provider,
+    same_account,
+)
+from tests.contract.bench import A, B, Bench, C, best, end, needs, rent, request
+
+Ask = Callable[[Provider, Machine], object]
+
+FAULTS = ("5xx", "5xx_after", "reply_lost", "unreadable")
+_REST_S = 61.0  # what failed may be left alone for so long
+
+
+def account(provider: Provider) -> Account:
+    assert isinstance(provider, Account)
+    return provider
+
+
+def log(provider: Provider, machine: Machine) -> str:
+    assert isinstance(provider, BootLog)
+    return provider.boot_log(machine.id)
+
+
+def trouble(provider: Provider, machine: Machine) -> str:
+    assert isinstance(provider, BootTrouble)
+    return provider.boot_trouble(machine.id)
+
+
+def bill(provider: Provider, machine: Machine) -> object:
+    assert isinstance(provider, Charges)
+    return provider.charges(machine.created_at_s - 3600, machine.created_at_s + 3600)
+
+
+def leftovers(provider: Provider) -> Leftovers:
+    assert isinstance(provider, Leftovers)
+    return provider
+
+
+# Which protocol has which calls, and how they are asked; what deletes has a test of its own.
+CALLS: dict[str, tuple[type, Ask]] = {
+    "identity": (Account, lambda provider, _: account(provider).identity()),
+    "balance_usd": (Account, lambda provider, _: account(provider).balance_usd()),
+    "charges": (Charges, bill),
+    "boot_log": (BootLog, log),
+    "boot_trouble": (BootTrouble, trouble),
+    "list_leftovers": (Leftovers, lambda provider, _: leftovers(provider).list_leftovers()),
+    "delete_leftover": (Leftovers, lambda provider, _: leftovers(provider)),
+}
+_UNKNOWN = ("identity", "balance_usd")  # these say less instead of failing
+_READS = [name for name in CALLS if name not in (*_UNKNOWN, "delete_leftover")]
+
+
+def operation(cloud: Bench, call: str) -> str:
+    """What the call asks of the simulator."""
+    asked = cloud.asks.get(call, "")
+    if not asked:
+        pytest.skip(f"{cloud.provider.name} asks nothing for {call}, or has no such call")
+    return asked
+
+
+def test_every_call_that_a_provider_has_is_among_those_that_fail_here(cloud: Bench) -> None:
+    has = {name for name, (kind, _) in CALLS.items() if isinstance(cloud.provider, kind)}
+
+    assert set(cloud.asks) == has
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_offers_that_were_not_read_whole_are_an_error(cloud: Bench, fault: str) -> None:
+    needs(cloud, fault)
+    cloud.break_next(fault, operation="catalog")
+
+    with pytest.raises(ProviderDown):
+        cloud.provider.list_offers(cloud.need)
+    assert cloud.provider.list_offers(cloud.need)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("call", _READS)
+def test_what_could_not_be_read_is_an_error_and_not_nothing(
+    cloud: Bench, call: str, fault: str
+) -> None:
+    asked, ask = operation(cloud, call), CALLS[call][1]
+    machine = rent(cloud)
+    cloud.wait(60)
+    whole = ask(cloud.provider, machine)
+    cloud.break_next(fault, operation=asked)
+
+    try:
+        told = ask(cloud.provider, machine)
+    except ProviderDown:
+        told = None
+    # Of a log that is a stream what came is shown.
+    assert told is None or (isinstance(told, str) and str(whole).startswith(told))
+    assert ask(cloud.provider, machine) == whole
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("call", _UNKNOWN)
+def test_what_is_not_told_of_an_account_is_unknown_and_no_other_account(
+    cloud: Bench, call: str, fault: str
+) -> None:
+    asked = operation(cloud, call)
+    known = account(cloud.provider).identity()
+    nameless = account(cloud.with_key("same"))
+    cloud.break_next(fault, operation=asked)
+
+    if call == "identity":
+        assert "user:" not in nameless.identity()
+        assert same_account(known, nameless.identity()) is True
+    else:
+        assert nameless.balance_usd() is None
+    cloud.wait(_REST_S)
+    assert nameless.identity() == known
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_leftover_whose_end_was_not_told_can_be_removed_again(cloud: Bench, fault: str) -> None:
+    asked = operation(cloud, "delete_leftover")
+    provider = leftovers(cloud.provider)
+    end(cloud, rent(cloud).id)
+    (left,) = provider.list_leftovers()
+    cloud.break_next(fault, operation=asked)
+
+    if fault != "unreadable":  # a success is known by its status
+        with pytest.raises(ProviderDown):
+            provider.delete_leftover(left)
+    provider.delete_leftover(left)
+
+    assert provider.list_leftovers() == []
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_key_or_script_that_could_not_be_left_rents_nothing_that_nobody_knows(
+    cloud: Bench, fault: str, after: int
+) -> None:
+    """Who needs it says that nothing was sent; who does not rents all the same."""
+    needs(cloud, fault)
+    asked = cloud.asks.get("delete_leftover", "keys")  # what is left is made by the same call
+    cloud.break_next(fault, operation=asked, after=after)
+
+    rented: list[str] = []
+    for label in (A, B, C):
+        try:
+            cloud.provider.create_machine(request(best(cloud), label))
+            rented.append(label)
+        except NotSent as error:
+            assert error.retry_after_s > 0
+            cloud.wait(error.retry_after_s)
+        assert cloud.rented() == rented
+    assert len(rented) >= 2
