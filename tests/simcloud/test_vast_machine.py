@@ -13,6 +13,9 @@ import pytest
 from infra.simcloud.cloud import SimCloud
 from infra.simcloud.machines.pool import FOLDER_SETTING
 from infra.simcloud.rented import EndedBy
+from orchestrator.providers.base import SshAddress
+from orchestrator.remote.render import boot_guard
+from orchestrator.remote.ssh import connect
 from tests.simcloud.api import Login, wait_until
 from tests.simcloud.vast import Vast, address_of, direct
 
@@ -166,6 +169,23 @@ def test_a_login_is_greeted_on_stderr_and_may_be_disturbed_on_stdout(
 
     assert login.run(quiet, "echo here").stdout == "here\n"
     assert login.run(loud, "echo here").stdout == "You are in a tmux session.\nhere\n"
+
+
+def test_login_noise_is_no_part_of_what_a_command_of_ours_answers(
+    real: SimCloud, vast: Vast, login: Login, private_key: Path
+) -> None:
+    """Our start command makes a login quiet before anybody can log in."""
+    real.fault("login_noise")
+    now_s = int(real.world.clock.now_s())
+    guard = boot_guard("gl1-noise", now_s, now_s + 7200, 7200, "vast")
+    made = vast.create(onstart=guard, env={"PUBLIC_KEY": login.public_key})
+    host, port = (vast.login(login, made)["ssh"]["direct"][name] for name in ("host", "port"))
+
+    shell = connect(SshAddress(host, port, "root"), private_key, None, "gpulease/noise", 30.0)
+    try:
+        assert shell.run("echo here").stdout == b"here\n"
+    finally:
+        shell.close()
 
 
 def test_a_key_may_be_late_or_never_be_accepted(real: SimCloud, vast: Vast, login: Login) -> None:
