@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import os
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.app import App
 from orchestrator.clock import SystemClock
-from orchestrator.errors import MachineNotFound, ProviderError
+from orchestrator.errors import GpuleaseError, MachineNotFound, ProviderError
 from orchestrator.lifecycle.host_keys import new_host_key
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
-from orchestrator.providers.base import GuardWay, Machine, MachineRequest, MachineStatus, Provider
+from orchestrator.providers.base import (
+    GuardWay,
+    Machine,
+    MachineRequest,
+    MachineStatus,
+    Provider,
+    SshAddress,
+)
 from orchestrator.providers.http import Answer, Http
+from orchestrator.providers.wrappers import stacked
 from orchestrator.remote.keys import KeyPair, make_key_pair
 from orchestrator.remote.render import boot_guard
+from orchestrator.remote.ssh import connect
 from orchestrator.runs.label import Label
+from orchestrator.settings import load_settings
 from orchestrator.spec.resources import Need
 
 CAP_USD = Decimal("0.15")  # of one machine; no check rents a dearer quarter of an hour
 _LIFE_S = 900
 _GONE_S = 600.0
+_TRIES = 4
 
 
 class Account:
@@ -38,14 +52,23 @@ class Account:
         self, provider: Provider, http: Http, folder: Path, offer: Offer | None = None
     ) -> None:
         """`offer`: what is rented, where the cheapest of the provider's would cost too much."""
-        self.provider = provider
+        self.clock = this_clock()
+        self.provider = stacked(provider, self.clock)  # at the pace that the account allows
         self._offer = offer
-        self.clock = _clock()
         self.keys: KeyPair = make_key_pair(folder / "keys")
         self._http, self._folder = http, folder
 
     def ask(self, method: str, path: str, body: object = None, **query: str) -> Answer:
-        """One call of the raw API."""
+        """One call of the raw API, again where it was one too many."""
+        for _ in range(_TRIES):
+            answer = self.ask_once(method, path, body, **query)
+            if answer.status != 429:
+                break
+            self.pause(15.0)
+        return answer
+
+    def ask_once(self, method: str, path: str, body: object = None, **query: str) -> Answer:
+        """One call of the raw API, whatever comes of it."""
         return self._http.send(method, path, query=query, body=body)
 
     @contextmanager
@@ -55,7 +78,7 @@ class Account:
         Args:
             spot: one that is bid for.
         """
-        request = self._request(spot)
+        request = self.request(spot=spot)
         machine = self.provider.create_machine(request)
         try:
             yield machine, request
@@ -70,7 +93,36 @@ class Account:
             if done(seen):
                 return seen
             assert self.clock.awake_s() < give_up_s, f"it is {seen.status} after {limit_s:.0f} s"
-            time.sleep(2.5)
+            self.pause(2.5)
+
+    def pause(self, seconds: float) -> None:
+        """Let so much time go by."""
+        self.clock.wait(Event(), seconds)
+
+    def refused(self, request: MachineRequest) -> ProviderError:
+        """Why a create is refused that is to rent nothing; what it rents goes back at once."""
+        try:
+            machine = self.provider.create_machine(request)
+        except ProviderError as error:
+            return error
+        self.give_back(machine)
+        pytest.fail(f"{machine.id} was rented, and went back")
+
+    def halted(self, machine: Machine, request: MachineRequest) -> None:
+        """Halt a whole computer from inside."""
+        assert isinstance(machine.address, SshAddress)
+        pinned = " ".join(request.host_public_key.split()[:2])
+        give_up_s = self.clock.awake_s() + 300
+        while True:
+            try:
+                shell = connect(machine.address, self.keys.private_path, pinned, "gpulease", 30.0)
+                break
+            except GpuleaseError:  # sshd may be late, or show its first key
+                assert self.clock.awake_s() < give_up_s, "no login under the given key"
+                self.pause(5)
+        with suppress(GpuleaseError):  # it may be gone before it answers
+            shell.run("sudo poweroff", timeout_s=30.0)
+        shell.close()
 
     def running(self, machine: Machine) -> Machine:
         """The machine once it runs, with an address."""
@@ -81,12 +133,15 @@ class Account:
             limit_s,
         )
 
-    def _request(self, spot: bool) -> MachineRequest:
+    def request(
+        self, offer: Offer | None = None, *, spot: bool = False, life_s: float = _LIFE_S
+    ) -> MachineRequest:
+        """Of the cheapest offer, unless it is given; one that may cost more is not asked for."""
         facts = self.provider.capabilities
         # Who lets whole computers lets some without a GPU, for a fifth of the price.
         need = Need(disk_gib=20, cuda="", allow_cpu=not facts.container_images, spot=spot)
-        offer = self._offer or self._cheapest(need)
-        life_usd = offer.price.for_seconds(_LIFE_S, increment_s=facts.billing_increment_s)
+        offer = offer or self._offer or self._cheapest(need)
+        life_usd = offer.price.for_seconds(life_s, increment_s=facts.billing_increment_s)
         worst_usd = life_usd + offer.price.for_traffic(25 * 2**30, 0)
         if worst_usd > CAP_USD:
             pytest.skip(f"the cheapest offer may cost ${worst_usd:.2f}, more than ${CAP_USD}")
@@ -125,8 +180,22 @@ class Account:
                 return
             except ProviderError:
                 pass
-            time.sleep(5)
+            self.pause(5)
         pytest.fail(f"machine {machine.id} may still bill: end it by hand")
+
+
+def ends_itself(provider: str) -> None:
+    """A drill, as a person makes it, under the same cap: its machine has to be gone by itself."""
+    _, plan = App(load_settings()).plan_drill(provider)
+    assert plan["offers"], plan["relaxation"]
+    cap_usd = Decimal(plan["cap_usd"] or 0)
+    if cap_usd > CAP_USD:
+        pytest.skip(f"a drill may cost ${cap_usd}, more than ${CAP_USD}")
+    drill = [sys.executable, "-m", "orchestrator", "doctor", "--drill", provider, "--yes", "--json"]
+
+    ended = subprocess.run(drill, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr[-2000:]
 
 
 def rows(answer: Answer, key: str) -> list[dict[str, Any]]:
@@ -144,6 +213,7 @@ def key_or_skip(name: str) -> SecretStr:
     return SecretStr(os.environ[name])
 
 
-def _clock() -> SystemClock:
+def this_clock() -> SystemClock:
+    """The time; a simulated cloud's, where the environment leads to one."""
     offset = os.environ.get("GPULEASE_CLOCK")
     return SystemClock(Path(offset) if offset else None)

@@ -17,14 +17,14 @@ from orchestrator.budget.price import Price
 from orchestrator.offers.offer import Offer
 from orchestrator.providers import lambda_cloud, paperspace, runpod, vast
 from orchestrator.providers.http import Http
-from tests.live.account import Account, key_or_skip
+from tests.live.account import Account, key_or_skip, this_clock
 
 
 @pytest.fixture(scope="module")
 def vast_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     key = key_or_skip("VAST_API_KEY")
     url = os.environ.get("GPULEASE_VAST_URL", vast.URL)
-    client, http = vast.Vast(key, url=url), Http(url, key)
+    client, http = vast.Vast(key, url=url, clock=this_clock()), Http(url, key)
     yield Account(client, http, Path(tmp_path_factory.mktemp("vast")))
     client.close()
     http.close()
@@ -35,7 +35,10 @@ def runpod_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account
     key = key_or_skip("RUNPOD_API_KEY")
     url = os.environ.get("GPULEASE_RUNPOD_URL", runpod.URL)
     graphql_url = os.environ.get("GPULEASE_RUNPOD_GRAPHQL_URL", runpod.GRAPHQL_URL)
-    client, http = runpod.RunPod(key, url=url, graphql_url=graphql_url), Http(url, key)
+    client, http = (
+        runpod.RunPod(key, url=url, graphql_url=graphql_url, clock=this_clock()),
+        Http(url, key),
+    )
     yield Account(client, http, Path(tmp_path_factory.mktemp("runpod")))
     client.close()
     http.close()
@@ -47,7 +50,7 @@ def lambda_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account
     url = os.environ.get("GPULEASE_LAMBDA_URL", lambda_cloud.URL)
     user = os.environ.get("GPULEASE_LAMBDA_SSH_USER", lambda_cloud.USER)
     port = int(os.environ.get("GPULEASE_LAMBDA_SSH_PORT", lambda_cloud.PORT))
-    client = lambda_cloud.Lambda(key, url=url, ssh_user=user, ssh_port=port)
+    client = lambda_cloud.Lambda(key, url=url, ssh_user=user, ssh_port=port, clock=this_clock())
     http = Http(url, key)
     yield Account(client, http, Path(tmp_path_factory.mktemp("lambda")))
     client.close()
@@ -61,7 +64,7 @@ def paperspace_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acc
     url = os.environ.get("GPULEASE_PAPERSPACE_URL", paperspace.URL)
     user = os.environ.get("GPULEASE_PAPERSPACE_SSH_USER", paperspace.USER)
     port = int(os.environ.get("GPULEASE_PAPERSPACE_SSH_PORT", paperspace.PORT))
-    client = paperspace.Paperspace(key, url=url, ssh_user=user, ssh_port=port)
+    client = paperspace.Paperspace(key, url=url, ssh_user=user, ssh_port=port, clock=this_clock())
     http = Http(url, key)
     facts = {
         "type": "C1",

@@ -6,7 +6,6 @@ console.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from orchestrator.providers.paperspace import mapping
 from orchestrator.providers.paperspace.catalog import KINDS, region_code
 from orchestrator.providers.paperspace.offers import to_templates
 from orchestrator.remote.ssh import connect
+from orchestrator.spec.resources import Need
 from tests.live.account import Account, rows
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
@@ -39,6 +39,10 @@ def shown(account: Account, machine_id: str) -> dict[str, Any]:
     return data
 
 
+def test_still_sold(paperspace_account: Account) -> None:
+    assert paperspace_account.provider.list_offers(Need(disk_gib=50)), "nothing is for rent"
+
+
 def test_list_after_create_and_billed_by_the_hour(paperspace_account: Account) -> None:
     """How long a new machine is missing from the list; the month's invoice tells the rest."""
     with paperspace_account.rented() as (machine, _):
@@ -46,7 +50,7 @@ def test_list_after_create_and_billed_by_the_hour(paperspace_account: Account) -
         while machine.id not in [one.id for one in paperspace_account.provider.list_machines()]:
             waited_s = paperspace_account.clock.awake_s() - created_s
             assert waited_s < 120, "not listed after two minutes"
-            time.sleep(1)
+            paperspace_account.pause(1)
         missing_s = paperspace_account.clock.awake_s() - created_s
         assert missing_s <= paperspace_account.provider.capabilities.list_lag_s, f"{missing_s:.0f}"
 
@@ -60,7 +64,7 @@ def test_off_after_create(paperspace_account: Account) -> None:
             assert paperspace_account.clock.awake_s() < give_up_s, "not ready in 15 minutes"
             if shown(paperspace_account, machine.id)["state"] == "off":
                 off_s += 2.0
-            time.sleep(2)
+            paperspace_account.pause(2)
         assert off_s < mapping.STARTING_S, f"it was off for {off_s:.0f} s"
 
 
@@ -93,7 +97,8 @@ def test_auto_shutdown(paperspace_account: Account) -> None:
     """An hour's limit and a login that works all the time: does the machine stop?"""
     with paperspace_account.rented() as (machine, request):
         path = f"/machines/{machine.id}"
-        paperspace_account.ask("PUT", path, {"autoShutdownTimeout": 1})
+        changed = paperspace_account.ask("PUT", path, {"autoShutdownTimeout": 1})
+        assert changed.status == 200, changed.detail()
         ready = paperspace_account.running(machine)
         assert isinstance(ready.address, SshAddress)
         pinned = " ".join(request.host_public_key.split()[:2])
@@ -103,8 +108,15 @@ def test_auto_shutdown(paperspace_account: Account) -> None:
             if paperspace_account.provider.get_machine(machine.id).status is MachineStatus.STOPPED:
                 return
             connect(ready.address, key, pinned, "gpulease/live", 30.0).close()
-            time.sleep(60)
+            paperspace_account.pause(60)
         pytest.fail("after 80 minutes it still runs: hours are counted while nobody uses it")
+
+
+def test_halt_turns_off(paperspace_account: Account) -> None:
+    """Whether it is still billed then, the month's invoice tells."""
+    with paperspace_account.rented() as (machine, request):
+        paperspace_account.halted(paperspace_account.running(machine), request)
+        paperspace_account.until(machine, lambda one: one.status is MachineStatus.STOPPED, 600)
 
 
 def test_host_key_by_script(paperspace_account: Account, rented: Rented) -> None:
@@ -120,7 +132,7 @@ def test_host_key_by_script(paperspace_account: Account, rented: Rented) -> None
             return
         except (Unreachable, HostKeyMismatch):  # its first key, until the script has run
             assert paperspace_account.clock.awake_s() < give_up_s, "no login under the given key"
-            time.sleep(5)
+            paperspace_account.pause(5)
 
 
 def test_template_by_label(paperspace_account: Account) -> None:
@@ -133,7 +145,7 @@ def test_template_by_label(paperspace_account: Account) -> None:
 
 def test_limits_of_calls(paperspace_account: Account) -> None:
     """Reads of one minute's budget, one after the other."""
-    answers = [paperspace_account.ask("GET", "/auth/session") for _ in range(60)]
+    answers = [paperspace_account.ask_once("GET", "/auth/session") for _ in range(60)]
 
     assert {answer.status for answer in answers} == {200}, "60 calls in a row are too many"
     told = {name for name in answers[-1].headers if "retry" in name or "ratelimit" in name}

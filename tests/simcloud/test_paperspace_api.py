@@ -245,6 +245,18 @@ def test_the_providers_own_stop_counts_hours_and_leaves_the_disk(
     assert paperspace_api.ids() == [made]
 
 
+def test_the_providers_own_stop_may_be_set_anew(
+    paperspace_api: PaperspaceClient, clock: FakeClock
+) -> None:
+    made = paperspace_api.create(autoShutdownEnabled=True, autoShutdownTimeout=9)
+
+    changed = paperspace_api.put(f"/machines/{made}", json={"autoShutdownTimeout": 1})
+    clock.advance(3610)
+
+    assert changed.json()["data"]["autoShutdownTimeout"] == 1
+    assert paperspace_api.state(made) == "off"
+
+
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("null", [True, False])
 def test_pages_are_as_small_as_the_switch_says(

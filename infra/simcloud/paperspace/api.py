@@ -123,7 +123,7 @@ class PaperspaceApi:
                 shown = lambda: json_reply(self._json(self._known(machine_id, key)))  # noqa: E731
                 return self._do("get", {"id": machine_id}, shown)
             case ("PUT", machine_id):
-                return self._do("action", {}, lambda: self._rename(request, machine_id, key))
+                return self._do("action", {}, lambda: self._update(request, machine_id, key))
             case ("DELETE", machine_id):
                 return self._delete(machine_id, key)
             case ("PATCH", machine_id, "start" | "stop" | "restart" as act):
@@ -173,9 +173,13 @@ class PaperspaceApi:
         kept = [row for row in rows if all(row[name] == request.query[name] for name in asked)]
         return self._page(kept, request)
 
-    def _rename(self, request: Request, machine_id: str, key: Key) -> Reply:
+    def _update(self, request: Request, machine_id: str, key: Key) -> Reply:
         machine = self._known(machine_id, key)
-        facts_of(machine).name = str(read_object(request, {"name": str}).get("name"))
+        changes = read_object(request, {"name": str, "autoShutdownTimeout": (int, float)})
+        if "name" in changes:
+            facts_of(machine).name = str(changes["name"])
+        if "autoShutdownTimeout" in changes:
+            self._machines.shut_down_after(machine, changes["autoShutdownTimeout"])
         return json_reply({"data": self._json(machine)})
 
     def _act(self, machine_id: str, act: str, key: Key) -> Reply:

@@ -27,6 +27,7 @@ from infra.simcloud.paperspace.types import (
 )
 from infra.simcloud.rented import EndedBy, Phase, Rented
 from infra.simcloud.stock import Stock
+from infra.simcloud.web import Json
 from infra.simcloud.world import World
 
 START = "/.cloud-init"
@@ -222,6 +223,12 @@ class Machines:
         if not lies:
             self._world.end(machine, EndedBy.API)
         return event
+
+    def shut_down_after(self, machine: Rented, hours: Json) -> None:
+        """Another time for its own stop, from now on or from when it is ready."""
+        facts = facts_of(machine)
+        facts.asked = Create({**facts.asked.fields, "autoShutdownTimeout": hours})
+        self._schedule_shutdown(machine)
 
     def _order(self, asked: Create, account: str, kind: Kind, shelf: Stock, ip: str) -> Order:
         world = self._world

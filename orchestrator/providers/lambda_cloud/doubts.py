@@ -27,7 +27,7 @@ DOUBTS = (
     ),
     Doubt(
         "billing-start",
-        "does a machine cost from its launch, or once it is healthy?",
+        "does a machine cost from its launch, or once it is healthy, and one that never is?",
         "the cap counts from the launch, the estimate from the first that is seen to run",
     ),
     Doubt(
@@ -39,6 +39,16 @@ DOUBTS = (
         "same-key-twice",
         "may one public key be registered under two names?",
         "a key that is there is used under its own name, and never added again",
+    ),
+    Doubt(
+        "taken-key-name",
+        "by which code is a key refused whose name is taken?",
+        "by none: after any refusal the keys are listed, and the same key is used as it is",
+    ),
+    Doubt(
+        "halted-unhealthy",
+        "does a machine that is halted from inside become unhealthy, or end?",
+        "a halt ends nothing: one that is unhealthy for three minutes goes back",
     ),
     Doubt(
         "key-removed-after-launch",

@@ -6,6 +6,11 @@ from orchestrator.providers.doubts import Doubt
 
 DOUBTS = (
     Doubt(
+        "still-sold",
+        "may a new customer still rent machines with a GPU?",
+        "session and standing are asked before an offer is shown, and each type's stock",
+    ),
+    Doubt(
         "list-after-create",
         "how soon does a list show what was just created?",
         "a create whose answer was lost is looked for by name for five minutes",
@@ -39,6 +44,11 @@ DOUBTS = (
         "off-after-create",
         "how long may a machine that is to start be off before it never starts?",
         "after a minute it counts as one without capacity, goes back, and the next offer is tried",
+    ),
+    Doubt(
+        "halt-turns-off",
+        "is a machine off once it is halted from inside, and no longer billed?",
+        "nobody counts on it; one that is off is deleted, and its hours count until then",
     ),
     Doubt(
         "host-key-by-script",

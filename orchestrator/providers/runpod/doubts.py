@@ -45,4 +45,24 @@ DOUBTS = (
         "do pods of community hosts always get an address?",
         "one that runs for minutes without an address goes back",
     ),
+    Doubt(
+        "error-bills",
+        "does a pod in ERROR bill, and does it ever leave that state?",
+        "it goes back at once, and counts at its rate until it is proven gone",
+    ),
+    Doubt(
+        "capacity-words",
+        "is a lack of capacity still told in the words that were seen, or by a code?",
+        "other words go to the next offer too; a run ends once all offers say the same",
+    ),
+    Doubt(
+        "funds-refusal",
+        "is too little money refused with 402, or with 400?",
+        "402, and what speaks of balance, credit or funds, ends the tries on RunPod",
+    ),
+    Doubt(
+        "urllib-agent",
+        "does the edge refuse Python's own agent?",
+        "every call has an agent of its own, a machine's guard's too",
+    ),
 )

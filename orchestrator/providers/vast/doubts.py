@@ -76,6 +76,16 @@ DOUBTS = (
         "its whole rate counts until it is proven gone",
     ),
     Doubt(
+        "exited-bills",
+        "does an instance that shows `exited` or `unknown` bill its GPU?",
+        "one that exited goes back, an unknown one after five minutes; both count at the full rate",
+    ),
+    Doubt(
+        "right-missing",
+        "what does a key hear that lacks the right for a call?",
+        "401, 403 and their texts are the key's fault: told, never retried as is, and never gone",
+    ),
+    Doubt(
         "balance-field",
         "is what is left on an account called credit or balance?",
         "credit, else balance; without either it is unknown, never zero",
