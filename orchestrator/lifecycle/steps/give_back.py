@@ -65,8 +65,7 @@ def _ask(
     assert lease.machine_id is not None
     now_s = world.clock.now_s()
     if lease.delete_asked_s is None:
-        # Written down before the call: should this process die in it, it is known until when the
-        # machine lived.
+        # Written down before the call: should this process die in it, that may have ended it.
         return run.with_lease(replace(lease, delete_asked_s=now_s)), 0.0, "it is to end"
     again_s = _again_s(lease)
     if lease.delete_tries and 0 <= now_s - lease.delete_asked_s < again_s:
@@ -126,15 +125,12 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
 
 
 def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> float:
-    """When a machine ended at the latest: as asked, or else as its guard was told.
+    """When a machine ended at the latest, as its guard was told.
 
-    One that keeps no deadline by itself may have lived until now.
+    One that keeps no deadline by itself may have lived until now. That it was to be asked to end
+    says nothing: whoever wrote that down may have died before the call.
     """
-    if lease.delete_accepted_s is not None:
-        return now_s
-    if lease.delete_asked_s is not None:
-        return lease.delete_asked_s
-    if not ends_itself:
+    if lease.delete_accepted_s is not None or not ends_itself:
         return now_s
     ends_s = [now_s, lease.deadline_s]
     ended_s = run.exit.get("ended_at")
