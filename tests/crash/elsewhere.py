@@ -250,9 +250,11 @@ def _on_all() -> Iterator[Story]:
 
 
 def _cap(story: Story, providers: tuple[str, ...]) -> str:
-    """Where an hour that has begun counts whole, a fifth of it pays for one that did no work."""
+    """Where an hour that has begun counts whole, a fifth of it pays for what did no work: with
+    whole hours for one that never appeared and one that is dearer than it was sold.
+    """
     if "paperspace" in providers:
-        return "9.00"
+        return "12.00"
     return "6.00" if "lambda" in providers else story.max_cost
 
 
