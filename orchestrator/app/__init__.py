@@ -12,7 +12,7 @@ from orchestrator.app.following import Following
 from orchestrator.app.operating import Operating
 from orchestrator.app.planning import Planning, SubmitOptions
 from orchestrator.errors import HomeError
-from orchestrator.lifecycle.driver import Driver, driver_lock
+from orchestrator.lifecycle.driver import Driver, count_on, driver_lock
 from orchestrator.lifecycle.driver_log import keep_log
 from orchestrator.lifecycle.handover import driver_of_home
 
@@ -57,12 +57,8 @@ class App(Planning, Following, Accounting, Operating):
 
         parts = self._parts
         parts.is_driver = True
-        # What went by for open runs stays gone by, though the wall clock was set back since.
-        since_s = self._clock.now_s()
-        if runs := parts.journal.runs(only_open=True):
-            since_s = max(run.known_until_s for run in runs)
-            self._clock.count_on(json.loads(parts.journal.get_meta("driver") or "{}"), since_s)
-        record = {"version": __version__, "pid": os.getpid(), **self._clock.to_record(since_s)}
+        time = count_on(parts.journal, self._clock)
+        record = {"version": __version__, "pid": os.getpid(), **time}
         with contextlib.suppress(HomeError):  # a disk may be full: machines go back all the same
             parts.journal.set_meta("driver", json.dumps(record))
         parts.accounts.watchers.append(parts.reaper.return_known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.clock import Clock
+from orchestrator.clock import Clock, SystemClock
 from orchestrator.errors import HomeError
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
@@ -257,6 +258,18 @@ def rest_s(asked_s: float, open_runs: int) -> float:
     10.0
     """
     return max(asked_s, min(_LONGEST_REST_S, open_runs / _LOOKS_PER_S)) if asked_s else 0.0
+
+
+def count_on(journal: Journal, clock: SystemClock) -> dict[str, str | float]:
+    """Go on from the time that the home's last driver knew; gives what the next one needs of this.
+
+    What went by for open runs stays gone by, though the wall clock was set back since.
+    """
+    since_s = clock.now_s()
+    if runs := journal.runs(only_open=True):
+        since_s = max(run.known_until_s for run in runs)
+        clock.count_on(json.loads(journal.get_meta("driver") or "{}"), since_s)
+    return clock.to_record(since_s)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from infra.simcloud.mishaps import OUTBID
 from infra.simcloud.rented import Rented
+from infra.simcloud.vast.api import VastApi
 from infra.simcloud.vast.facts import Facts
 from orchestrator.cli.follow import RETURN_LIMIT_S, ReturnWatch
 from orchestrator.lifecycle.views import to_run_view
@@ -20,8 +21,8 @@ _READS = ("get", "list", "catalog", "account", "logs", "billing")
 _WRITES = ("create", "delete", "action", "keys")
 
 
-def fault(name: str, operation: str = "", *, seconds: float | None = None) -> Act:
-    return lambda stage: stage.cloud.fault(name, operation=operation, seconds=seconds)
+def fault(name: str, operation: str = "", *, seconds: float | None = None, times: int = 1) -> Act:
+    return lambda stage: stage.cloud.fault(name, operation=operation, seconds=seconds, times=times)
 
 
 def wish_when(state: State, wish: Wish) -> Act:
@@ -209,6 +210,29 @@ def only(provider: str, card: str, tier: str) -> Act:
     return act
 
 
+def charge_traffic(usd_per_gb: str) -> Act:
+    """Every host of a market wants money for what reaches its machines."""
+
+    def act(stage: Stage) -> None:
+        for api in stage.cloud.apis.values():
+            if isinstance(api, VastApi):
+                for host in api.market.hosts:
+                    host.usd_per_gb_in = Decimal(usd_per_gb)
+
+    return act
+
+
+def nobody_looks_for(seconds: float, state: State) -> Act:
+    """The process stands still for so long, once, and the world goes on."""
+
+    def meddle(stage: Stage) -> None:
+        if stage.run.state is state and "quiet" not in stage.marks:
+            stage.marks["quiet"] = stage.clock.now_s()
+            stage.clock.advance(seconds)
+
+    return meddle
+
+
 def down_for(seconds: float, state: State) -> Act:
     """The first provider answers nothing but errors, from the first time in a state on."""
 
@@ -287,7 +311,7 @@ def exchange_keys(stage: Stage) -> None:
 
 
 def step_clock(seconds: float, state: State) -> Act:
-    """Somebody sets this computer's wall clock ahead."""
+    """Somebody sets this computer's wall clock ahead, or back."""
 
     def meddle(stage: Stage) -> None:
         if not stage.stepped_s and stage.run.state is state:

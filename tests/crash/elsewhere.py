@@ -9,11 +9,13 @@ from orchestrator.runs.states import Outcome, State, Wish
 from tests.crash.acts import (
     at_its_pace,
     both,
+    charge_traffic,
     cut_when,
     down_for,
     exchange_keys,
     fault,
     lose_when,
+    nobody_looks_for,
     of,
     only,
     other_home,
@@ -26,6 +28,7 @@ from tests.crash.acts import (
     wish_when,
 )
 from tests.crash.clouds import UNGUARDED
+from tests.crash.home_beside import home_beside, it_acts
 from tests.crash.machine import Program
 from tests.crash.stage import Stage
 from tests.crash.stories import SLEEP_S, Story
@@ -44,15 +47,25 @@ _WELL = _ends((_O.SUCCEEDED, 0))
 _NIGHT = _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8))
 
 
-_EXCHANGED = Story(
-    "another account's key",
-    _WELL,
-    revive=exchange_keys,
-    meddle=under_anothers_key_for(120.0),
-    program=_A_WHILE,
-    pace_s=5.0,
-    since="before save booting→shipping",
-)
+# A cap that is reached, whose fifth pays for a create that nobody knows of; and for how long it is
+# not, whatever happened before.
+_TIGHT = {"vast": ("0.20", 1200.0), "lambda": ("1.10", 2000.0), "paperspace": ("3.90", 13000.0)}
+
+
+def _to_the_cap(where: str) -> Story:
+    """With what each bills besides GPU time, or in longer steps."""
+    max_cost, quiet_s = _TIGHT[where]
+    return Story(
+        "cap reached",
+        _ends((_O.CAPPED, 5)),
+        charge_traffic("0.001"),
+        nobody_looks_for(quiet_s, State.RUNNING),
+        program=Program(seconds=8 * HOUR_S, checkpoint_every_s=400.0, reads_bytes=200_000_000),
+        max_cost=max_cost,
+        max_duration="8h",
+        hold="1m",
+        pace_s=12.0,
+    )
 
 
 def _anywhere() -> Iterator[Story]:
@@ -66,7 +79,12 @@ def _anywhere() -> Iterator[Story]:
     yield Story("ssh late", _WELL, fault("ssh_late"))
     yield Story("delete lies", _WELL, fault("delete_lies"))
     yield Story("list lag", _WELL, fault("list_lag_s", seconds=8.0))
-    yield Story("two homes", _WELL, both(other_home, fault("reply_lost", "create")))
+    yield Story(
+        "two homes",
+        _WELL,
+        both(other_home, home_beside, fault("reply_lost", "create", times=2)),
+        it_acts,
+    )
     yield Story(
         "cancel while running",
         _ends((_O.CANCELLED, 9)),
@@ -93,7 +111,15 @@ def _anywhere() -> Iterator[Story]:
         program=_A_WHILE,
         pace_s=10.0,
     )
-    yield _EXCHANGED
+    yield Story(
+        "another account's key",
+        _WELL,
+        revive=exchange_keys,
+        meddle=under_anothers_key_for(120.0),
+        program=_A_WHILE,
+        pace_s=5.0,
+        since="before save booting→shipping",
+    )
     yield Story(
         "provider down for an hour",
         _WELL,
@@ -111,6 +137,13 @@ def _anywhere() -> Iterator[Story]:
         "clock stepped by 10 min",
         _WELL,
         meddle=step_clock(600.0, State.RUNNING),
+        program=_A_WHILE,
+        pace_s=10.0,
+    )
+    yield Story(
+        "clock set back by 10 min",
+        _WELL,
+        meddle=step_clock(-600.0, State.RUNNING),
         program=_A_WHILE,
         pace_s=10.0,
     )
@@ -250,9 +283,11 @@ def _on_all() -> Iterator[Story]:
 
 
 def _cap(story: Story, providers: tuple[str, ...]) -> str:
-    """Where an hour that has begun counts whole, a fifth of it pays for what did no work: with
-    whole hours for one that never appeared and one that is dearer than it was sold.
+    """Its own; else where an hour that has begun counts whole, a fifth of it pays for what did no
+    work: with whole hours for one that never appeared and one that is dearer than it was sold.
     """
+    if story.max_cost != Story.max_cost:
+        return story.max_cost
     if "paperspace" in providers:
         return "12.00"
     return "6.00" if "lambda" in providers else story.max_cost
@@ -272,20 +307,41 @@ def _on(story: Story, where: str, providers: tuple[str, ...]) -> Story:
     )
 
 
+# Of what is told of every provider, what RunPod's own stories do not tell of it.
+_ON_RUNPOD_TOO = {
+    "two homes",
+    "key revoked while running",
+    "another account's key",
+    "provider down for an hour",
+    "returns refused for an hour",
+    "clock stepped by 10 min",
+    "clock set back by 10 min",
+}
+
 ELSEWHERE = {
     story.name: story
     for story in (
-        *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), *_on_vast())),
+        *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), _to_the_cap("vast"), *_on_vast())),
         *(
             _on(one, "lambda", ("lambda",))
-            for one in (*_anywhere(), *_on_lambda(), *_without_a_guard())
+            for one in (
+                *_anywhere(),
+                _to_the_cap("lambda"),
+                *_on_lambda(),
+                *_without_a_guard(),
+            )
         ),
         *(
             _on(one, "paperspace", ("paperspace",))
-            for one in (*_anywhere(), *_on_paperspace(), *_without_a_guard())
+            for one in (
+                *_anywhere(),
+                _to_the_cap("paperspace"),
+                *_on_paperspace(),
+                *_without_a_guard(),
+            )
             if one.name != "no capacity, then the next"  # it says so in its own way
         ),
         *(_on(one, "all", _ALL) for one in _on_all()),
-        _on(_EXCHANGED, "runpod", ("runpod",)),
+        *(_on(one, "runpod", ("runpod",)) for one in _anywhere() if one.name in _ON_RUNPOD_TOO),
     )
 }

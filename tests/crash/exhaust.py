@@ -25,7 +25,7 @@ code: {{path: own, command: python train.py}}
 accept_unguarded: {unguarded}
 spot: {spot}
 gpu: {{memory_gib: 12}}
-budget: {{max_cost: {max_cost}, max_duration: 1h}}
+budget: {{max_cost: {max_cost}, max_duration: {max_duration}}}
 artifacts: {{hold: {hold}{to}}}
 checkpoints: {{every: {every}}}
 """
@@ -44,6 +44,7 @@ class Theatre:
         to = f", to: '{TO}'" if story.bucket else ""
         text = _JOB.format(
             max_cost=story.max_cost,
+            max_duration=story.max_duration,
             hold=story.hold,
             to=to,
             every=story.every,
@@ -62,6 +63,7 @@ class Theatre:
         """
         lives: list[Process] = []
         with self._stage() as stage:
+            stage.chance.seed(f"{self.story.name} {kills}")
             try:
                 self.story.begin(stage)
                 for n in itertools.count():
@@ -72,10 +74,14 @@ class Theatre:
                     self.story.revive(stage)
                     if not stage.is_recorded():
                         break
+                for other in stage.beside:
+                    other.finish()
                 if self.story.sweeps:
                     stage.sweep()
                 told = "" if kills else self.story.told
                 check(stage, self.story.ends, guarded=self.story.guarded, told=told)
+                for other in stage.beside:
+                    check(other.stage, self.story.ends, guarded=self.story.guarded)
             except Exception as error:
                 raise Violation(self._tell(error, stage, lives, kills)) from error
         return [process.life.passed for process in lives]
@@ -126,8 +132,10 @@ class Theatre:
     def _tell(
         self, error: Exception, stage: Stage, lives: list[Process], kills: tuple[int, ...]
     ) -> str:
+        beside = [other.stage for other in stage.beside]
         deaths = [f"{one.life.dies_at}: {one.life.died_at}" for one in lives if one.life.died_at]
-        events = [event for run in stage.runs() for event in stage.journal.events(run.id)]
+        every = [(one, run) for one in (stage, *beside) for run in one.runs()]
+        events = [event for one, run in every for event in one.journal.events(run.id)]
         history = "\n".join(f"  {at_s - 1.8e9:8.1f} {text}" for at_s, text in events)
         where = f"{self.story.name}, killed at {deaths or 'no point'}"
         again = ",".join(map(str, kills))

@@ -212,7 +212,7 @@ def _unseen_start_usd(stage: Stage) -> Decimal:
 def _stepped_usd(stage: Stage) -> Decimal:
     """What is counted for time that never was, where the wall clock was set ahead."""
     rates = (one.usd_per_hour for one in stage.machines())
-    return sum(rates, Decimal(0)) * Decimal(stage.stepped_s) / 3600
+    return sum(rates, Decimal(0)) * Decimal(max(0.0, stage.stepped_s)) / 3600
 
 
 def _artifacts(stage: Stage, run: Run, view: RunView) -> Iterator[str]:

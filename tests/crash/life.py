@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -56,14 +58,18 @@ class FileWatch:
         self._folder = ""
         self._installed = False
 
-    def begin(self, life: Life, folder: str) -> None:
-        self._life, self._folder = life, folder
+    @contextmanager
+    def of(self, life: Life, folder: Path) -> Iterator[None]:
+        """Within the block this life makes and removes names, and whose it was before waits."""
         if not self._installed:
             self._installed = True
             sys.addaudithook(self._on_event)
-
-    def end(self) -> None:
-        self._life = None
+        before = (self._life, self._folder)
+        self._life, self._folder = life, str(folder)
+        try:
+            yield
+        finally:
+            self._life, self._folder = before
 
     def _on_event(self, event: str, arguments: tuple[object, ...]) -> None:
         if self._life is None or event not in _FILE_EVENTS:

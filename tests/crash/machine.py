@@ -45,6 +45,7 @@ class Program:
     seconds: float = 16.0
     exit_code: int = 0
     checkpoint_every_s: float = 8.0
+    reads_bytes: int = 0  # in each step, of what its host charges as traffic
 
 
 class Box:
@@ -70,6 +71,7 @@ class Box:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._step = 0
+        self._read_bytes = 0
         self._agent = False
         self._over_s: float | None = None
         self._stopping = False
@@ -295,11 +297,19 @@ class Box:
         if self._stopping or self._over_s is not None:
             return
         self._step += 10
+        self._read(self._program.reads_bytes)
         self._say("progress", step=self._step, steps=100, loss=1.0 / self._step)
         self.files[protocol.LOG_FILE] += f"step {self._step}\n".encode()
         if self._step * _STEP_S / 10 % self._program.checkpoint_every_s == 0:
             self._checkpoint()
         self._of_job(self._now_s + _STEP_S, self._make_step)
+
+    def _read(self, size_bytes: int) -> None:
+        """From anywhere; the agent says what its network counted since it began."""
+        if size_bytes:
+            self.machine.traffic.add_in(size_bytes)
+            self._read_bytes += size_bytes
+            self._say("host", received_bytes=self._read_bytes, sent_bytes=0)
 
     def _checkpoint(self) -> None:
         folder = f"{protocol.CHECKPOINTS_DIR}/step-{self._step}"

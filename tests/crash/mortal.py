@@ -19,13 +19,21 @@ from tests.crash.life import Life
 
 
 class MortalProvider(Wrapper):
-    """Each request that goes out, between two points; `created` runs right behind each create."""
+    """Each request that goes out, between two points.
+
+    `created` runs right behind each create, `ends` before each delete.
+    """
 
     def __init__(
-        self, inner: Provider, life: Life, created: Callable[[MachineRequest], None]
+        self,
+        inner: Provider,
+        life: Life,
+        created: Callable[[MachineRequest], None],
+        ends: Callable[[str], None],
     ) -> None:
         self._life = life
         self._created = created
+        self._ends = ends
         super().__init__(inner)
 
     def list_offers(self, need: Need) -> list[Offer]:
@@ -41,13 +49,17 @@ class MortalProvider(Wrapper):
         return self._life.around("list", self._inner.list_machines)
 
     def delete_machine(self, machine_id: str) -> None:
-        self._life.around("delete", lambda: self._inner.delete_machine(machine_id))
+        self._life.around("delete", lambda: self._delete(machine_id))
 
     def _create(self, request: MachineRequest) -> Machine:
         try:
             return self._inner.create_machine(request)
         finally:
             self._created(request)
+
+    def _delete(self, machine_id: str) -> None:
+        self._ends(machine_id)
+        self._inner.delete_machine(machine_id)
 
     def _reading(self, name: str, method: Callable[..., T]) -> Callable[..., T]:
         return lambda *arguments: self._life.around(name, lambda: method(*arguments))

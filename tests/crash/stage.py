@@ -6,6 +6,8 @@ over HTTP, the journal on a file, engine, world, accounts, reaper, cargo and hom
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -13,16 +15,18 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from threading import Event
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from infra.simcloud.cloud import SimCloud
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
+from orchestrator.clock import SystemClock
 from orchestrator.errors import GpuleaseError, StaleRun, UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.balance import Purses
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.catalog import ask_all
+from orchestrator.lifecycle.driver import count_on
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.leftovers import Sweeper
 from orchestrator.lifecycle.material import prepare
@@ -50,6 +54,9 @@ from tests.crash.fleet import Fleet, StageClock
 from tests.crash.life import FILES, Killed, Life
 from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
 from tests.crash.uploads import MortalStores, write_signed
+
+if TYPE_CHECKING:
+    from tests.crash.home_beside import HomeBeside
 
 HOME_ID = "homeid"
 RUN_ID = "runid123"
@@ -85,12 +92,17 @@ class Stage:
     creates: dict[str, int] = field(default_factory=dict)
     providers: tuple[str, ...] = ("runpod",)
     others_keys: set[str] = field(default_factory=set)  # of these another account's key is at hand
+    home_id: str = HOME_ID
+    homes: set[str] = field(default_factory=set)  # that act on these accounts, this one too
+    beside: list[HomeBeside] = field(default_factory=list)  # the others of them
+    chance: random.Random = field(default_factory=lambda: random.Random(0))  # of this performance
     marks: dict[str, float] = field(default_factory=dict)  # when a story did what it does once
     takes_nothing_back: bool = False  # the provider refuses every end
-    stepped_s: float = 0.0  # by which this computer's wall clock is ahead
+    stepped_s: float = 0.0  # by which this computer's wall clock was set ahead, or back
     _useless_s: dict[str, float] = field(default_factory=dict)  # machine → since when it is
 
     def __post_init__(self) -> None:
+        self.homes.add(self.home_id)
         store = self.home / "gpulease.sqlite"
         self.store = f"sqlite:///{store}"
         self._changes = sqlite3.connect(store, isolation_level=None)
@@ -98,6 +110,8 @@ class Stage:
         self.journal = Journal(self.store)  # of somebody who only looks, and of the person
 
     def close(self) -> None:
+        for other in self.beside:
+            other.stage.close()
         self._changes.close()
         self.journal.close()
         shutil.rmtree(self.home)
@@ -126,12 +140,13 @@ class Stage:
         """Every machine ever rented under a label of ours, the oldest first."""
         every = self.cloud.world.machines.values()
         labels = ((machine, parse_label(machine.label)) for machine in every)
-        return [machine for machine, label in labels if label and label.home == HOME_ID]
+        return [machine for machine, label in labels if label and label.home == self.home_id]
 
     def neighbours(self) -> list[Rented]:
-        """Machines of somebody else on the same accounts."""
-        ours = {machine.id for machine in self.machines()}
-        return [one for one in self.cloud.world.machines.values() if one.id not in ours]
+        """Machines on the same accounts of somebody who does nothing with them in this story."""
+        every = self.cloud.world.machines.values()
+        labels = ((machine, parse_label(machine.label)) for machine in every)
+        return [one for one, label in labels if not label or label.home not in self.homes]
 
     def add_neighbour(self, label: str = NEIGHBOUR) -> None:
         """Somebody rents a machine that is no business of ours, on the first of the clouds."""
@@ -211,7 +226,7 @@ class Stage:
             for name in self.providers
         }
         accounts = Accounts(lambda name: stacked(clients[name], self.clock), self.clock)
-        sweeper = Sweeper(accounts, self.journal, self.clock, HOME_ID)
+        sweeper = Sweeper(accounts, self.journal, self.clock, self.home_id)
         sweeper.sweep()
         left, failures = sweeper.look(self.providers, past=False)
         self.seen += [f"{one.words} is left" for one in left] + failures
@@ -233,6 +248,11 @@ class Stage:
                     f"a create was sent under {request.label} while {machine.id} lived under "
                     f"{machine.label}, whose lease is {state}"
                 )
+
+    def ends(self, machine_id: str) -> None:
+        """A delete is about to be sent."""
+        if machine_id not in {machine.id for machine in self.machines()}:
+            self.seen.append(f"{machine_id} was asked to end, and it is somebody else's")
 
     def look(self) -> None:
         """Whatever lives must be known as living."""
@@ -269,14 +289,21 @@ class Stage:
                 self.seen.append(text)
 
 
-@dataclass(frozen=True)
+@dataclass
 class StageTime:
-    """The stage's clock as this computer reads it: somebody may have set its wall clock ahead."""
+    """The stage's clock as a process reads it: somebody may set this computer's wall clock."""
 
     stage: Stage
+    system: SystemClock = field(init=False)
+
+    def __post_init__(self) -> None:
+        clock = self.stage.clock
+        self.system = SystemClock(
+            wall_s=lambda: clock.now_s() + self.stage.stepped_s, since_boot_s=clock.elapsed_s
+        )
 
     def now_s(self) -> float:
-        return self.stage.clock.now_s() + self.stage.stepped_s
+        return self.system.now_s()
 
     def awake_s(self) -> float:
         return self.stage.clock.awake_s()
@@ -309,7 +336,8 @@ class Process:
         self.stores = MortalStores(stage.fleet.store, self.life, self.clock.now_s)
         self.world = self.make_world()
         self.engine = Engine(self.journal, self.world)
-        reaper = Reaper(self.accounts, self.journal, self.clock, HOME_ID)
+        self._look_s = 0.0  # when the accounts' balances are looked at next
+        reaper = Reaper(self.accounts, self.journal, self.clock, stage.home_id)
         self.accounts.watchers.append(reaper.return_known)
 
     def provider(self, name: str) -> Provider:
@@ -330,12 +358,12 @@ class Process:
             is_others=is_others,
         )
         self.clients[name, is_others] = client
-        return stacked(MortalProvider(client, self.life, stage.created), self.clock)
+        return stacked(MortalProvider(client, self.life, stage.created, stage.ends), self.clock)
 
     def make_world(self) -> World:
         return self.world_type(
             clock=self.clock,
-            home_id=HOME_ID,
+            home_id=self.stage.home_id,
             accounts=self.accounts,
             open_shell=self.open_shell,
             cargo=self.cargo,
@@ -386,7 +414,7 @@ class Process:
             self.journal,
             plan,
             run_id=RUN_ID,
-            home_id=HOME_ID,
+            home_id=stage.home_id,
             capabilities=facts[plan.candidates[0].offer.provider] if plan.candidates else None,
             cap_usd=plan.cap_usd,
             limits=Limits(),
@@ -410,43 +438,51 @@ class Process:
 
     def drive(self, meddle: Callable[[Stage], None]) -> None:
         """Move the run to its end; the person and the world may `meddle` between two steps."""
-        stage = self.stage
-        look_s = 0.0
         for _ in range(_STEPS):
-            stage.look()
-            meddle(stage)
-            if stage.clock.awake_s() >= look_s:
-                look_s = stage.clock.awake_s() + self.purses.look().seconds
-            run = stage.runs()[-1]
-            keeps = stage.reuses and run.id == RUN_ID and run.state is State.KEPT
-            if keeps and self.reuse():
-                stage.clock.advance(0.01)
-                continue
-            waits_s = [self.engine.drive(one.id) for one in stage.runs()]
-            run = stage.runs()[-1]
-            if waits_s[-1] is None and not run.is_open:
+            self.stage.look()
+            meddle(self.stage)
+            seconds = self.step()
+            if seconds is None:
                 return
-            seconds = min(one for one in (*waits_s, 30.0) if one is not None)
-            slow = run.state in _LONG_STATES
-            stage.clock.advance(max(seconds, stage.pace_s if slow else 0.01))
-        run = stage.runs()[-1]
+            self.stage.clock.advance(seconds)
+        run = self.stage.runs()[-1]
         raise Violation(f"the run does not end: {run.state}, waiting for {run.waiting!r}")
+
+    def step(self) -> float | None:
+        """Move each run by a step; gives the seconds until the next, None when all are over."""
+        stage = self.stage
+        if stage.clock.awake_s() >= self._look_s:
+            self._look_s = stage.clock.awake_s() + self.purses.look().seconds
+        run = stage.runs()[-1]
+        keeps = stage.reuses and run.id == RUN_ID and run.state is State.KEPT
+        if keeps and self.reuse():
+            return 0.01
+        waits_s = [self.engine.drive(one.id) for one in stage.runs()]
+        run = stage.runs()[-1]
+        if waits_s[-1] is None and not run.is_open:
+            return None
+        seconds = min(one for one in (*waits_s, 30.0) if one is not None)
+        return max(seconds, stage.pace_s if run.state in _LONG_STATES else 0.01)
 
     def live(self, meddle: Callable[[Stage], None], *, submits: bool = False) -> bool:
         """Drive the run, which this process may be the one to submit; false when killed."""
-        FILES.begin(self.life, str(self.stage.home))
         try:
-            if submits:
-                self.submit()
-            self.drive(meddle)
+            with FILES.of(self.life, self.stage.home):
+                if submits:
+                    self.submit()
+                self.begin()
+                self.drive(meddle)
         except Killed:
             return False
         finally:
-            FILES.end()
-            self._end()
+            self.end()
         return True
 
-    def _end(self) -> None:
+    def begin(self) -> None:
+        """As a driver does it, before its first step."""
+        self.journal.set_meta("driver", json.dumps(count_on(self.journal, self.clock.system)))
+
+    def end(self) -> None:
         """What the system does for a dead process: its descriptors and connections are closed."""
         for store in self.world.stores.values():
             store.close()

@@ -44,6 +44,7 @@ class Story:
     revive: Act = lambda stage: stage.clock.advance(_RESTART_S)
     program: Program = _SHORT
     max_cost: str = "0.50"
+    max_duration: str = "1h"
     hold: str = "15m"
     every: str = "15m"  # a checkpoint is saved elsewhere
     bucket: bool = False  # results go there

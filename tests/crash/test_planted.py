@@ -196,3 +196,22 @@ def test_another_accounts_404_that_counts_as_gone_is_caught(tmp_path: Path, prov
     tale = Tale(tmp_path, f"{provider}: another account's key", BelievesAnyKey)
 
     tale.shows("lives under gl1-.*, and the store says", dies="after save running→collecting")
+
+
+class Shortsighted(Wrapper):
+    """(g) It reads whose machine it is without looking at the home in its label."""
+
+    def list_machines(self) -> list[Machine]:
+        found = self._inner.list_machines()
+        return [replace(one, label=(one.label or "").replace("beside", "homeid")) for one in found]
+
+
+class TakesAnothersMachine(Process):
+    def make_provider(self, name: str) -> Provider:
+        return Shortsighted(super().make_provider(name))
+
+
+def test_a_home_that_ends_another_homes_machine_is_caught(tmp_path: Path) -> None:
+    tale = Tale(tmp_path, "runpod: two homes", TakesAnothersMachine)
+
+    tale.shows("was asked to end, and it is somebody else's")

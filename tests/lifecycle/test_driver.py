@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from orchestrator.clock import FakeClock, SystemClock
 from orchestrator.errors import HomeError
-from orchestrator.lifecycle.driver import Driver, driver_lives, driver_lock
+from orchestrator.lifecycle.driver import Driver, count_on, driver_lives, driver_lock
 from orchestrator.lifecycle.engine import Engine
 from orchestrator.lifecycle.keys import Keys
 from orchestrator.lifecycle.talking import Answer, ask_to_leave, socket_path, tell_driver
@@ -337,3 +338,27 @@ def test_a_store_that_cannot_be_read_for_a_moment_ends_no_driver(short_home: Pat
 
     assert journal.run(RUN_ID).state is State.ENDED
     journal.close()
+
+
+def test_a_driver_counts_on_for_open_runs_from_what_the_one_before_it_knew(
+    journal: Journal,
+) -> None:
+    journal.add(run(state=State.RUNNING, state_since_s=NOW_S), [], lambda _: None, 0.0)
+    boot_s = NOW_S - 1000.0
+    first = SystemClock(wall_s=lambda: boot_s + 1100.0, since_boot_s=lambda: 1100.0)
+    journal.set_meta("driver", json.dumps(count_on(journal, first)))
+    set_back = SystemClock(wall_s=lambda: boot_s - 2400.0, since_boot_s=lambda: 1200.0)
+
+    count_on(journal, set_back)
+
+    assert set_back.now_s() == boot_s + 1200.0
+
+
+def test_a_driver_without_open_runs_reads_the_clock_as_it_stands(journal: Journal) -> None:
+    ahead = SystemClock(wall_s=lambda: NOW_S + 7200.0, since_boot_s=lambda: 1100.0)
+    journal.set_meta("driver", json.dumps(count_on(journal, ahead)))
+    put_right = SystemClock(wall_s=lambda: NOW_S, since_boot_s=lambda: 1100.0)
+
+    count_on(journal, put_right)
+
+    assert put_right.now_s() == NOW_S
