@@ -82,5 +82,9 @@ class VastBench:
         """Somebody bids more."""
         self._cloud.machine_fault(machine_id, "spot_reclaim")
 
+    def unmet(self) -> list[str]:
+        """Faults that wait for a call which nobody made."""
+        return [fault.name for fault in self._cloud.world.faults.active()]
+
     def billed_usd(self, machine_id: str) -> Decimal:
         return self._cloud.world.machines[machine_id].bill_usd(self._clock.now_s())

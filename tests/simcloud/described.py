@@ -45,7 +45,7 @@ def deviations(
 ) -> Iterator[tuple[str, ValidationError]]:
     """Where a reply is not as described, as "path field/field"; half a body is compared with none.
 
-    A field that is not described is named itself, where no other may be.
+    A field that is not described is named itself, where no other may be; a status as `HTTP 409`.
     """
     kind = response.headers.get("content-type", "").partition(";")[0]
     if response.status_code in _GATEWAY or not kind.endswith("json"):
@@ -53,7 +53,10 @@ def deviations(
     path = response.request.url.path.removeprefix(base).rstrip("/")
     call = response.request.method.lower(), path, response.status_code
     template, content = _content(description.document, *call)
-    if content is None:
+    if template and content is None:
+        error = ValidationError(f"HTTP {call[2]} to {template} is not described")
+        yield f"{template} HTTP {call[2]}", error
+    if not content:
         return
     assert kind in content, f"{call} is answered in {kind}"
     response.read()
@@ -76,7 +79,7 @@ def deviations(
 def _content(
     document: dict[str, Any], method: str, path: str, status: int
 ) -> tuple[str, dict[str, Any] | None]:
-    """The path as it is described, and what the answer may hold; None when it is not described."""
+    """The path as it is described, "" where the call is not; what the answer holds, or None."""
     for template, calls in document["paths"].items():
         if method in calls and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             answers = calls[method]["responses"]
@@ -84,5 +87,5 @@ def _content(
             if answer is not None and "$ref" in answer:
                 name = answer["$ref"].rpartition("/")[2]
                 answer = document["components"]["responses"][name]
-            return template, None if answer is None else answer.get("content")
-    return path, None
+            return template, None if answer is None else answer.get("content", {})
+    return "", None

@@ -1,25 +1,37 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema import ValidationError
 
+from tests.providers.lambda_cloud.openapi import DESCRIPTION as LAMBDA
+from tests.providers.published import Description
 from tests.providers.runpod.openapi import DESCRIPTION
 from tests.providers.runpod.samples import pod
 from tests.simcloud.described import checks_answers
 
 
-def answered(body: Any, status: int = 200, kind: str = "application/json") -> httpx.Client:
+def answered(
+    body: Any,
+    status: int = 200,
+    kind: str = "application/json",
+    *,
+    description: Description = DESCRIPTION,
+    base: str = "/v2",
+    differences: tuple[str, ...] = (),
+) -> httpx.Client:
     """A client that is always answered so, and checks it."""
     headers = {"Content-Type": kind}
+    check = checks_answers(description, differences=differences)
     return httpx.Client(
-        base_url="http://cloud/v2",
+        base_url=f"http://cloud{base}",
         transport=httpx.MockTransport(
             lambda request: httpx.Response(status, json=body, headers=headers)
         ),
-        event_hooks={"response": [checks_answers(DESCRIPTION)]},
+        event_hooks={"response": [check]},
     )
 
 
@@ -43,3 +55,15 @@ def test_a_refusal_of_another_shape_is_refused() -> None:
 def test_an_answer_in_another_kind_is_refused() -> None:
     with answered(pod(), kind="application/hal+json") as client, pytest.raises(AssertionError):
         client.get("/pods/abc")
+
+
+@pytest.mark.parametrize(("differences", "good"), [((), False), (("HTTP 418",), True)])
+def test_a_status_that_is_not_described_is_refused_unless_it_is_listed(
+    differences: tuple[str, ...], good: bool
+) -> None:
+    listed = tuple(f"/api/v1/instances {one}" for one in differences)
+    client = answered({}, 418, description=LAMBDA, base="/api/v1", differences=listed)
+
+    with client, nullcontext() if good else pytest.raises(ValidationError, match="418"):
+        assert client.get("/instances").status_code == 418
+        assert client.put("/instances").status_code == 418  # no such call is described at all

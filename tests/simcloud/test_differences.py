@@ -57,6 +57,21 @@ def vast_story(cloud: SimCloud, vast: Vast, clock: FakeClock) -> None:
     vast.rent()
     for _ in range(2):
         vast.post("/api/v0/ssh/", json={"ssh_key": PUBLIC_KEY})
+    refused_on_vast(cloud, vast)
+
+
+def refused_on_vast(cloud: SimCloud, vast: Vast) -> None:
+    """Statuses that are not described."""
+    cloud.fault("no_capacity", shape="409")
+    vast.rent()
+    cloud.fault("search_quota")
+    vast.post("/api/v0/bundles/", json={})
+    (instance_id, *_) = vast.ids()
+    for key in ("", "Bearer wrong"):
+        for path in ("v1/instances/", f"v0/instances/{instance_id}/", "v0/users/current/"):
+            vast.get(f"/api/{path}", headers={"Authorization": key})
+    cloud.fault("forbidden", operation="delete")
+    vast.destroy(instance_id)
 
 
 def lambda_story(cloud: SimCloud, client: LambdaClient) -> None:
@@ -65,6 +80,10 @@ def lambda_story(cloud: SimCloud, client: LambdaClient) -> None:
     client.post("/ssh-keys", json={"name": "a key", "public_key": f"{PUBLIC_KEY}X"})
     client.create()
     client.ids()
+    for operation in ("list", "create"):
+        cloud.fault("rate_limit", operation=operation)
+    client.get("/instances")
+    client.launch()
 
 
 def paperspace_story(cloud: SimCloud, client: PaperspaceClient) -> None:

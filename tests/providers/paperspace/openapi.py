@@ -23,6 +23,7 @@ _CALLS = {
 }
 _SIMULATED = {
     "/machine-events/{id}": ("get",),
+    "/machines/{id}": ("get", "put", "delete"),
     "/machines/{id}/start": ("patch",),
     "/private-networks": ("get",),
     "/shared-drives": ("get",),

@@ -120,6 +120,23 @@ def test_ports_host_ip_only_a_port_without_a_number_is_none_and_the_proxy_is_the
     assert shown(market).other_addresses == ()
 
 
+def test_start_unavailable_a_stopped_instance_goes_back_and_is_never_started_again(
+    market: VastBench,
+) -> None:
+    """So nobody waits in the queue of a host whose GPUs are taken, with a disk that bills."""
+    market.break_next("start_unavailable")
+    machine = rent(market)
+    market.wait(60)
+    market.reclaim(machine.id)
+    assert shown(market).status is MachineStatus.STOPPED
+
+    market.provider.delete_machine(machine.id)
+    market.wait(market.provider.capabilities.list_lag_s + 1)
+
+    assert listed(market.provider) == market.rented() == []
+    assert market.unmet() == ["start_unavailable"]
+
+
 def test_charges_partial_a_line_is_read_as_it_stands_and_leaves_the_rest_for_later(
     market: VastBench,
 ) -> None:
