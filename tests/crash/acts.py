@@ -328,18 +328,30 @@ def other_home(stage: Stage) -> None:
         stage.add_neighbour(str(label))
 
 
-def take_away(times: int, state: State) -> Act:
-    """Somebody bids more for each of the first machines, once the run is there with one."""
+def take_away(times: int, state: State, *, after_s: float = 0.0) -> Act:
+    """Somebody bids more for each of the first machines, once the run is there with one.
+
+    Args:
+        after_s: in which the run was in that state.
+    """
 
     def meddle(stage: Stage) -> None:
         run = stage.run
         taken = sum(one.last_change == OUTBID for one in stage.machines())
         is_there = run.state is state and (state is not State.RUNNING or run.checkpoint)
+        is_there = is_there and stage.clock.now_s() - run.state_since_s >= after_s
         for machine in stage.living():
             if is_there and taken < times and machine.is_up and _is_bid(machine):
                 stage.cloud.machine_fault(machine.id, "spot_reclaim")
 
     return meddle
+
+
+def sell_out_where_taken(stage: Stage) -> None:
+    """Whose machine was taken away for a higher bid has no other."""
+    for name in {one.provider for one in stage.machines() if one.last_change == OUTBID}:
+        for stock in stage.cloud.world.stock_of(name):
+            stock.free = 0
 
 
 def _is_bid(machine: Rented) -> bool:

@@ -21,6 +21,7 @@ from tests.crash.acts import (
     other_home,
     returns_refused_for,
     revoked_for,
+    sell_out_where_taken,
     step_clock,
     switched,
     take_away,
@@ -273,6 +274,18 @@ def _on_all() -> Iterator[Story]:
         program=_A_WHILE,
         pace_s=10.0,
         told="(?s)rented .* on vast.*rented .* on",
+    )
+    yield Story(
+        "taken away on Vast.ai while running",
+        _WELL,
+        _ONE_HOST,
+        both(take_away(1, State.RUNNING, after_s=50.0), sell_out_where_taken),
+        program=Program(seconds=120.0),
+        every="30s",
+        pace_s=2.0,
+        spot=True,
+        repeats_s=30.0,
+        told="(?s)rented .* on vast.*taken away by a higher bid.*rented .* on (runpod|lambda|pap)",
     )
     yield Story("asleep for 8 h", _NIGHT, revive=lambda stage: stage.sleep(SLEEP_S), pace_s=5.0)
     yield Story(

@@ -79,7 +79,13 @@ class Theatre:
                 if self.story.sweeps:
                     stage.sweep()
                 told = "" if kills else self.story.told
-                check(stage, self.story.ends, guarded=self.story.guarded, told=told)
+                check(
+                    stage,
+                    self.story.ends,
+                    guarded=self.story.guarded,
+                    told=told,
+                    repeats_s=self.story.repeats_s,
+                )
                 for other in stage.beside:
                     check(other.stage, self.story.ends, guarded=self.story.guarded)
             except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -28,6 +29,7 @@ def check(
     *,
     guarded: bool = True,
     told: str = "",
+    repeats_s: float = 0.0,
 ) -> None:
     """Raise Violation with every promise that was broken.
 
@@ -35,6 +37,7 @@ def check(
         ends: outcomes with exit codes that the story allows.
         guarded: whether a machine can end itself in it.
         told: what the first run's events must say, as a pattern.
+        repeats_s: how much of a lost machine's work may be done again; 0: that is not asked.
     """
     broken = list(stage.seen)
     broken += _creates(stage)
@@ -47,11 +50,20 @@ def check(
         events = "\n".join(text for _, text in stage.journal.events(stage.run.id))
         if not re.search(told, events):
             broken.append(f"nothing of it is told as {told!r}")
+        broken += _repeated(stage, repeats_s) if repeats_s else []
         for run in stage.runs():
             view = to_run_view(run, stage.clock.now_s(), log_path="", artifacts_dir="")
             broken += [*_ended(run, view, ends), *_artifacts(stage, run, view)]
     if broken:
         raise Violation("\n".join(broken))
+
+
+def _repeated(stage: Stage, most_s: float) -> Iterator[str]:
+    boxes = [stage.fleet.boxes[one.id] for one in stage.machines() if one.id in stage.fleet.boxes]
+    worked = [box.steps_s for box in boxes if box.steps_s[1] > 0]
+    for (_, came_to_s), (began_s, _) in itertools.pairwise(worked):
+        if came_to_s - began_s > most_s:
+            yield f"{came_to_s - began_s:.0f} s of work were done again"
 
 
 def _creates(stage: Stage) -> Iterator[str]:

@@ -70,7 +70,7 @@ class Box:
         self._now_s = now_s
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._step = 0
+        self._step = self.began_at_step = 0
         self._read_bytes = 0
         self._agent = False
         self._over_s: float | None = None
@@ -82,6 +82,11 @@ class Box:
         self._life, self._disk = machine.life, machine.disks
         self._boots = 0
         self._arm()
+
+    @property
+    def steps_s(self) -> tuple[float, float]:
+        """Where its program began and came to, in seconds of work from the job's start."""
+        return self.began_at_step * _STEP_S / 10, self._step * _STEP_S / 10
 
     @property
     def host_key(self) -> str:
@@ -282,7 +287,7 @@ class Box:
             return
         self._say("phase", phase="setup", state="ended")
         self._say("phase", phase="program", state="started")
-        self._step = self._saved_step()
+        self.began_at_step = self._step = self._saved_step()
         self.files[protocol.LOG_FILE] = b"training\n"
         self._of_job(self._now_s + _STEP_S, self._make_step)
         self._of_job(self._now_s + self._program.seconds, self._finish)

@@ -55,6 +55,7 @@ class Story:
     guarded: bool = True  # a machine can end itself
     providers: tuple[str, ...] = ("runpod",)  # it is told on; the first's faults need no name
     unguarded: bool = False  # the job takes machines without a guard
+    repeats_s: float = 0.0  # of a lost machine's work so much is done again at most; 0: not asked
     told: str = ""  # what the run's events must say
     spot: bool = False  # machines are bid for too
     sweeps: bool = False  # what it leaves beside machines is looked for at its end
