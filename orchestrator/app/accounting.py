@@ -43,6 +43,7 @@ class Accounting(Verbs):
     ) -> tuple[list[MachineView], list[str]]:
         """Classify; with `delete` also return unknown orphans of this home.
 
+        A machine that a run of this home let go of goes too; the books are then its driver's.
         With `past_deadline` it is what a reaper on another host does, which leaves a sign of life.
         Returns: machines that were (or, without `delete`, would be) returned; failures.
         """
@@ -70,6 +71,8 @@ class Accounting(Verbs):
                 sweeper.remove(thing, report)
             else:
                 report(f"{thing.words} would be removed by --delete")
+        if delete and not past_deadline and self._parts.journal.runs(only_open=True, limit=1):
+            self.ensure_driver("")
         return [to_machine_view(one, now_s) for one in chosen], failures
 
     def verify_key(self, name: str, key: str) -> tuple[str, str]:

@@ -58,10 +58,14 @@ class Found:
         return self.label is not None and now_s > self.label.deadline_s + PAST_DEADLINE_S
 
     def may_return(self, now_s: float, *, past_deadline: bool) -> bool:
-        """What `reap --delete` returns; foreign machines and other homes' never without reason."""
+        """What `reap --delete` returns; foreign machines and other homes' never without reason.
+
+        Of what an open run of this home has, only what is to end anyway.
+        """
         if past_deadline:
             return self.is_past_deadline(now_s)
-        return self.whose is Whose.ORPHAN
+        is_let_go = self.lease is not None and self.lease.state is LeaseState.RETURNING
+        return self.whose is Whose.ORPHAN or (self.whose is Whose.OURS and is_let_go)
 
 
 def classify(provider: str, machine: Machine, leases: list[Lease], home_id: str) -> Found:

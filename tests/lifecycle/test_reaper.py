@@ -79,6 +79,18 @@ def test_another_homes_machine_is_returned_only_15_minutes_after_its_deadline() 
     assert not found.may_return(NOW_S + 901, past_deadline=False)
 
 
+@pytest.mark.parametrize(
+    ("state", "goes"), [(LeaseState.RETURNING, True), (LeaseState.HELD, False)]
+)
+def test_of_an_open_run_only_what_it_let_go_of_is_returned(state: LeaseState, goes: bool) -> None:
+    leases = [lease(label(), state=state, machine_id="m1")]
+
+    found = classify("runpod", machine(label=label()), leases, "homeid")
+
+    assert found.whose is Whose.OURS
+    assert found.may_return(NOW_S, past_deadline=False) is goes
+
+
 def test_an_account_that_fails_is_told_and_does_not_end_the_look(journal: Journal) -> None:
     down, up = SmallCloud(), SmallCloud([machine(label=label())])
     down.fault = ProviderDown("no answer")

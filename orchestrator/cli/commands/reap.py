@@ -24,7 +24,7 @@ def command(
         ),
     ] = False,
 ) -> int:
-    """Find machines of this home that no open run uses. Foreign machines are never touched."""
+    """Find machines of this home that no run uses any more. Foreign machines are never touched."""
     session: Session = ctx.obj
     machines, failures = session.app.reap(
         delete=delete, past_deadline=past_deadline, report=session.note
