@@ -10,6 +10,7 @@ from tests.crash.acts import (
     at_its_pace,
     both,
     charge_traffic,
+    crowd,
     cut_when,
     down_for,
     exchange_keys,
@@ -17,6 +18,7 @@ from tests.crash.acts import (
     lose_when,
     nobody_looks_for,
     of,
+    one_more_neighbour,
     only,
     other_home,
     returns_refused_for,
@@ -190,6 +192,7 @@ def _on_lambda() -> Iterator[Story]:
     """What Lambda alone does."""
     yield Story("a launch too soon may have rented", _WELL, fault("rate_limit_after", "create"))
     yield Story("rented, and no id in the answer", _WELL, fault("no_ids"))
+    yield Story("crowded account", _WELL, crowd, one_more_neighbour)
     yield Story("CUDA is dead", _WELL, fault("cuda_dead"), pace_s=20.0, told="stayed dead")
     yield Story("never healthy", _WELL, fault("born_unhealthy"), pace_s=20.0)
 

@@ -1,4 +1,4 @@
-"""The suite is worth something only if it sees the defects that it is there for: six, planted.
+"""The suite is worth something only if it sees the defects that it is there for: seven, planted.
 
 Each test plants one defect, as a broken part that is handed in, and tells a story in
 which it shows; the same story with the same death passes without it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,6 +19,8 @@ from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.world import Opened, World
 from orchestrator.providers.base import Machine, MachineRequest, Provider
+from orchestrator.providers.lambda_cloud import Lambda
+from orchestrator.providers.lambda_cloud import mapping as lambda_mapping
 from orchestrator.providers.runpod import RunPod, mapping
 from orchestrator.providers.wrappers import Wrapper
 from orchestrator.runs.lease import Lease
@@ -61,8 +63,9 @@ class CreatesAgain(Process):
     world_type = Eager
 
 
-def test_a_restart_that_calls_create_again_is_caught(tmp_path: Path) -> None:
-    tale = Tale(tmp_path, "plain", CreatesAgain)
+@pytest.mark.parametrize("story", ["plain", "vast: plain"])
+def test_a_restart_that_calls_create_again_is_caught(tmp_path: Path, story: str) -> None:
+    tale = Tale(tmp_path, story, CreatesAgain)
 
     tale.shows("2 creates were sent under gl1-", dies="after create")
 
@@ -134,12 +137,24 @@ class FirstPage(RunPod):
         return mapping.to_page(self._read(path, query).data(), key)[0]
 
 
+class FirstRows(Lambda):
+    """… or the rows before the first token."""
+
+    def _rows(self, path: str, *, is_our_turn: bool = False) -> list[dict[str, Any]]:
+        answer = self._good(self._send("GET", path))
+        return lambda_mapping.to_rows(answer.data(), path.strip("/"))[0]
+
+
 class ReadsHalf(Process):
-    client_types: ClassVar[dict[str, Callable[..., Client]]] = {"runpod": FirstPage}
+    client_types: ClassVar[dict[str, Callable[..., Client]]] = {
+        "runpod": FirstPage,
+        "lambda": FirstRows,
+    }
 
 
-def test_a_half_list_that_counts_as_absence_is_caught(tmp_path: Path) -> None:
-    tale = Tale(tmp_path, "crowded account", ReadsHalf)
+@pytest.mark.parametrize("story", ["crowded account", "lambda: crowded account"])
+def test_a_half_list_that_counts_as_absence_is_caught(tmp_path: Path, story: str) -> None:
+    tale = Tale(tmp_path, story, ReadsHalf)
 
     tale.shows("a create was sent under gl1-.* while .* lived under gl1-")
 
@@ -171,8 +186,9 @@ class ArmsNothing(Process):
         return replace(opened, shell=Credulous(opened.shell, Life(), lease.label))
 
 
-def test_a_guard_that_is_not_armed_is_caught(tmp_path: Path) -> None:
-    tale = Tale(tmp_path, "asleep for 8 h", ArmsNothing)
+@pytest.mark.parametrize("story", ["asleep for 8 h", "vast: asleep for 8 h"])
+def test_a_guard_that_is_not_armed_is_caught(tmp_path: Path, story: str) -> None:
+    tale = Tale(tmp_path, story, ArmsNothing)
 
     tale.shows("outlived its deadline by", dies="after save setting_up→running")
 
@@ -191,7 +207,7 @@ class BelievesAnyKey(Process):
     accounts_type = Gullible
 
 
-@pytest.mark.parametrize("provider", ["runpod", "vast", "lambda"])
+@pytest.mark.parametrize("provider", ["runpod", "vast", "lambda", "paperspace"])
 def test_another_accounts_404_that_counts_as_gone_is_caught(tmp_path: Path, provider: str) -> None:
     tale = Tale(tmp_path, f"{provider}: another account's key", BelievesAnyKey)
 
