@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from orchestrator.app import App
 from orchestrator.clock import SystemClock
-from orchestrator.errors import GpuleaseError, MachineNotFound, ProviderError
+from orchestrator.errors import GpuleaseError, MachineNotFound, NotSent, ProviderError
 from orchestrator.lifecycle.host_keys import new_host_key
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE
 from orchestrator.offers.offer import Offer
@@ -79,11 +79,20 @@ class Account:
             spot: one that is bid for.
         """
         request = self.request(spot=spot)
-        machine = self.provider.create_machine(request)
+        machine = self._create(request)
         try:
             yield machine, request
         finally:
             self.give_back(machine)
+
+    def _create(self, request: MachineRequest) -> Machine:
+        """The machine; a create that was late in being sent was not, and may be made again."""
+        for _ in range(_TRIES - 1):
+            try:
+                return self.provider.create_machine(request)
+            except NotSent as error:
+                self.pause(error.retry_after_s)
+        return self.provider.create_machine(request)
 
     def until(self, machine: Machine, done: Callable[[Machine], bool], limit_s: float) -> Machine:
         """The machine once `done` holds of it."""
