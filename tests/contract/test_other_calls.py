@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -18,7 +18,17 @@ from orchestrator.providers.base import (
     same_account,
 )
 from tests.contract.bench import A, B, Bench, C, best, end, needs, rent, request
+from tests.contract.lambda_cloud_bench import LambdaBench
+from tests.contract.paperspace_bench import PaperspaceBench
+from tests.contract.runpod_bench import RunPodBench
+from tests.contract.vast_bench import VastBench
 
+_ASKS: dict[str, Mapping[str, str]] = {  # by the name of the fixture
+    "runpod": RunPodBench.asks,
+    "lambda_cloud": LambdaBench.asks,
+    "vast": VastBench.asks,
+    "paperspace": PaperspaceBench.asks,
+}
 Ask = Callable[[Provider, Machine], object]
 
 FAULTS = ("5xx", "5xx_after", "reply_lost", "unreadable")
@@ -64,12 +74,12 @@ _UNKNOWN = ("identity", "balance_usd")  # these say less instead of failing
 _READS = [name for name in CALLS if name not in (*_UNKNOWN, "delete_leftover")]
 
 
-def operation(cloud: Bench, call: str) -> str:
-    """What the call asks of the simulator."""
-    asked = cloud.asks.get(call, "")
-    if not asked:
-        pytest.skip(f"{cloud.provider.name} asks nothing for {call}, or has no such call")
-    return asked
+def of_each_cloud(*calls: str) -> pytest.MarkDecorator:
+    """Runs a test for every cloud and each of these calls that asks it anything."""
+    has = [
+        (name, call) for name, bench in _CLOUDS.items() for call in calls if bench.asks.get(call)
+    ]
+    return pytest.mark.parametrize(("cloud", "call"), has, indirect=["cloud"])
 
 
 def test_every_call_that_a_provider_has_is_among_those_that_fail_here(cloud: Bench) -> None:
@@ -89,11 +99,11 @@ def test_offers_that_were_not_read_whole_are_an_error(cloud: Bench, fault: str) 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("call", _READS)
+@of_each_cloud(*_READS)
 def test_what_could_not_be_read_is_an_error_and_not_nothing(
     cloud: Bench, call: str, fault: str
 ) -> None:
-    asked, ask = operation(cloud, call), CALLS[call][1]
+    asked, ask = cloud.asks[call], CALLS[call][1]
     machine = rent(cloud)
     cloud.wait(60)
     whole = ask(cloud.provider, machine)
@@ -109,11 +119,11 @@ def test_what_could_not_be_read_is_an_error_and_not_nothing(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("call", _UNKNOWN)
+@of_each_cloud(*_UNKNOWN)
 def test_what_is_not_told_of_an_account_is_unknown_and_no_other_account(
     cloud: Bench, call: str, fault: str
 ) -> None:
-    asked = operation(cloud, call)
+    asked = cloud.asks[call]
     known = account(cloud.provider).identity()
     nameless = account(cloud.with_key("same"))
     cloud.break_next(fault, operation=asked)
@@ -128,8 +138,11 @@ def test_what_is_not_told_of_an_account_is_unknown_and_no_other_account(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_leftover_whose_end_was_not_told_can_be_removed_again(cloud: Bench, fault: str) -> None:
-    asked = operation(cloud, "delete_leftover")
+@of_each_cloud("delete_leftover")
+def test_a_leftover_whose_end_was_not_told_can_be_removed_again(
+    cloud: Bench, call: str, fault: str
+) -> None:
+    asked = cloud.asks[call]
     provider = leftovers(cloud.provider)
     end(cloud, rent(cloud).id)
     (left,) = provider.list_leftovers()
