@@ -76,9 +76,7 @@ _READS = [name for name in CALLS if name not in (*_UNKNOWN, "delete_leftover")]
 
 def of_each_cloud(*calls: str) -> pytest.MarkDecorator:
     """Runs a test for every cloud and each of these calls that asks it anything."""
-    has = [
-        (name, call) for name, bench in _CLOUDS.items() for call in calls if bench.asks.get(call)
-    ]
+    has = [(name, call) for name, asks in _ASKS.items() for call in calls if asks.get(call)]
     return pytest.mark.parametrize(("cloud", "call"), has, indirect=["cloud"])
 
 
