@@ -24,6 +24,18 @@ def agent_lives(shell: Shell) -> bool | None:
     return said if isinstance(said, bool) else None
 
 
+def up_s(shell: Shell) -> float | None:
+    """Seconds since the machine's kernel was started; None when it does not say.
+
+    A container tells its host's. Raises RemoteError.
+    """
+    words = shell.run("cat /proc/uptime", timeout_s=30.0).stdout[:_ANSWER_BYTES].split()
+    try:
+        return float(words[0]) if words else None
+    except ValueError:
+        return None
+
+
 def past_a_cut_log(run: Run, shell: Shell) -> Run:
     """The run that reads its event log from the start, where that is shorter than what was read.
 

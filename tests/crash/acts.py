@@ -58,6 +58,19 @@ def lose_when(state: State) -> Act:
     return meddle
 
 
+def restart_when(state: State) -> Act:
+    """Its host starts the first machine anew, once."""
+
+    def meddle(stage: Stage) -> None:
+        run = stage.run
+        if run.state is state and run.checkpoint and "restarted" not in stage.marks:
+            for machine in stage.living():
+                stage.marks["restarted"] = stage.clock.now_s()
+                stage.cloud.machine_fault(machine.id, "host_restarted")
+
+    return meddle
+
+
 def spend_when(state: State) -> Act:
     """Somebody else spends what is on the account."""
 

@@ -156,8 +156,7 @@ CLIMATES = {
         _paperspace_switches,
         ("3.00", "6.00", "12.00"),  # an hour that has begun is billed whole
         # Nothing is paid in beforehand. Somebody who stops and starts a machine in the console has
-        # another hour billed, and the run's figures do not count starts. Its disk outlives a
-        # restart, and the stage plays no agent that concludes what one left.
-        ("balance gone", "balance low", "stopped and started", "host_restarted"),
+        # another hour billed, and the run's figures do not count starts.
+        ("balance gone", "balance low", "stopped and started"),
     ),
 }

@@ -21,6 +21,7 @@ from tests.crash.acts import (
     one_more_neighbour,
     only,
     other_home,
+    restart_when,
     returns_refused_for,
     revoked_for,
     sell_out_where_taken,
@@ -201,6 +202,14 @@ def _on_paperspace() -> Iterator[Story]:
     """What Paperspace alone does."""
     yield Story("no capacity: it stays off", _WELL, fault("never_on"), pace_s=20.0)
     yield Story("an address that nobody asked for", _WELL, fault("static_ip"))
+    yield Story(
+        "restarted while running",
+        _WELL,
+        meddle=restart_when(State.RUNNING),
+        program=_A_WHILE,
+        pace_s=5.0,
+        told="the machine was lost; next: .* on paperspace",
+    )
     yield Story("created, and not told", _WELL, fault("no_data"))
     yield Story("a create too soon may have rented", _WELL, fault("rate_limit_after", "create"))
     yield Story("its script's answer is lost", _WELL, fault("reply_lost", "keys"))

@@ -165,6 +165,10 @@ class Box:
                 encode({"agent_alive": self._agent, "armed": self.armed, "boots": self._boots}),
                 b"",
             )
+        if command == "cat /proc/uptime":
+            return Reply(0, f"{self._now_s - self.machine.life_began_s:.2f} 0.00\n".encode(), b"")
+        if command == f"python3 {protocol.AGENT} conclude":
+            return self._conclude()
         if command.startswith(f"[ -f {protocol.AGENT} ]"):
             return self._here()
         if command == f"python3 {protocol.AGENT} drop":
@@ -281,6 +285,16 @@ class Box:
         self._of_job(run["stop_at"], lambda: self._stop(protocol.WHY_DEADLINE))
         self._of_job(run["deadline_at"], self._end_machine)
         return Reply(0, encode({"started": True, "pid": 2}), b"")
+
+    def _conclude(self) -> Reply:
+        """Another agent gives back what one that died has left."""
+        self._agent = True
+        if protocol.EXIT_FILE in self.files:
+            self._over_s = self._now_s
+            self._of_job(self._now_s + _FLUSH_S, self._list_files)
+        else:
+            self._write_exit(protocol.WHY_FINISHED, 1)
+        return Reply(0, b"", b"")
 
     def _begin(self) -> None:
         if self._stopping:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agent.protocol import EVENTS_FILE
-from orchestrator.lifecycle.agents import agent_lives, agent_status, past_a_cut_log
+from orchestrator.lifecycle.agents import agent_lives, agent_status, past_a_cut_log, up_s
 from orchestrator.remote.folder import FolderShell
 from orchestrator.remote.shell import Reply
 from tests.lifecycle.steps.harness import Box
@@ -32,6 +32,16 @@ def test_an_answer_without_end_is_cut() -> None:
     answer = b'{"agent_alive": true, "x": "' + b"x" * 9000 + b'"}'
 
     assert agent_status(Box(replies={"guard-status": Reply(0, answer, b"")})) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(b"30.51 12.00\n", 30.51), (b"", None), (b"cat: no such file", None), (b"\xff", None)],
+)
+def test_since_when_a_kernel_runs_is_known_where_it_says_so(
+    said: bytes, seconds: float | None
+) -> None:
+    assert up_s(Box(replies={"uptime": Reply(0, said, b"")})) == seconds
 
 
 @pytest.mark.parametrize(("size_bytes", "offset"), [(99, 0), (100, 100), (101, 100), (None, 100)])

@@ -19,7 +19,7 @@ from orchestrator.errors import (
     ProviderError,
     RemoteError,
 )
-from orchestrator.lifecycle.agents import agent_status, past_a_cut_log
+from orchestrator.lifecycle.agents import agent_status, past_a_cut_log, up_s
 from orchestrator.lifecycle.balance import heed
 from orchestrator.lifecycle.boot_log import keep_boot_log
 from orchestrator.lifecycle.deadlines import (
@@ -47,6 +47,7 @@ from orchestrator.runs.states import Outcome, State, Wish
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
 _STRANGER_S = 60.0
+_RESTARTS_S = 5.0  # none comes back sooner
 _SILENCE_TOLD_S = 60.0
 _SILENT = "no contact with the machine"
 _LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
@@ -325,9 +326,20 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     boots = status.get("boots")
     if not left and isinstance(boots, int) and boots > 1:
         raise _StartedAnew(f"its container was started {boots} times, and the agent is gone")
+    if not left and _was_restarted(run, world, shell):
+        raise _StartedAnew("it was restarted, and the agent is gone")
     words: dict[str, object] = {"why": "finished", "message": "the agent ended without a word"}
     record = to_exit(left if isinstance(left, dict) and left else words)
     return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})
+
+
+def _was_restarted(run: Run, world: World, shell: Shell) -> bool:
+    """Whether a rented computer was started after it was first seen to run."""
+    lease = run.lease
+    if lease is None or not lease.bills or lease.ran_s is None:
+        return False
+    seconds = up_s(shell)
+    return seconds is not None and seconds < _now(world) - lease.ran_s - _RESTARTS_S
 
 
 def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:

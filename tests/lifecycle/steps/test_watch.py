@@ -470,6 +470,24 @@ def test_an_agent_that_is_gone_since_its_container_started_anew_is_no_failure_of
     assert "started 3 times" in stage.run.failure.problem
 
 
+@pytest.mark.parametrize(
+    ("uptime", "code"),
+    [(b"30.51 12.00\n", "host_lost"), (b"90000.0 1.0\n", "job_failed"), (b"", "job_failed")],
+)
+def test_an_agent_that_is_gone_since_its_computer_was_restarted_is_no_failure_of_the_job(
+    stage: Stage, uptime: bytes, code: str
+) -> None:
+    stage.begin_held(State.RUNNING, {"did_work": True, "ran_s": NOW_S - 30.0}, candidates=())
+    stage.box.replies = {"guard-status": SILENT, "uptime": Reply(0, uptime, b"")}
+
+    stage.after(AGENT_SILENT_S + 1)
+    stage.drive()
+
+    failure = stage.run.failure or verdict(stage.run)[1]
+    assert failure is not None and failure.code == code
+    assert ("it was restarted" in failure.problem) is (code == "host_lost")
+
+
 def test_an_account_that_runs_dry_ends_the_work_while_it_can_be_brought_home(stage: Stage) -> None:
     running(stage, checkpoint_home="checkpoints/step-40")
     low = Purse("user:u1", Decimal("0.05"), Decimal("0.60"), stage.clock.elapsed_s())
