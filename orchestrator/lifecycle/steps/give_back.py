@@ -127,8 +127,8 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
 def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> float:
     """When a machine ended at the latest, as its guard was told.
 
-    One that keeps no deadline by itself may have lived until now. That it was to be asked to end
-    says nothing: whoever wrote that down may have died before the call.
+    One that keeps no deadline by itself may have lived until now. When it was to be asked to end
+    it lived; whoever wrote that down may have died before the call.
     """
     if lease.delete_accepted_s is not None or not ends_itself:
         return now_s
@@ -138,7 +138,7 @@ def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> 
         ends_s.append(float(ended_s) + run.launch.hold_s + run.launch.keep_s)
     if run.uploaded_s and not run.launch.keep_s:
         ends_s.append(run.uploaded_s + _UPLOADED_S)
-    return max(min(ends_s), lease.sent_s or 0.0)
+    return max(min(ends_s), lease.delete_asked_s or 0.0, lease.sent_s or 0.0)
 
 
 def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:

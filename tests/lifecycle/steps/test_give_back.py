@@ -282,6 +282,23 @@ def test_after_a_process_that_died_in_the_delete_a_machine_counts_until_it_is_se
     assert stage.first.upper_usd(0) >= Decimal("0.11")
 
 
+def test_a_machine_that_was_seen_to_live_past_its_guards_time_counts_until_it_was_seen(
+    stage: Stage,
+) -> None:
+    returning(stage, deadline_s=NOW_S + 60)
+    stage.clock.advance(600)
+    stage.cloud.errors["delete"] = [ProviderDown("not now")]
+    stage.drive()
+    stage.drive()
+    assert stage.first.delete_tries == 1
+    stage.cloud.end("m1")
+
+    stage.until(is_over)
+
+    assert stage.first.delete_accepted_s is None
+    assert Decimal("0.10") <= stage.first.cost_usd(0) < Decimal("0.11")
+
+
 def test_a_return_that_nobody_watched_to_its_end_is_bounded_by_the_bill(stage: Stage) -> None:
     stage.cloud.bill = [Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50"))]
     returning(stage)
