@@ -297,8 +297,8 @@ def returns_refused_for(seconds: float) -> Act:
         watch = watches.setdefault(id(stage), ReturnWatch(stage.clock))
         since_s = marks.setdefault("returning", now_s)
         view = to_run_view(run, now_s, log_path="", artifacts_dir="")
-        is_overdue = watch.overdue(view)
-        if not is_overdue and now_s - since_s > RETURN_LIMIT_S + 60.0:
+        is_told = watch.overdue(view) or view["returned"]["proven"]
+        if not is_told and now_s - since_s > RETURN_LIMIT_S + 60.0:
             stage.seen.append("whoever follows is not told that the machine does not go")
 
     return meddle
