@@ -275,8 +275,9 @@ class Engine:
         """
         for lease in after.returning:
             if lease.delete_asked_s is None and lease.key in self._accepted_s:
-                asked_s = self._accepted_s[lease.key]
-                after = after.with_lease(replace(lease, delete_asked_s=asked_s))
+                at_s = self._accepted_s[lease.key]
+                told = replace(lease, delete_asked_s=at_s, delete_accepted_s=at_s)
+                after = after.with_lease(told)
         if after == before and not events:
             return before
         now_s = self._world.clock.now_s()
