@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator import __version__
@@ -58,10 +58,13 @@ class Answer:
     def data(self) -> object:
         """The JSON in the body, numbers with a point as Decimal.
 
+        NaN and Infinity, which are no JSON and which some servers write, are null: one odd figure
+        of one machine hides no other.
+
         Raises: ProviderDown when it is not JSON, whatever the status says.
         """
         try:
-            return json.loads(self.body, parse_float=Decimal, parse_constant=_refuse_constant)
+            return json.loads(self.body, parse_float=Decimal, parse_constant=_to_null)
         except (ValueError, RecursionError) as error:
             problem = f"an answer (HTTP {self.status}) is not JSON"
             raise ProviderDown(problem) from error
@@ -336,5 +339,5 @@ def one_line(text: str) -> str:
     return " ".join(printable.split())[:_DETAIL_CHARACTERS]
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _to_null(_: str) -> None:
+    """What a figure says that is no number."""

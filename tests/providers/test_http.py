@@ -297,10 +297,15 @@ def test_only_the_api_itself_says_that_something_is_not_there(reply: Reply, expe
     assert says_not_found(answer(reply)) is expected
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": NaN}', b'{"a": 1', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1', b"[" * 100_000])
 def test_a_body_that_is_not_json_is_provider_down(body: bytes) -> None:
     with pytest.raises(ProviderDown, match="not JSON"):
         Answer(200, {}, body).data()
+
+
+def test_a_figure_that_is_no_number_hides_no_other() -> None:
+    body = b'[{"end": Infinity, "id": 1}, {"end": -Infinity, "util": NaN}]'
+    assert Answer(200, {}, body).data() == [{"end": None, "id": 1}, {"end": None, "util": None}]
 
 
 def test_a_number_with_a_point_is_read_exactly() -> None:

@@ -29,7 +29,7 @@ def spoil(machine: Rented, facts: Facts, delay_s: Delay) -> None:
     if fault := faults.get("goes_unknown"):
         facts.unknown_from_s = machine.running_at_s + delay_s(fault.seconds(0.0))
         facts.unknown_until_s = facts.unknown_from_s + delay_s(fault.number("lasts", 120.0))
-    if fault := faults.get("expires"):
+    if (fault := faults.get("expires")) and machine.running_at_s < math.inf:
         facts.end_s = machine.running_at_s + delay_s(fault.seconds(0.0))
     if fault := faults.get("disk_smaller"):
         facts.disk_gb *= Decimal(str(fault.number("factor", 0.5)))
