@@ -26,9 +26,12 @@ class StrictStore:
     url: str = ""
     objects: dict[str, bytes] = field(default_factory=dict)
     signed: list[str] = field(default_factory=list)  # methods of requests with a signed URL
+    denies: str = ""  # a method that the account has no right to
 
     def refusal(self, method: str, path: str, headers: dict[str, str]) -> str:
         """The error code for a request that is not to be taken; empty when it is."""
+        if method == self.denies:
+            return "AccessDenied"
         now_s = time.time() + self.ahead_s
         if "X-Amz-Signature=" in path:
             self.signed.append(method)

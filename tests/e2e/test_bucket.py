@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.artifacts.strict_store import KEYS as STRICT_KEYS
+from tests.artifacts.strict_store import strict_store
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code, training
-from tests.e2e.person import Person
+from tests.e2e.person import Person, waits_until
+from tests.e2e.refused import refused
 from tests.e2e.store import BUCKET, KEYS, Store
 
 TO_BUCKET = f"artifacts: {{to: s3://{BUCKET}/team}}\n"
@@ -89,15 +94,25 @@ def holds_no_secret(data: bytes) -> None:
         assert secret not in data
 
 
-def command_lines() -> bytes:
-    """What every process of this computer, and so of every machine, was started with."""
-    found = b""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += path.read_bytes()
-        except OSError:  # it has ended
-            continue
-    return found
+@contextmanager
+def command_lines() -> Iterator[set[bytes]]:
+    """Whatever processes of this computer, and so of every machine, are started with meanwhile."""
+    seen: set[bytes] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.03):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):  # it has ended
+                    seen.add(path.read_bytes())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_with_the_laptop_gone_everything_is_in_the_bucket_and_the_machine_ends_itself(
@@ -107,12 +122,14 @@ def test_with_the_laptop_gone_everything_is_in_the_bucket_and_the_machine_ends_i
     store: Store,
     tmp_path: Path,
 ) -> None:
-    run_id = person.submits(own_code(person, WAITS + WRITES_A_RESULT, more=TO_BUCKET))
-    person.waits_for_state("running")
-    holds_no_secret(command_lines())
+    with command_lines() as lines:
+        run_id = person.submits(own_code(person, WAITS + WRITES_A_RESULT, more=TO_BUCKET))
+        person.waits_for_state("running")
+        lids_down(person, cloud, run_id)
 
-    lids_down(person, cloud, run_id)
-
+    assert any(b"agent.pyz" in line for line in lines) and any(b"driver" in line for line in lines)
+    for line in lines:
+        holds_no_secret(line)
     assert index_of(store, run_id)["complete"] is True
     stranger = new_person("grace")
     stranger.env.update(store.env)
@@ -125,6 +142,29 @@ def test_with_the_laptop_gone_everything_is_in_the_bucket_and_the_machine_ends_i
             holds_no_secret(path.read_bytes())
     for key in store.keys(f"team/mine-{run_id}/"):
         holds_no_secret(store.read(key))
+
+
+@pytest.mark.slow
+def test_new_slots_in_mid_job_reach_no_argument_list(
+    person: Person, cloud: Cloud, store: Store
+) -> None:
+    with command_lines() as lines:
+        limits = {"max_duration": "9h", "max_cost": "9.00", "more": TO_BUCKET}
+        run_id = person.submits(own_code(person, WAITS + WRITES_A_RESULT, **limits))
+        person.waits_for_state("running")
+        (machine,) = cloud.living(person.home_id)
+        path = f"$HOME/gpulease/{machine['label']}/slots.json"
+        ask = ("ssh", "last", "--", f"sha256sum {path}")
+        first = person.types(*ask).out
+        cloud.advance(6.1 * 3600)
+        waits_until(lambda: person.types(*ask).out != first)
+        cloud.says_go(run_id)
+        receipt = comes_back(person, cloud)
+
+    for line in lines:
+        holds_no_secret(line)
+    assert first and receipt["artifacts_missing"] == []
+    books_agree(receipt, person, cloud)
 
 
 @pytest.mark.slow
@@ -238,3 +278,18 @@ def test_a_bucket_that_cannot_do_is_refused_before_anything_is_rented(
     assert words in " ".join(planned.err.split())
     assert not cloud.machines(person.home_id)
     assert not [key for key in store.keys("team") if "probe" in key]
+
+
+def test_a_bucket_without_the_right_to_write_is_refused_before_anything_is_rented(
+    person: Person, cloud: Cloud
+) -> None:
+    with strict_store() as denying:
+        denying.denies = "PUT"
+        person.env.update(STRICT_KEYS, AWS_ENDPOINT_URL_S3=denying.url, AWS_REGION="eu-west-1")
+        job = own_code(person, more=TO_BUCKET)
+
+        error = refused(person, cloud, job, exit_code=4, code="bucket")
+
+    assert "a test object cannot be written" in error["problem"]
+    assert "s3:PutObject" in error["hint"]
+    assert denying.objects == {}
