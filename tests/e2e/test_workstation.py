@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,13 @@ def machine_of(tower: Workstation) -> Path:
     """The folder of the one machine there is."""
     (folder,) = tower.home.glob("gpulease/gl1-*")
     return folder
+
+
+def needs_gpu(owner: Person, job: str) -> str:
+    """The job of own code, which now asks for a GPU."""
+    text = (owner.desk / job).read_text().replace("allow_cpu: true", "memory_gib: 20")
+    (owner.desk / job).write_text(text)
+    return job
 
 
 def says_go(tower: Workstation) -> None:
@@ -130,9 +138,7 @@ def test_a_restart_in_mid_job_costs_only_what_came_after_the_newest_checkpoint(
 
 
 def test_a_gpu_in_use_is_no_offer(owner: Person, tower: Workstation) -> None:
-    job = own_code(owner, more="")
-    text = (owner.desk / job).read_text().replace("allow_cpu: true", "memory_gib: 20")
-    (owner.desk / job).write_text(text)
+    job = needs_gpu(owner, own_code(owner))
     assert owner.types("plan", job, "--on", "ssh_host", "--json").json()["offers"]
     tower.has_gpus(9_000)
 
@@ -149,9 +155,7 @@ def test_a_gpu_that_one_job_holds_is_no_offer_for_another(
     first = own_code(owner, training(steps=4, waits_at=2), name="first")
     owner.submits(first, "--on", "ssh_host")
     waits_for_step(owner, 2)
-    second = own_code(owner, training(steps=4, waits_at=2), name="second")
-    text = (owner.desk / second).read_text().replace("allow_cpu: true", "memory_gib: 20")
-    (owner.desk / second).write_text(text)
+    second = needs_gpu(owner, own_code(owner, training(steps=4, waits_at=2), name="second"))
 
     assert owner.types("submit", second, "--on", "ssh_host", "--yes").code == 3
 
@@ -178,3 +182,65 @@ def test_a_workstation_that_is_off_hides_no_other(owner: Person, tower: Workstat
     unknown = owner.types("submit", job, "--on", "ssh_host:cellar", "--yes", "--json")
     assert unknown.code == 2
     assert "tower" in unknown.json()["error"]["hint"]
+
+
+@pytest.fixture
+def pair(owner: Person, tower: Workstation, tmp_path: Path) -> Iterator[dict[str, Workstation]]:
+    """Two workstations of one owner, by the names of their accounts."""
+    attic = Workstation(tmp_path / "attic", tower.clock)
+    attic.has_gpus(0)
+    attic.sshd.start()
+    owner.config.write_text(tower.config() + attic.config("attic"))
+    yield {"ssh_host:tower": tower, "ssh_host:attic": attic}
+    attic.sshd.stop()
+
+
+def with_gpu(owner: Person, job: str) -> list[str]:
+    """The accounts of a plan's offers of GPUs, in the order in which they are tried."""
+    plan = owner.types("plan", job, "--on", "ssh_host", "--json").json()
+    return [offer["provider"] for offer in plan["offers"] if offer["gpu"]]
+
+
+@pytest.mark.slow
+def test_two_workstations_side_by_side_do_two_jobs_at_once(
+    owner: Person, pair: dict[str, Workstation]
+) -> None:
+    before = {name: one.listing() for name, one in pair.items()}
+    script = training(steps=4, waits_at=2)
+    jobs = {name: own_code(owner, script, name=name) for name in ("one", "two")}
+    first, second = with_gpu(owner, jobs["one"])
+
+    runs = {}
+    for name, job in jobs.items():
+        runs[name] = owner.submits(job, "--on", "ssh_host")
+        waits_for_step(owner, 2)
+        if name == "one":
+            assert with_gpu(owner, jobs["two"]) == [second], "the other's GPU is held"
+    for workstation in pair.values():
+        says_go(workstation)
+
+    for name, account in (("one", first), ("two", second)):
+        ended = owner.types("attach", runs[name], "--json")
+        assert ended.code == 0, ended.err + owner.driver_log()
+        receipt = owner.view(runs[name])
+        assert (receipt["provider"], receipt["returned"]["proven"]) == (account, True)
+        assert Path(receipt["artifacts_dir"], "trained.json").exists()
+    assert {name: one.listing() for name, one in pair.items()} == before
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_taken_behind_the_plan_sends_the_job_to_the_other_workstation(
+    owner: Person, pair: dict[str, Workstation]
+) -> None:
+    before = {name: one.listing() for name, one in pair.items()}
+    job = own_code(owner)
+    first, second = with_gpu(owner, job)
+    pair[first].has_gpus(0, soon_mib=9_000)
+
+    ended = owner.types("submit", job, "--on", "ssh_host", "--yes", "--json")
+
+    assert ended.code == 0, ended.err + owner.driver_log()
+    receipt = ended.json()
+    assert (receipt["outcome"], receipt["provider"]) == ("succeeded", second)
+    assert "its GPUs are in use" in owner.driver_log()
+    assert {name: one.listing() for name, one in pair.items()} == before
