@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
 class Receiver:
-    """What was heard, and what is answered: `answers` in turn, then the last of them for ever."""
+    """What was heard, and what is answered: `answers` in turn, then the last of them for ever.
+
+    One that hangs takes every request, and says nothing until its sender gives up.
+    """
 
     url: str = ""
     answers: list[int] = field(default_factory=lambda: [204])
     heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    hangs: bool = False
+    held: int = 0  # requests whose senders wait now
 
 
 @contextmanager
@@ -27,6 +32,9 @@ def listening() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             size = int(self.headers["content-length"])
             receiver.heard.append((dict(self.headers.items()), self.rfile.read(size)))
+            if receiver.hangs:
+                self.hang()
+                return
             answers = receiver.answers
             status = answers.pop(0) if len(answers) > 1 else answers[0]
             self.send_response(status)
@@ -34,6 +42,13 @@ def listening() -> Iterator[Receiver]:
                 self.send_header("location", "/elsewhere")
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def hang(self) -> None:
+            receiver.held += 1
+            with suppress(OSError):
+                self.connection.recv(1)
+            receiver.held -= 1
+            self.close_connection = True
 
         def log_message(self, *args: object) -> None:
             """Nothing on stderr."""
