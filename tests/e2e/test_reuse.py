@@ -62,6 +62,25 @@ def test_an_edited_program_runs_again_on_the_kept_machine(person: Person, cloud:
 
 
 @pytest.mark.slow
+def test_an_edited_program_is_ready_again_in_a_share_of_the_time(
+    person: Person, cloud: Cloud
+) -> None:
+    person.writes("trainer/needs.txt", "six==1.17.0\nnumpy\n")
+    job = job_of(person, "first words")
+    (person.desk / "trainer/data.bin").write_bytes(bytes(300 << 20))
+
+    first = person.types("submit", job, "--yes", "--keep", "10m", "--json").json()
+    job_of(person, "second words")
+    second = person.types("submit", job, "--yes", "--reuse", "last", "--json").json()
+
+    assert (first["outcome"], second["outcome"]) == ("succeeded", "succeeded")
+    assert "boot" in first["phases_s"] and "boot" not in second["phases_s"]
+    once, again = (one["phases_s"]["ship"] + one["phases_s"]["setup"] for one in (first, second))
+    assert again < once / 2, f"{again} s, and {once} s at first"
+    books_of_both(person.view(first["run"]), second, cloud, person.home_id)
+
+
+@pytest.mark.slow
 def test_a_kept_machine_goes_back_by_itself_and_on_wish(person: Person, cloud: Cloud) -> None:
     job = own_code(person)
     person.types("submit", job, "--yes", "--keep", "10m")
