@@ -44,6 +44,7 @@ def main() -> int:
             boot_s=arguments.boot_s,
             providers=tuple(arguments.providers.split(",")),
             hub=not arguments.no_hub,
+            machines_ahead_s=arguments.machines_ahead_s,
         ) as cloud:
             print(f"simcloud: {cloud.url}, environment in {cloud.state / 'env'}")
             print("ready", flush=True)
@@ -72,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=("real", "plain", "memory"),
         default="real",
         help="sshd in namespaces (where possible), sshd without, or no processes at all",
+    )
+    up.add_argument(
+        "--machines-ahead-s", type=float, default=0.0, help="by which machines' clocks are ahead"
     )
     up.add_argument("--no-hub", action="store_true", help="no Hugging Face hub")
     return parser

@@ -78,6 +78,7 @@ class SimCloud:
         clock: Now | None = None,
         providers: tuple[str, ...] = ("runpod",),
         hub: bool = False,
+        machines_ahead_s: float = 0.0,
     ) -> None:
         """Nothing starts yet.
 
@@ -87,6 +88,7 @@ class SimCloud:
             speed: divides delays of boots, lags and faults; never the bill.
             clock: None: the computer's clock plus the offset in `state/clock`.
             hub: also serve a Hugging Face hub.
+            machines_ahead_s: by which the clocks of its machines are ahead of everybody else's.
         """
         if unknown := set(providers) - set(PROVIDERS):
             raise ValueError(f"no such provider here: {', '.join(sorted(unknown))}")
@@ -96,6 +98,7 @@ class SimCloud:
         self._machines = machines
         self._speed, self._seed, self._boot_s = speed, seed, boot_s
         self._given_clock = clock
+        self._machines_ahead_s = machines_ahead_s
         self._with_hub = hub
         self._stack = ExitStack()
         self._closing = threading.Event()
@@ -203,8 +206,11 @@ class SimCloud:
         shared = self.state / "shared"
         shared.mkdir(parents=True, exist_ok=True)
         logger = self._open_log()
-        clock_file = shared / "clock"
-        clock = self._given_clock or OffsetClock(clock_file)
+        clock_file = machines_clock = shared / "clock"
+        if self._machines_ahead_s:
+            machines_clock = shared / "machines-clock"
+        wrong = {machines_clock: self._machines_ahead_s} if self._machines_ahead_s else None
+        clock = self._given_clock or OffsetClock(clock_file, wrong)
         link = self.state / "clock"
         link.unlink(missing_ok=True)
         link.symlink_to(clock_file.relative_to(self.state))
@@ -224,7 +230,7 @@ class SimCloud:
         for provider in self._providers:
             self._serve_provider(provider, backend.user)
         self.env |= {"SIMCLOUD_URL": self._control.url, "GPULEASE_CLOCK": str(clock_file)}
-        backend.environment = {**backend.environment, "GPULEASE_CLOCK": str(clock_file)}
+        backend.environment = {**backend.environment, "GPULEASE_CLOCK": str(machines_clock)}
         if self._with_hub:
             self.env["HF_ENDPOINT"] = self._serve_hub()
         self._write_env()

@@ -128,14 +128,14 @@ def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> 
     """When a machine ended at the latest, as its guard was told.
 
     One that keeps no deadline by itself may have lived until now. When it was to be asked to end
-    it lived; whoever wrote that down may have died before the call.
+    it lived; whoever wrote that down may have died before the call. All by this computer's clock:
+    a machine's own may be wrong, and so may its word.
     """
     if lease.delete_accepted_s is not None or not ends_itself:
         return now_s
     ends_s = [now_s, lease.deadline_s]
-    ended_s = run.exit.get("ended_at")
-    if isinstance(ended_s, int | float):
-        ends_s.append(float(ended_s) + run.launch.hold_s + run.launch.keep_s)
+    if run.exit_seen_s is not None:
+        ends_s.append(run.exit_seen_s + run.launch.hold_s + run.launch.keep_s)
     if run.uploaded_s and not run.launch.keep_s:
         ends_s.append(run.uploaded_s + _UPLOADED_S)
     return max(min(ends_s), lease.delete_asked_s or 0.0, lease.sent_s or 0.0)

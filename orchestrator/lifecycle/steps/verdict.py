@@ -7,6 +7,8 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import Outcome
 
+_CLOCK_S = 60.0  # by which two clocks may differ, and nobody minds
+
 
 def verdict(run: Run) -> tuple[Outcome, Failure | None]:
     """What the program's end means for the run."""
@@ -44,6 +46,13 @@ def out_of_time(run: Run, lease: Lease | None) -> tuple[Outcome, Failure | None]
     """How a run ends whose money or time was over before its work."""
     if run.stop_reason == "balance":
         return Outcome.CAPPED, _ran_dry(run, lease)
+    if early_s := _ended_early_s(run, lease):
+        problem = (
+            f"the machine ended the job {early_s / 60:.0f} min before its time: its clock is ahead "
+            "of this computer's"
+        )
+        hint = "is this computer's clock right? else submit again, for another machine"
+        return Outcome.EXPIRED, Failure("machine_clock", problem, _saved(run) + hint, 5)
     if run.stop_reason == "cap" or (lease is not None and lease.capped):
         return Outcome.CAPPED, capped(run)
     if lease is not None and _ends_before_its_time(run, lease):
@@ -62,6 +71,15 @@ def capped(run: Run) -> Failure:
     """The failure of a run that reached its cap."""
     problem = f"the cap of ${run.cap_usd:.2f} was reached"
     return Failure("capped", problem, _saved(run) + "raise budget.max_cost", 5)
+
+
+def _ended_early_s(run: Run, lease: Lease | None) -> float:
+    """How long before its time the job was ended by its machine's clock; 0 when it was not."""
+    by_clock = run.exit.get("why") == "deadline" and not run.stop_reason
+    if lease is None or run.exit_seen_s is None or not by_clock:
+        return 0.0
+    early_s = lease.stop_s - run.exit_seen_s
+    return early_s if early_s >= _CLOCK_S else 0.0
 
 
 def _ends_before_its_time(run: Run, lease: Lease) -> bool:

@@ -325,6 +325,22 @@ def test_without_a_bill_a_machine_that_ended_itself_counts_until_it_was_missed(
     assert stage.first.cost_usd(0) == Decimal("1.20")
 
 
+@pytest.mark.parametrize("ended_at", [0.0, NOW_S - 600, NOW_S + 600])
+def test_what_a_machine_says_of_the_time_does_not_move_the_estimate(
+    stage: Stage, ended_at: float
+) -> None:
+    exit_record = {"why": "finished", "exit_code": 0, "ended_at": ended_at}
+    lease: dict[str, object] = {"state": LeaseState.RETURNING}
+    seen: dict[str, object] = {"exit": exit_record, "exit_seen_s": NOW_S + 60}
+    stage.begin_held(State.RETURNING, lease, outcome=Outcome.SUCCEEDED, **seen)
+    stage.cloud.end("m1")
+    stage.clock.advance(36_000, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.unknown_s == NOW_S + 60 + stage.run.launch.hold_s
+
+
 def test_a_machine_without_a_guard_that_somebody_ended_is_estimated_until_it_was_missed(
     stage: Stage,
 ) -> None:

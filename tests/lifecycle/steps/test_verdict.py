@@ -74,6 +74,32 @@ def test_a_kept_machine_that_ends_before_the_job_s_time_is_named_as_the_reason(
     assert (found, failure and failure.code) == (Outcome.EXPIRED, code)
 
 
+@pytest.mark.parametrize(
+    ("early_s", "stop_reason", "code"),
+    [
+        (600.0, "", "machine_clock"),
+        (30.0, "", "max_duration"),
+        (600.0, "duration", "max_duration"),
+        (-600.0, "", "max_duration"),
+    ],
+)
+def test_a_machine_whose_clock_is_ahead_is_named_as_the_reason(
+    early_s: float, stop_reason: str, code: str
+) -> None:
+    held = lease(stop_s=NOW_S + 3600)
+    seen_s = held.stop_s - early_s
+    ended = run(
+        exit={"why": "deadline"}, exit_seen_s=seen_s, stop_reason=stop_reason, leases=(held,)
+    )
+
+    found, failure = verdict(ended)
+
+    assert (found, failure and failure.code) == (Outcome.EXPIRED, code)
+    assert failure is not None and ("10 min before its time" in failure.problem) is (
+        code == "machine_clock"
+    )
+
+
 def test_whoever_was_stopped_hears_whether_a_checkpoint_is_home() -> None:
     stopped = run(stop_reason="cap", leases=(lease(),))
     saved = run(stop_reason="cap", leases=(lease(),), artifacts=(("checkpoints/step-1/a", 1, ""),))
