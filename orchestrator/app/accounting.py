@@ -41,9 +41,9 @@ class Accounting(Verbs):
     def reap(
         self, *, delete: bool, past_deadline: bool, report: Callable[[str], None]
     ) -> tuple[list[MachineView], list[str]]:
-        """Classify; with `delete` also return unknown orphans of this home.
+        """Classify; with `delete` also return what may go back, and see to a driver where runs are
+        open: it keeps their books.
 
-        A machine that a run of this home let go of goes too; the books are then its driver's.
         With `past_deadline` it is what a reaper on another host does, which leaves a sign of life.
         Returns: machines that were (or, without `delete`, would be) returned; failures.
         """

@@ -29,7 +29,7 @@ _BESIDE_THREADS = 8
 _LOOK_S = 1.0  # how often new runs are looked for without a nudge
 _LINGER_S = 1.0
 _LOOKS_PER_S = 200.0  # of all runs together; so a driver of thousands leaves most of a core alone
-_ROUND_S_A_RUN = 1e-4  # between two rounds over all runs: steps that end in it share the next
+_ROUND_S_A_RUN = 1e-4  # pause between two rounds over all runs
 _LONGEST_REST_S = 10.0  # below the tick that `must_stop` keeps for the next look at a cap
 _FAILED_S = 30.0
 _IDLE_LOOK_S = 30.0  # of a driver that stays although there is nothing to do
@@ -94,7 +94,6 @@ class Driver:
         self._asked_s: float | None = None  # since when a successor waits
         self._chores = [_Chore(do) for do in chores]
         self._wake = threading.Event()
-        self._crowd = threading.Event()  # never set: it only lets time go by
         self._met = threading.Event()
         self._due: dict[str, float] = {}
         self._busy: dict[str, Future[float | None]] = {}
@@ -147,7 +146,8 @@ class Driver:
                 self._clock.wait(self._wake, _LOOK_S)
             else:
                 self._clock.wait(self._wake, self._pause_s(open_ids, now_s, busy=has_chores))
-            self._clock.wait(self._crowd, len(open_ids) * _ROUND_S_A_RUN)
+            # Steps that end meanwhile share the next round.
+            self._clock.wait(threading.Event(), len(open_ids) * _ROUND_S_A_RUN)
 
     def _open_ids(self) -> list[str]:
         """The runs to drive; those of the last look while the store cannot be read.

@@ -48,7 +48,8 @@ def keep_code(
         return
     known = _manifest(like) if like is not None else {}
     kept: dict[str, _Kept] = {}
-    copy, shared = folder / CODE, like / CODE if like is not None else None
+    copy = folder / CODE
+    shared = like / CODE if like is not None else None
     copy.mkdir(exist_ok=True)
     made = {copy}
     try:

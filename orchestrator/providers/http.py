@@ -64,7 +64,7 @@ class Answer:
         Raises: ProviderDown when it is not JSON, whatever the status says.
         """
         try:
-            return json.loads(self.body, parse_float=Decimal, parse_constant=_to_null)
+            return json.loads(self.body, parse_float=Decimal, parse_constant=lambda _: None)
         except (ValueError, RecursionError) as error:
             problem = f"an answer (HTTP {self.status}) is not JSON"
             raise ProviderDown(problem) from error
@@ -337,7 +337,3 @@ def one_line(text: str) -> str:
     """A stranger's words as one short printable line."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:_DETAIL_CHARACTERS]
-
-
-def _to_null(_: str) -> None:
-    """What a figure says that is no number."""

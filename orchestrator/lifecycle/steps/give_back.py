@@ -65,7 +65,7 @@ def _ask(
     assert lease.machine_id is not None
     now_s = world.clock.now_s()
     if lease.delete_asked_s is None:
-        # Written down before the call: should this process die in it, that may have ended it.
+        # Written down before the call: a process that dies in it may have ended the machine.
         return run.with_lease(replace(lease, delete_asked_s=now_s)), 0.0, "it is to end"
     again_s = _again_s(lease)
     if lease.delete_tries and 0 <= now_s - lease.delete_asked_s < again_s:
@@ -125,11 +125,11 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
 
 
 def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> float:
-    """When a machine ended at the latest, as its guard was told.
+    """The latest time at which a machine can have ended, by this computer's clock.
 
-    One that keeps no deadline by itself may have lived until now. When it was to be asked to end
-    it lived; whoever wrote that down may have died before the call. All by this computer's clock:
-    a machine's own may be wrong, and so may its word.
+    One without a guard may have lived until now. Another ended at its guard's time at the latest,
+    unless it was seen after that: `delete_asked_s` is written while it lives, by a process that
+    may die before the call.
     """
     if lease.delete_accepted_s is not None or not ends_itself:
         return now_s
