@@ -62,7 +62,7 @@ def test_an_edited_program_runs_again_on_the_kept_machine(person: Person, cloud:
 
 
 @pytest.mark.slow
-def test_an_edited_program_is_ready_again_in_a_share_of_the_time(
+def test_an_edited_program_is_ready_again_in_less_than_half_of_the_first_time(
     person: Person, cloud: Cloud
 ) -> None:
     person.writes("trainer/needs.txt", "six==1.17.0\nnumpy\n")

@@ -92,7 +92,9 @@ def paperspace_story(cloud: SimCloud, client: PaperspaceClient) -> None:
     client.ids()
 
 
-def test_runpod(cloud: SimCloud, api: Api, clock: FakeClock) -> None:
+def test_runpod_answers_otherwise_than_described_only_where_it_is_listed(
+    cloud: SimCloud, api: Api, clock: FakeClock
+) -> None:
     places = collected(api, runpod_openapi.DESCRIPTION)
 
     runpod_story(cloud, api, clock)
@@ -100,7 +102,9 @@ def test_runpod(cloud: SimCloud, api: Api, clock: FakeClock) -> None:
     assert places == answered("runpod")
 
 
-def test_vast(vast_cloud: SimCloud, vast: Vast, clock: FakeClock) -> None:
+def test_vast_answers_otherwise_than_described_only_where_it_is_listed(
+    vast_cloud: SimCloud, vast: Vast, clock: FakeClock
+) -> None:
     places = collected(vast, vast_openapi.DESCRIPTION)
 
     vast_story(vast_cloud, vast, clock)
@@ -108,7 +112,9 @@ def test_vast(vast_cloud: SimCloud, vast: Vast, clock: FakeClock) -> None:
     assert places == answered("vast")
 
 
-def test_lambda(lambda_cloud: SimCloud, lambda_api: LambdaClient) -> None:
+def test_lambda_answers_otherwise_than_described_only_where_it_is_listed(
+    lambda_cloud: SimCloud, lambda_api: LambdaClient
+) -> None:
     places = collected(lambda_api, lambda_openapi.DESCRIPTION)
 
     lambda_story(lambda_cloud, lambda_api)
@@ -116,7 +122,9 @@ def test_lambda(lambda_cloud: SimCloud, lambda_api: LambdaClient) -> None:
     assert places == answered("lambda")
 
 
-def test_paperspace(paperspace: SimCloud, paperspace_api: PaperspaceClient) -> None:
+def test_paperspace_answers_otherwise_than_described_only_where_it_is_listed(
+    paperspace: SimCloud, paperspace_api: PaperspaceClient
+) -> None:
     as_json_schema = paperspace_openapi.as_json_schema
     places = collected(
         paperspace_api, paperspace_openapi.DESCRIPTION, base="/v1", to_schema=as_json_schema

@@ -649,7 +649,7 @@ def test_what_the_machine_says_of_its_traffic_counts(stage: Stage) -> None:
     assert (traffic.received_bytes, traffic.sent_bytes) == (5 << 30, 1 << 30)
 
 
-def test_it_counts_too_where_the_account_tells_what_it_holds(stage: Stage) -> None:
+def test_traffic_counts_too_where_the_account_tells_what_it_holds(stage: Stage) -> None:
     running(stage)
     full = Purse("user:u1", Decimal("50"), Decimal("0.60"), stage.clock.elapsed_s())
     stage.world.purse = lambda lease: full

@@ -1,4 +1,4 @@
-"""The client against single oddities of the simulated market, each told by its own name."""
+"""The client against single oddities of the simulated market."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def shown(market: VastBench) -> Machine:
     return machine
 
 
-def test_get_null_one_empty_answer_about_an_instance_is_contradicted_by_the_list(
+def test_one_empty_answer_about_an_instance_is_contradicted_by_the_list(
     market: VastBench,
 ) -> None:
     """So a machine is gone only after both have said so, and twice."""
@@ -40,7 +40,7 @@ def test_get_null_one_empty_answer_about_an_instance_is_contradicted_by_the_list
     assert market.provider.capabilities.one_miss_is_noise
 
 
-def test_delete_lags_what_is_destroyed_may_be_shown_for_as_long_as_the_list_may_lag(
+def test_what_is_destroyed_may_be_shown_for_as_long_as_the_list_may_lag(
     market: VastBench,
 ) -> None:
     machine = rent(market)
@@ -56,7 +56,7 @@ def test_delete_lags_what_is_destroyed_may_be_shown_for_as_long_as_the_list_may_
     assert listed(market.provider) == market.rented() == []
 
 
-def test_created_stuck_a_container_that_never_starts_only_seems_to_boot(market: VastBench) -> None:
+def test_a_container_that_never_starts_only_seems_to_boot(market: VastBench) -> None:
     """What ends it is the deadline of its boot."""
     market.break_next("created_stuck")
     rent(market)
@@ -65,7 +65,7 @@ def test_created_stuck_a_container_that_never_starts_only_seems_to_boot(market: 
     assert (shown(market).status, shown(market).address) == (MachineStatus.BOOTING, None)
 
 
-def test_loading_stopped_a_contract_that_is_stopped_while_it_loads_is_no_failure(
+def test_a_contract_that_is_stopped_while_it_loads_is_no_failure(
     market: VastBench,
 ) -> None:
     market.break_next("loading_stopped")
@@ -77,7 +77,7 @@ def test_loading_stopped_a_contract_that_is_stopped_while_it_loads_is_no_failure
         market.wait(120)
 
 
-def test_goes_unknown_a_host_out_of_touch_may_come_back_within_the_grace(
+def test_a_host_out_of_touch_may_come_back_within_the_grace(
     market: VastBench,
 ) -> None:
     market.break_next("goes_unknown")
@@ -91,7 +91,7 @@ def test_goes_unknown_a_host_out_of_touch_may_come_back_within_the_grace(
     assert market.provider.capabilities.out_of_touch_s > 120
 
 
-def test_ports_late_the_proxy_is_not_tried_before_direct_ports_can_have_come(
+def test_the_proxy_is_not_tried_before_direct_ports_can_have_come(
     market: VastBench,
 ) -> None:
     market.break_next("ports_late", seconds=45)
@@ -106,7 +106,7 @@ def test_ports_late_the_proxy_is_not_tried_before_direct_ports_can_have_come(
     assert shown(market).other_addresses and direct not in shown(market).other_addresses
 
 
-def test_ports_host_ip_only_a_port_without_a_number_is_none_and_the_proxy_is_the_way(
+def test_a_port_without_a_number_is_none_and_the_proxy_is_the_way(
     market: VastBench,
 ) -> None:
     market.break_next("ports_host_ip_only")
@@ -120,7 +120,7 @@ def test_ports_host_ip_only_a_port_without_a_number_is_none_and_the_proxy_is_the
     assert shown(market).other_addresses == ()
 
 
-def test_start_unavailable_a_stopped_instance_goes_back_and_is_never_started_again(
+def test_a_stopped_instance_goes_back_and_is_never_started_again(
     market: VastBench,
 ) -> None:
     """So nobody waits in the queue of a host whose GPUs are taken, with a disk that bills."""
@@ -137,7 +137,7 @@ def test_start_unavailable_a_stopped_instance_goes_back_and_is_never_started_aga
     assert market.unmet() == ["start_unavailable"]
 
 
-def test_charges_partial_a_line_is_read_as_it_stands_and_leaves_the_rest_for_later(
+def test_a_line_of_a_bill_is_read_as_it_stands_and_leaves_the_rest_for_later(
     market: VastBench,
 ) -> None:
     """It is never more than what the machine costs by our own count."""
