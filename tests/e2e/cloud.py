@@ -16,25 +16,38 @@ from typing import Any
 import httpx
 
 from infra.demo import read_exports
+from orchestrator.runs.label import parse_label
 from tests.conventions.source import PROJECT
 
 
 @contextmanager
-def hurrying(advance: Callable[[float], None], step_s: float) -> Iterator[None]:
-    """Let `step_s` go by again and again, as long as the block lasts."""
+def meanwhile(do: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Do it again and again as long as the block lasts."""
     done = threading.Event()
 
-    def hurry() -> None:
-        while not done.wait(0.2):
-            advance(step_s)
+    def go_on() -> None:
+        while not done.wait(every_s):
+            do()
 
-    thread = threading.Thread(target=hurry)
+    thread = threading.Thread(target=go_on)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+
+
+def hurrying(advance: Callable[[float], None], step_s: float) -> AbstractContextManager[None]:
+    """Let `step_s` go by again and again, as long as the block lasts."""
+    return meanwhile(lambda: advance(step_s), every_s=0.2)
+
+
+def deadline_s_of(machine: Mapping[str, Any]) -> int:
+    """Until when a machine may live at most, as its label says."""
+    label = parse_label(machine["label"])
+    assert label is not None
+    return label.deadline_s
 
 
 class Cloud:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ import pytest
 from tests.artifacts.strict_store import KEYS as STRICT_KEYS
 from tests.artifacts.strict_store import strict_store
 from tests.e2e.books import books_agree
-from tests.e2e.cloud import Cloud
+from tests.e2e.cloud import Cloud, meanwhile
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code, training
 from tests.e2e.person import Person, waits_until
 from tests.e2e.refused import refused
@@ -98,21 +97,14 @@ def holds_no_secret(data: bytes) -> None:
 def command_lines() -> Iterator[set[bytes]]:
     """Whatever processes of this computer, and so of every machine, are started with meanwhile."""
     seen: set[bytes] = set()
-    done = threading.Event()
 
     def look() -> None:
-        while not done.wait(0.03):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                with suppress(OSError):  # it has ended
-                    seen.add(path.read_bytes())
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended
+                seen.add(path.read_bytes())
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with meanwhile(look, every_s=0.03):
         yield seen
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_with_the_laptop_gone_everything_is_in_the_bucket_and_the_machine_ends_itself(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.books import books_agree
-from tests.e2e.cloud import Cloud
+from tests.e2e.cloud import Cloud, deadline_s_of
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code
 from tests.e2e.person import Person, waits_until
 from tests.e2e.places import Place, everywhere
@@ -259,7 +259,7 @@ def test_without_a_driver_for_good_the_machine_ends_itself_at_its_deadline(
 ) -> None:
     works(person, max_duration="20m", more="artifacts: {hold: 5m}\n")
     (machine,) = cloud.living(person.home_id)
-    deadline_s = int(machine["label"].rpartition("-")[2], 36)
+    deadline_s = deadline_s_of(machine)
 
     person.kills_driver()
 

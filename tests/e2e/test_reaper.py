@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conventions.source import PROJECT
-from tests.e2e.cloud import Cloud
+from tests.e2e.cloud import Cloud, deadline_s_of
 from tests.e2e.jobs import WAITS, own_code
 from tests.e2e.person import Person
 from tests.simcloud.lambda_cloud import LambdaClient
@@ -47,7 +47,7 @@ def test_a_forgotten_machine_is_ended_15_minutes_after_its_deadline_and_not_befo
     person.waits_for_state("running")
     person.kills_driver()
     (machine,) = cloud.living(person.home_id)
-    deadline_s = int(machine["label"].rpartition("-")[2], 36)
+    deadline_s = deadline_s_of(machine)
     cloud.advance(deadline_s + 600 - cloud.now_s())
 
     early = watchman.types(*arguments())
@@ -115,7 +115,7 @@ def test_where_nothing_else_ends_a_machine_the_reaper_does_and_takes_what_it_lea
         ada.waits_for_state("running")
     ada.kills_driver()
     (machine,) = its_cloud.living(ada.home_id)
-    deadline_s = int(machine["label"].rpartition("-")[2], 36)
+    deadline_s = deadline_s_of(machine)
     its_cloud.advance(deadline_s + 600 - its_cloud.now_s())
 
     early = watchman.types(*arguments())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.books import books_agree
-from tests.e2e.cloud import Cloud
+from tests.e2e.cloud import Cloud, deadline_s_of
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code, training
 from tests.e2e.person import Person, waits_until
 from tests.e2e.places import Place, everywhere
@@ -150,7 +150,7 @@ def test_a_program_that_ends_in_the_night_has_its_machine_end_itself_after_the_h
     cloud.advance(NIGHT_S)
     person.wakes_up()
 
-    deadline_s = int(machine["label"].rpartition("-")[2], 36)
+    deadline_s = deadline_s_of(machine)
     assert ends_s <= ended["ended_at"] < min(ends_s + 300.0, deadline_s - 300.0)
     receipt = receipt_of(person, cloud)
     assert receipt["exit_code"] == 8
