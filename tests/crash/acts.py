@@ -279,7 +279,7 @@ def revoked_for(seconds: float, state: State) -> Act:
 
 def returns_refused_for(seconds: float) -> Act:
     """Deletes end in errors from the first on; whoever follows the run is told so in time."""
-    watches: dict[int, ReturnWatch] = {}
+    watches: dict[int, ReturnWatch] = {}  # by the id of the clock that each one keeps
 
     def meddle(stage: Stage) -> None:
         run, now_s, marks = stage.run, stage.clock.now_s(), stage.marks
@@ -294,11 +294,12 @@ def returns_refused_for(seconds: float) -> Act:
             stage.cloud.clear_faults()
         if run.state is not State.RETURNING or "takes" in marks:
             return
-        watch = watches.setdefault(id(stage), ReturnWatch(stage.clock))
+        watch = watches.setdefault(id(stage.clock), ReturnWatch(stage.clock))
         since_s = marks.setdefault("returning", now_s)
         view = to_run_view(run, now_s, log_path="", artifacts_dir="")
-        is_told = watch.overdue(view) or view["returned"]["proven"]
-        if not is_told and now_s - since_s > RETURN_LIMIT_S + 60.0:
+        if view["returned"]["proven"]:
+            return
+        if not watch.overdue(view) and now_s - since_s > RETURN_LIMIT_S + 60.0:
             stage.seen.append("whoever follows is not told that the machine does not go")
 
     return meddle
@@ -345,7 +346,7 @@ def take_away(times: int, state: State, *, after_s: float = 0.0) -> Act:
     """Somebody bids more for each of the first machines, once the run is there with one.
 
     Args:
-        after_s: in which the run was in that state.
+        after_s: how long the run has been in that state by then.
     """
 
     def meddle(stage: Stage) -> None:
@@ -361,7 +362,7 @@ def take_away(times: int, state: State, *, after_s: float = 0.0) -> Act:
 
 
 def sell_out_where_taken(stage: Stage) -> None:
-    """Whose machine was taken away for a higher bid has no other."""
+    """A provider whose machine was taken away for a higher bid has no other."""
     for name in {one.provider for one in stage.machines() if one.last_change == OUTBID}:
         for stock in stage.cloud.world.stock_of(name):
             stock.free = 0

@@ -32,7 +32,7 @@ from tests.crash.acts import (
     wish_when,
 )
 from tests.crash.clouds import UNGUARDED
-from tests.crash.home_beside import home_beside, it_acts
+from tests.crash.home_beside import act_beside, home_beside
 from tests.crash.machine import Program
 from tests.crash.stage import Stage
 from tests.crash.stories import SLEEP_S, Story
@@ -51,8 +51,8 @@ _WELL = _ends((_O.SUCCEEDED, 0))
 _NIGHT = _ends((_O.SUCCEEDED, 0), (_O.SUCCEEDED, 8), (_O.EXPIRED, 5), (_O.EXPIRED, 8))
 
 
-# A cap that is reached, whose fifth pays for a create that nobody knows of; and for how long it is
-# not, whatever happened before.
+# By provider: a cap that the work reaches although a fifth of it may go to a create that nobody
+# knows of; and a silence after which it is not reached yet.
 _TIGHT = {"vast": ("0.20", 1200.0), "lambda": ("1.10", 2000.0), "paperspace": ("3.90", 13000.0)}
 
 
@@ -87,8 +87,33 @@ def _anywhere() -> Iterator[Story]:
         "two homes",
         _WELL,
         both(other_home, home_beside, fault("reply_lost", "create", times=2)),
-        it_acts,
+        act_beside,
     )
+    yield Story(
+        "host lost while running",
+        _WELL,
+        meddle=lose_when(State.RUNNING),
+        program=Program(seconds=30.0),
+        pace_s=5.0,
+    )
+    yield Story(
+        "provider down for an hour",
+        _WELL,
+        meddle=down_for(HOUR_S, State.RUNNING),
+        program=_A_WHILE,
+        pace_s=20.0,
+    )
+    yield Story(
+        "returns refused for an hour",
+        _WELL,
+        meddle=returns_refused_for(HOUR_S),
+        pace_s=10.0,
+    )
+    yield from _by_a_person()
+
+
+def _by_a_person() -> Iterator[Story]:
+    """What a person does, or somebody at their keys and clock."""
     yield Story(
         "cancel while running",
         _ends((_O.CANCELLED, 9)),
@@ -100,13 +125,6 @@ def _anywhere() -> Iterator[Story]:
         _ends((_O.CANCELLED, 8)),
         meddle=wish_when(State.RUNNING, Wish.CANCEL_NOW),
         program=_LONG,
-    )
-    yield Story(
-        "host lost while running",
-        _WELL,
-        meddle=lose_when(State.RUNNING),
-        program=Program(seconds=30.0),
-        pace_s=5.0,
     )
     yield Story(
         "key revoked while running",
@@ -123,19 +141,6 @@ def _anywhere() -> Iterator[Story]:
         program=_A_WHILE,
         pace_s=5.0,
         since="before save booting→shipping",
-    )
-    yield Story(
-        "provider down for an hour",
-        _WELL,
-        meddle=down_for(HOUR_S, State.RUNNING),
-        program=_A_WHILE,
-        pace_s=20.0,
-    )
-    yield Story(
-        "returns refused for an hour",
-        _WELL,
-        meddle=returns_refused_for(HOUR_S),
-        pace_s=10.0,
     )
     yield Story(
         "clock stepped by 10 min",
@@ -308,8 +313,10 @@ def _on_all() -> Iterator[Story]:
 
 
 def _cap(story: Story, providers: tuple[str, ...]) -> str:
-    """Its own; else where an hour that has begun counts whole, a fifth of it pays for what did no
-    work: with whole hours for one that never appeared and one that is dearer than it was sold.
+    """The story's own cap; else one whose fifth covers what did no work.
+
+    Where an hour that has begun counts whole, that is two hours: of a machine that never appeared,
+    and of one dearer than its offer.
     """
     if story.max_cost != Story.max_cost:
         return story.max_cost
@@ -332,8 +339,9 @@ def _on(story: Story, where: str, providers: tuple[str, ...]) -> Story:
     )
 
 
-# Of what is told of every provider, what RunPod's own stories do not tell of it.
-_ON_RUNPOD_TOO = {
+_ANYWHERE = {one.name: one for one in _anywhere()}
+# Told on every provider; RunPod's own stories lack these.
+_ON_RUNPOD_TOO = (
     "two homes",
     "key revoked while running",
     "another account's key",
@@ -341,16 +349,19 @@ _ON_RUNPOD_TOO = {
     "returns refused for an hour",
     "clock stepped by 10 min",
     "clock set back by 10 min",
-}
+)
 
 ELSEWHERE = {
     story.name: story
     for story in (
-        *(_on(one, "vast", ("vast",)) for one in (*_anywhere(), _to_the_cap("vast"), *_on_vast())),
+        *(
+            _on(one, "vast", ("vast",))
+            for one in (*_ANYWHERE.values(), _to_the_cap("vast"), *_on_vast())
+        ),
         *(
             _on(one, "lambda", ("lambda",))
             for one in (
-                *_anywhere(),
+                *_ANYWHERE.values(),
                 _to_the_cap("lambda"),
                 *_on_lambda(),
                 *_without_a_guard(),
@@ -359,7 +370,7 @@ ELSEWHERE = {
         *(
             _on(one, "paperspace", ("paperspace",))
             for one in (
-                *_anywhere(),
+                *_ANYWHERE.values(),
                 _to_the_cap("paperspace"),
                 *_on_paperspace(),
                 *_without_a_guard(),
@@ -367,6 +378,6 @@ ELSEWHERE = {
             if one.name != "no capacity, then the next"  # it says so in its own way
         ),
         *(_on(one, "all", _ALL) for one in _on_all()),
-        *(_on(one, "runpod", ("runpod",)) for one in _anywhere() if one.name in _ON_RUNPOD_TOO),
+        *(_on(_ANYWHERE[name], "runpod", ("runpod",)) for name in _ON_RUNPOD_TOO),
     )
 }

@@ -77,6 +77,7 @@ def home_beside(stage: Stage) -> None:
     stage.beside.append(HomeBeside(stage))
 
 
-def it_acts(stage: Stage) -> None:
+def act_beside(stage: Stage) -> None:
+    """A step of each other home's driver, where it is time for one."""
     for other in stage.beside:
         other.act()
