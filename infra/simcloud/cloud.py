@@ -206,11 +206,9 @@ class SimCloud:
         shared = self.state / "shared"
         shared.mkdir(parents=True, exist_ok=True)
         logger = self._open_log()
-        clock_file = machines_clock = shared / "clock"
-        if self._machines_ahead_s:
-            machines_clock = shared / "machines-clock"
-        wrong = {machines_clock: self._machines_ahead_s} if self._machines_ahead_s else None
-        clock = self._given_clock or OffsetClock(clock_file, wrong)
+        clock_file, machines_clock = shared / "clock", shared / "machines-clock"
+        ahead_s = {machines_clock: self._machines_ahead_s}
+        clock = self._given_clock or OffsetClock(clock_file, ahead_s)
         link = self.state / "clock"
         link.unlink(missing_ok=True)
         link.symlink_to(clock_file.relative_to(self.state))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from orchestrator.clock import SystemClock
@@ -27,10 +28,10 @@ class Advancing(Now, Protocol):
 class OffsetClock:
     """The computer's clock plus the offset in a file, which everybody who shares it reads."""
 
-    def __init__(self, path: Path, wrong: Mapping[Path, float] | None = None) -> None:
-        """`wrong`: files of those whose clocks are ahead of it, and by how many seconds."""
+    def __init__(self, path: Path, ahead_s: Mapping[Path, float] = MappingProxyType({})) -> None:
+        """`ahead_s`: files of those whose clocks are ahead of it, and by how many seconds."""
         self._path = path
-        self._wrong = dict(wrong or {})
+        self._files = {path: 0.0, **ahead_s}
         self._lock = threading.Lock()
         self._clock = SystemClock(path)
         self._write(0.0)
@@ -43,7 +44,7 @@ class OffsetClock:
             self._write(float(self._path.read_text()) + seconds)
 
     def _write(self, offset_s: float) -> None:
-        for path, ahead_s in {self._path: 0.0, **self._wrong}.items():
+        for path, ahead_s in self._files.items():
             new = path.with_name(f"{path.name}.new")
             new.write_text(f"{offset_s + ahead_s!r}\n")
             new.replace(path)
