@@ -28,6 +28,10 @@ class Place(Protocol):
     """What a story asks of it. Time goes by for the person, their driver and the machines."""
 
     provider: str
+    disk_size: str
+    """What a full disk of it is told to be of."""
+    what_is_lost: str
+    """What a receipt misses of a machine that has been gone, or emptied, since it worked."""
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -66,6 +70,8 @@ class RentedPlace:
     """A simulated cloud."""
 
     provider = "runpod"
+    disk_size = " of 45 GiB"
+    what_is_lost = "everything after the last pull: the machine is gone"
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -97,6 +103,9 @@ class OwnPlace:
     """A workstation, which costs nothing and is to be left as it was found."""
 
     provider = "ssh_host"
+    disk_size = ""
+    # A login makes the folder anew, and there is nothing in it.
+    what_is_lost = "whatever the program gave back: the machine never listed it"
 
     def __init__(self, tower: Workstation) -> None:
         assert tower.clock is not None, "its machines have a clock that can be moved"

@@ -94,9 +94,9 @@ def test_a_machine_whose_disk_is_full_gives_all_that_was_written(
     receipt = followed.json()
     assert receipt["outcome"] == "failed"
     assert receipt["error"]["code"] == "disk_full"
-    size = " of 45 GiB" if cramped.provider == "runpod" else ""
     assert receipt["error"]["problem"] == (
-        f"the machine's disk{size} is full; OSError: [Errno 28] No space left on device"
+        f"the machine's disk{cramped.disk_size} is full; "
+        "OSError: [Errno 28] No space left on device"
     )
     assert receipt["error"]["hint"] == (
         "write less, for example fewer checkpoints; "

@@ -119,12 +119,7 @@ def test_a_home_restored_from_before_the_end_rents_nothing_again(
 
     receipt = receipt_of(person, place)
     assert (receipt["outcome"], receipt["exit_code"]) == ("expired", 8)
-    lost = {
-        "runpod": "everything after the last pull: the machine is gone",
-        # A login makes the folder anew, and there is nothing in it.
-        "ssh_host": "whatever the program gave back: the machine never listed it",
-    }
-    assert receipt["artifacts_missing"] == [lost[place.provider]]
+    assert receipt["artifacts_missing"] == [place.what_is_lost]
     place.has_all_back(receipt, person)
 
 
