@@ -87,18 +87,21 @@ def nothing_rented(lease: Lease, why: str, *, watch_until_s: float = 0.0) -> Lea
     return lease.move(LeaseState.TOMBSTONE, why_ended=why, watch_until_s=watch_until_s)
 
 
-def lost_label(lease: Lease, now_s: float, unseen_s: float) -> Lease:
+def lost_label(lease: Lease, now_s: float, unseen_s: float, *, ends_itself: bool) -> Lease:
     """The lease of a create whose reply was lost and whose machine never showed up.
 
     It counts as if a machine had lived for as long as one can unseen.
 
     Args:
         unseen_s: the longest stretch since the create in which no list would have shown it.
+        ends_itself: without any program. Another that is gone was ended by somebody, at its
+            deadline as far as one can know.
     """
     why = "the reply to create was lost, and no machine appeared"
     lost = nothing_rented(lease, why, watch_until_s=now_s + TOMBSTONE_WATCH_S)
     sent_s = lease.sent_s or now_s
-    ended_s = min(now_s, sent_s + min(unseen_s, SLOW_BOOT_S + UNSHIPPED_S))
+    longest_s = SLOW_BOOT_S + UNSHIPPED_S if ends_itself else lease.deadline_s - sent_s
+    ended_s = min(now_s, sent_s + min(unseen_s, longest_s))
     return replace(lost, bound_usd=replace(lease, gone_s=ended_s).upper_usd(now_s))
 
 
@@ -280,14 +283,18 @@ def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
             continue
         total += lease.upper_usd(now_s)
         if lease.state is LeaseState.RETURNING:
-            grades = _grades(run, lease)
-            ends_s = lease.deadline_s + max(map(late_s, grades))
-            if not lease.host_key_by and not grades & {"absent", "watched"}:
+            ends_s = lease.deadline_s + max(map(late_s, _grades(run, lease)))
+            if not lease.host_key_by and ends_itself(run, lease):
                 ends_s = min(ends_s, lease.sent_s + SLOW_BOOT_S + UNSHIPPED_S)
             hour_usd = max(lease.usd_per_hour, lease.offer.price.usd_per_hour)
             left_s = max(0.0, ends_s - now_s) + RETURN_S
             total += Price(hour_usd).for_seconds(left_s, increment_s=lease.increment_s)
     return total
+
+
+def ends_itself(run: Run, lease: Lease) -> bool:
+    """Whether nothing says that its machine has no guard of its own."""
+    return not _grades(run, lease) & {"absent", "watched"}
 
 
 def _grades(run: Run, lease: Lease) -> set[str]:

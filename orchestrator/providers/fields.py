@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
 from collections.abc import Mapping
 from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any
+
+from orchestrator.errors import ProviderDown
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 MICRO = Decimal("0.000001")
@@ -45,6 +48,17 @@ def to_known_dollars(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount if amount.is_finite() and 0 <= amount < 10**6 else None
+
+
+def to_billed(provider: str, value: Any) -> Decimal:
+    """Dollars of a bill, 0 where they are paid back.
+
+    Raises: ProviderDown for what is no number: a bill that is read in part is no bound.
+    """
+    with contextlib.suppress(InvalidOperation):
+        if Decimal(str(value)).is_finite():
+            return to_dollars(value)
+    raise ProviderDown(f"{provider}'s bill has a row without an amount")
 
 
 def to_number(value: Any) -> float | None:

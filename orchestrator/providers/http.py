@@ -58,13 +58,14 @@ class Answer:
     def data(self) -> object:
         """The JSON in the body, numbers with a point as Decimal.
 
-        NaN and Infinity, which are no JSON and which some servers write, are null: one odd figure
-        of one machine hides no other.
+        NaN and Infinity, which are no JSON and which some servers write, are read too: one odd
+        figure of one machine hides no other. They are floats, which is nothing that anybody asks
+        for: neither an amount, nor absent.
 
         Raises: ProviderDown when it is not JSON, whatever the status says.
         """
         try:
-            return json.loads(self.body, parse_float=Decimal, parse_constant=lambda _: None)
+            return json.loads(self.body, parse_float=Decimal)
         except (ValueError, RecursionError) as error:
             problem = f"an answer (HTTP {self.status}) is not JSON"
             raise ProviderDown(problem) from error

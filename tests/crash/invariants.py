@@ -174,6 +174,10 @@ def _uncounted(stage: Stage, now_s: float) -> Iterator[str]:
         # Lost before anybody saw it: nobody can know that its price was not the one of its offer.
         unseen = [one for one in machines if one.id not in seen]
         unknown_usd = sum((_overprice_usd(stage, one, now_s) for one in unseen), Decimal(0))
+        # Nor, where nobody was there, until when it lived beyond its deadline.
+        unknown_usd += sum(
+            (_late_usd(one, now_s) for one in unseen if one.id in stage.left_alone), Decimal(0)
+        )
         if upper_usd < billed_usd - unknown_usd - _MICRO_USD:
             yield f"under {label} ${billed_usd} were billed, and at most ${upper_usd} counted"
 
@@ -184,6 +188,16 @@ def _overprice_usd(stage: Stage, machine: Rented, now_s: float) -> Decimal:
     sold = offers[0].price.usd_per_hour if offers else Decimal(0)
     above = max(Decimal(0), machine.usd_per_hour - sold) / machine.usd_per_hour
     return machine.bill_usd(now_s) * above
+
+
+def _late_usd(machine: Rented, now_s: float) -> Decimal:
+    """What a machine was billed after its label's deadline."""
+    label = parse_label(machine.label)
+    assert label is not None
+    late_s = sum(
+        max(0.0, span.end_s(now_s) - max(span.since_s, label.deadline_s)) for span in machine.spans
+    )
+    return machine.usd_per_hour * Decimal(late_s) / 3600
 
 
 def _unknown_usd(stage: Stage) -> Decimal:

@@ -113,7 +113,7 @@ def test_a_label_that_made_no_machine_is_a_tombstone_that_costs_nothing() -> Non
     sent = lease(sent_s=NOW_S)
 
     assert nothing_rented(sent, "sold out").upper_usd(NOW_S + 3600) == 0
-    lost = lost_label(sent, NOW_S, 15.0)
+    lost = lost_label(sent, NOW_S, 15.0, ends_itself=True)
     assert (lost.state, lost.watch_until_s) == (LeaseState.TOMBSTONE, NOW_S + TOMBSTONE_WATCH_S)
 
 
@@ -126,7 +126,15 @@ def test_a_lost_label_counts_for_as_long_as_a_machine_can_live_unseen(
 ) -> None:
     sent = lease(sent_s=NOW_S)
 
-    assert lost_label(sent, NOW_S + later_s, unseen_s).upper_usd(0) == Decimal(usd)
+    lost = lost_label(sent, NOW_S + later_s, unseen_s, ends_itself=True)
+    assert lost.upper_usd(0) == Decimal(usd)
+
+
+def test_a_lost_label_without_a_guard_counts_until_its_deadline() -> None:
+    sent = lease(sent_s=NOW_S, deadline_s=NOW_S + 3600)
+
+    lost = lost_label(sent, NOW_S + 8 * 3600, 8 * 3600.0, ends_itself=False)
+    assert lost.upper_usd(0) == Decimal("0.60")
 
 
 def test_letting_go_returns_what_is_held_and_keeps_the_first_reason() -> None:
@@ -176,7 +184,7 @@ def test_the_next_offer_comes_under_a_new_label() -> None:
 
 
 def test_the_same_offer_may_be_tried_under_a_new_label() -> None:
-    lost = renting(leases=(lost_label(lease(), NOW_S, 0.0),))
+    lost = renting(leases=(lost_label(lease(), NOW_S, 0.0, ends_itself=True),))
 
     moved = next_offer(lost, quiet_world(), "lost", same=True).run
 

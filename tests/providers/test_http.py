@@ -22,6 +22,7 @@ from orchestrator.errors import (
     RateLimited,
     UsageError,
 )
+from orchestrator.providers.fields import to_known_dollars, to_number
 from orchestrator.providers.http import Answer, Http, retry_after_s, says_not_found, to_error
 from tests.providers.loopback_api import LoopbackApi, Reply, Seen, as_json, page, refusal
 
@@ -304,8 +305,12 @@ def test_a_body_that_is_not_json_is_provider_down(body: bytes) -> None:
 
 
 def test_a_figure_that_is_no_number_hides_no_other() -> None:
-    body = b'[{"end": Infinity, "id": 1}, {"end": -Infinity, "util": NaN}]'
-    assert Answer(200, {}, body).data() == [{"end": None, "id": 1}, {"end": None, "util": None}]
+    body = b'[{"end": Infinity, "id": 1}, {"usd": NaN, "id": 2}]'
+    rows = Answer(200, {}, body).data()
+
+    assert isinstance(rows, list) and [row["id"] for row in rows] == [1, 2]
+    assert to_number(rows[0]["end"]) is None
+    assert to_known_dollars(rows[1]["usd"]) is None and rows[1]["usd"] is not None
 
 
 def test_a_number_with_a_point_is_read_exactly() -> None:

@@ -14,7 +14,7 @@ from orchestrator.providers.base import Charges, GuardWay, Provider, known_as
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
-from orchestrator.runs.states import LeaseState
+from orchestrator.runs.states import LeaseState, State
 
 _ASK_AGAIN_S = (5.0, 10.0, 30.0, 60.0)
 _LOOKS_A_TRY = 5  # whether it is gone: an account that ends slowly has other runs to answer
@@ -134,8 +134,10 @@ def _ended_guess(run: Run, lease: Lease, now_s: float, *, ends_itself: bool) -> 
     if lease.delete_accepted_s is not None or not ends_itself:
         return now_s
     ends_s = [now_s, lease.deadline_s]
-    if run.exit_seen_s is not None:
-        ends_s.append(run.exit_seen_s + run.launch.hold_s + run.launch.keep_s)
+    is_its_own = run.lease is not None and run.lease.key == lease.key
+    if run.exit_seen_s is not None and is_its_own and run.state is State.RETURNING:
+        # The hold counts from the last byte that came home.
+        ends_s.append(run.state_since_s + run.launch.hold_s + run.launch.keep_s)
     if run.uploaded_s and not run.launch.keep_s:
         ends_s.append(run.uploaded_s + _UPLOADED_S)
     return max(min(ends_s), lease.delete_asked_s or 0.0, lease.sent_s or 0.0)

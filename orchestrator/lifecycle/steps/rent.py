@@ -21,6 +21,7 @@ from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.leasing import (
     abandon,
     cancelled,
+    ends_itself,
     finish,
     lost_label,
     next_offer,
@@ -147,7 +148,9 @@ def look(run: Run, world: World) -> Step:
         apart_s = snapshot.began_s - world.first_missed_s(lease, snapshot.began_s)
         if apart_s < SECOND_MISS_S:
             return Wait(SECOND_MISS_S - apart_s, "not listed once; one miss is noise")
-    lost = lost_label(lease, world.clock.now_s(), unlisted_s + capabilities.list_lag_s)
+    unseen_s = unlisted_s + capabilities.list_lag_s
+    by_itself = ends_itself(run, lease)
+    lost = lost_label(lease, world.clock.now_s(), unseen_s, ends_itself=by_itself)
     if lost.bound_usd and lost.bound_usd >= CENT:
         run = run.note(
             f"a machine may have lived as {lease.label} while nobody watched: it is counted "

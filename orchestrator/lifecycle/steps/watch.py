@@ -47,10 +47,17 @@ from orchestrator.runs.states import Outcome, State, Wish
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
 _STRANGER_S = 60.0
-_RESTARTS_S = 5.0  # none comes back sooner
+_WITHOUT_A_WORD: dict[str, object] = {
+    "why": "finished",
+    "message": "the agent ended without a word",
+}
 _SILENCE_TOLD_S = 60.0
 _SILENT = "no contact with the machine"
 _LOST = (MachineStatus.STOPPED, MachineStatus.FAILED)
+
+
+class _Restarted(Exception):
+    """The machine's computer was restarted: the agent is gone, and what it wrote is there."""
 
 
 class _StartedAnew(Exception):
@@ -90,6 +97,8 @@ def watch(run: Run, world: World) -> Step:
     except _StartedAnew as error:
         world.drop_shell(lease)
         return give_up_on(run, world, lease, str(error))
+    except _Restarted:
+        return _after_a_restart(run, world, lease)
     except RemoteError as error:
         world.drop_shell(lease)
         if isinstance(error, HostKeyMismatch):
@@ -326,20 +335,37 @@ def _ask_the_agent(run: Run, world: World, shell: Shell) -> Run:
     boots = status.get("boots")
     if not left and isinstance(boots, int) and boots > 1:
         raise _StartedAnew(f"its container was started {boots} times, and the agent is gone")
-    if not left and _was_restarted(run, world, shell):
-        raise _StartedAnew("it was restarted, and the agent is gone")
-    words: dict[str, object] = {"why": "finished", "message": "the agent ended without a word"}
-    record = to_exit(left if isinstance(left, dict) and left else words)
+    if left:
+        return _with_exit(run, world, left if isinstance(left, dict) else {})
+    if _was_restarted(run, world, shell):
+        raise _Restarted
+    return _with_exit(run, world, _WITHOUT_A_WORD)
+
+
+def _with_exit(run: Run, world: World, words: dict[str, object]) -> Run:
+    record = to_exit(words or _WITHOUT_A_WORD)
     return replace(run, exit={**record, "ended_at": record.get("ended_at", _now(world))})
 
 
 def _was_restarted(run: Run, world: World, shell: Shell) -> bool:
-    """Whether a rented computer was started after it was first seen to run."""
-    lease = run.lease
-    if lease is None or not lease.bills or lease.ran_s is None:
+    """Whether a rented computer was started after its agent was last heard.
+
+    A container tells its host's time, which is long: where it was started anew is told by `boots`.
+    """
+    if run.lease is None or not run.lease.bills:
         return False
     seconds = up_s(shell)
-    return seconds is not None and seconds < _now(world) - lease.ran_s - _RESTARTS_S
+    return seconds is not None and seconds < _now(world) - run.heard_s
+
+
+def _after_a_restart(run: Run, world: World, lease: Lease) -> Step:
+    """The run's way to another machine; where there is none, what this one has comes home."""
+    moved = resume(run, world, lease) if run.wish is Wish.GO_ON else None
+    if moved is not None and moved.run.failure is None:
+        return moved
+    now_s = _now(world)
+    after = _with_exit(run, world, _WITHOUT_A_WORD)
+    return Moved(after.move(State.COLLECTING, now_s, exit_seen_s=now_s))
 
 
 def _pull_checkpoint(run: Run, world: World, shell: Shell) -> Run:

@@ -33,6 +33,7 @@ from orchestrator.providers.base import (
     SshAddress,
 )
 from orchestrator.providers.fields import (
+    to_billed,
     to_dollars,
     to_gb,
     to_host,
@@ -236,13 +237,13 @@ def to_page(data: Any, key: str) -> tuple[list[dict[str, Any]], str]:
 
 
 def to_charge(record: Any) -> Charge:
-    """One billing record: a pod in a bucket of time."""
+    """One billing record: a pod in a bucket of time. ProviderDown where its amount is not told."""
     row = to_object(record)
     return Charge(
         machine_id=str(row.get("podId", "")),
         start_s=_epoch_s(row.get("startTime")),
         end_s=_epoch_s(row.get("endTime")),
-        usd=to_dollars(row.get("totalAmount")),
+        usd=to_billed("RunPod", row.get("totalAmount")),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.errors import ProviderDown
 from orchestrator.providers.base import Charge, Machine, MachineStatus, SshAddress
 from orchestrator.providers.fields import (
+    to_billed,
     to_dollars,
     to_host,
     to_integer,
@@ -166,13 +167,16 @@ def to_all(
 
 
 def to_charge(row: dict[str, Any]) -> Charge:
-    """One line of the bill: an instance over some time, every part in it."""
+    """One line of the bill: an instance over some time, every part in it.
+
+    Raises: ProviderDown where its amount is not told.
+    """
     source = _SOURCE.fullmatch(str(row.get("source", "")))
     return Charge(
         machine_id=source[1] if source else "",
         start_s=to_number(row.get("start")) or 0.0,
         end_s=to_number(row.get("end")) or 0.0,
-        usd=to_dollars(row.get("amount")),
+        usd=to_billed("Vast.ai", row.get("amount")),
     )
 
 

@@ -17,7 +17,7 @@ from orchestrator.providers.base import MachineStatus, SshAddress
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage, listed
-from tests.runs.samples import NOW_S, RUN_ID
+from tests.runs.samples import NOW_S, RUN_ID, candidate, offer
 
 ALIVE = Reply(0, b'{"agent_alive": true}', b"")
 SILENT = Reply(0, b'{"agent_alive": false}', b"")
@@ -471,21 +471,37 @@ def test_an_agent_that_is_gone_since_its_container_started_anew_is_no_failure_of
 
 
 @pytest.mark.parametrize(
-    ("uptime", "code"),
-    [(b"30.51 12.00\n", "host_lost"), (b"90000.0 1.0\n", "job_failed"), (b"", "job_failed")],
+    ("uptime", "is_lost"), [(b"30.51 12.00\n", True), (b"90000.0 1.0\n", False), (b"", False)]
 )
 def test_an_agent_that_is_gone_since_its_computer_was_restarted_is_no_failure_of_the_job(
-    stage: Stage, uptime: bytes, code: str
+    stage: Stage, uptime: bytes, is_lost: bool
 ) -> None:
-    stage.begin_held(State.RUNNING, {"did_work": True, "ran_s": NOW_S - 30.0}, candidates=())
+    other = candidate(offer("b"))
+    stage.begin_held(State.RUNNING, {"did_work": True}, candidates=(other,))
     stage.box.replies = {"guard-status": SILENT, "uptime": Reply(0, uptime, b"")}
 
     stage.after(AGENT_SILENT_S + 1)
-    stage.drive()
 
-    failure = stage.run.failure or verdict(stage.run)[1]
-    assert failure is not None and failure.code == code
-    assert ("it was restarted" in failure.problem) is (code == "host_lost")
+    assert (stage.run.state is State.PLANNED) is is_lost
+    assert (stage.first.state is LeaseState.RETURNING) is is_lost
+    assert (stage.run.state is State.COLLECTING) is not is_lost
+
+
+@pytest.mark.parametrize("why", ["no other offer", "asleep", "cancelled"])
+def test_what_a_restarted_computer_has_comes_home_where_no_other_goes_on(
+    stage: Stage, why: str
+) -> None:
+    others = () if why == "no other offer" else (candidate(offer("b")),)
+    stage.begin_held(State.RUNNING, {"did_work": True}, candidates=others)
+    stage.box.replies = {"guard-status": SILENT, "uptime": Reply(0, b"30.51 12.00\n", b"")}
+    if why == "cancelled":
+        stage.journal.wish(stage.run.id, Wish.CANCEL)
+
+    stage.after(1000 if why == "asleep" else AGENT_SILENT_S + 1)
+
+    assert stage.run.state is State.COLLECTING
+    assert stage.first.state is LeaseState.HELD
+    assert stage.run.exit["message"] == "the agent ended without a word"
 
 
 def test_an_account_that_runs_dry_ends_the_work_while_it_can_be_brought_home(stage: Stage) -> None:
