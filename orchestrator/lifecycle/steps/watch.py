@@ -47,6 +47,8 @@ from orchestrator.runs.states import Outcome, State, Wish
 _EVENTS_BYTES = 1 << 20
 _POLL_S = 0.5
 _STRANGER_S = 60.0
+_UNREAD_S = 30.0  # what an agent wrote may be read so long after its end
+_BOOTED_S = 5.0  # nothing is restarted sooner after it was first seen
 _WITHOUT_A_WORD: dict[str, object] = {
     "why": "finished",
     "message": "the agent ended without a word",
@@ -348,14 +350,16 @@ def _with_exit(run: Run, world: World, words: dict[str, object]) -> Run:
 
 
 def _was_restarted(run: Run, world: World, shell: Shell) -> bool:
-    """Whether a rented computer was started after its agent was last heard.
+    """Whether a rented computer was started about when its agent was last heard, or later.
 
     A container tells its host's time, which is long: where it was started anew is told by `boots`.
     """
-    if run.lease is None or not run.lease.bills:
+    lease = run.lease
+    if lease is None or not lease.bills or lease.ran_s is None:
         return False
-    seconds = up_s(shell)
-    return seconds is not None and seconds < _now(world) - run.heard_s
+    now_s, seconds = _now(world), up_s(shell)
+    at_most_s = min(now_s - run.heard_s + _UNREAD_S, now_s - lease.ran_s - _BOOTED_S)
+    return seconds is not None and seconds < at_most_s
 
 
 def _after_a_restart(run: Run, world: World, lease: Lease) -> Step:

@@ -477,7 +477,7 @@ def test_an_agent_that_is_gone_since_its_computer_was_restarted_is_no_failure_of
     stage: Stage, uptime: bytes, is_lost: bool
 ) -> None:
     other = candidate(offer("b"))
-    stage.begin_held(State.RUNNING, {"did_work": True}, candidates=(other,))
+    stage.begin_held(State.RUNNING, {"did_work": True, "ran_s": NOW_S - 30.0}, candidates=(other,))
     stage.box.replies = {"guard-status": SILENT, "uptime": Reply(0, uptime, b"")}
 
     stage.after(AGENT_SILENT_S + 1)
@@ -492,7 +492,7 @@ def test_what_a_restarted_computer_has_comes_home_where_no_other_goes_on(
     stage: Stage, why: str
 ) -> None:
     others = () if why == "no other offer" else (candidate(offer("b")),)
-    stage.begin_held(State.RUNNING, {"did_work": True}, candidates=others)
+    stage.begin_held(State.RUNNING, {"did_work": True, "ran_s": NOW_S - 30.0}, candidates=others)
     stage.box.replies = {"guard-status": SILENT, "uptime": Reply(0, b"30.51 12.00\n", b"")}
     if why == "cancelled":
         stage.journal.wish(stage.run.id, Wish.CANCEL)
