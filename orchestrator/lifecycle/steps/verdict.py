@@ -7,6 +7,7 @@ from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Failure, Run
 from orchestrator.runs.states import Outcome
 
+RESTARTED = "restarted"  # why a job ended, as only the driver says
 _CLOCK_S = 60.0  # by which two clocks may differ, and nobody minds
 
 
@@ -30,6 +31,9 @@ def verdict(run: Run) -> tuple[Outcome, Failure | None]:
         problem = f"the machine's disk{size} is full; {message}"
         hint = f"write less, for example fewer checkpoints; {logs} tells what was written"
         return Outcome.FAILED, Failure("disk_full", problem, hint)
+    if why == RESTARTED:
+        problem = "the machine was restarted while the job ran, and no other goes on"
+        return Outcome.FAILED, Failure("host_lost", problem, "submit again", 6)
     if why == "setup":
         phase = run.exit.get("phase", "set-up")
         return Outcome.FAILED, Failure("setup", f"{phase} failed: {message}", logs)

@@ -35,7 +35,7 @@ from orchestrator.lifecycle.steps.over import UNSEEN_S, must_end, must_end_for_s
 from orchestrator.lifecycle.steps.rent import seen_taken, with_machine
 from orchestrator.lifecycle.steps.resume import make_anew, resume
 from orchestrator.lifecycle.steps.stop import ask_to_stop, end_the_agent, is_stubborn
-from orchestrator.lifecycle.steps.verdict import capped, out_of_time, verdict
+from orchestrator.lifecycle.steps.verdict import RESTARTED, capped, out_of_time, verdict
 from orchestrator.lifecycle.uploads import renew_slots, settle
 from orchestrator.lifecycle.world import Moved, Step, Wait, World
 from orchestrator.providers.base import MachineStatus, Provider
@@ -369,6 +369,7 @@ def _after_a_restart(run: Run, world: World, lease: Lease) -> Step:
         return moved
     now_s = _now(world)
     after = _with_exit(run, world, _WITHOUT_A_WORD)
+    after = replace(after, exit={**after.exit, "why": RESTARTED})
     return Moved(after.move(State.COLLECTING, now_s, exit_seen_s=now_s))
 
 

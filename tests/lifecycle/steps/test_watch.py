@@ -501,7 +501,8 @@ def test_what_a_restarted_computer_has_comes_home_where_no_other_goes_on(
 
     assert stage.run.state is State.COLLECTING
     assert stage.first.state is LeaseState.HELD
-    assert stage.run.exit["message"] == "the agent ended without a word"
+    failure = verdict(replace(stage.run, stop_reason=""))[1]
+    assert failure is not None and (failure.code, failure.exit_code) == ("host_lost", 6)
 
 
 def test_an_account_that_runs_dry_ends_the_work_while_it_can_be_brought_home(stage: Stage) -> None:
