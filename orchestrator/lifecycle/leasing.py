@@ -293,7 +293,7 @@ def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
 
 
 def ends_itself(run: Run, lease: Lease) -> bool:
-    """Whether nothing says that its machine has no guard of its own."""
+    """Whether neither plan nor machine says that it has no guard; a provider may have none."""
     return not _grades(run, lease) & {"absent", "watched"}
 
 

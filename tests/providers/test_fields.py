@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import ProviderDown
 from orchestrator.providers.fields import (
     fingerprint,
     joined_identity,
     rounded_up,
+    to_billed,
     to_dollars,
     to_gb,
     to_host,
@@ -60,3 +62,14 @@ def test_an_identity_names_the_user_and_never_the_key() -> None:
 
     assert named.startswith("user:4321,key:")
     assert "secret" not in named
+
+
+@pytest.mark.parametrize("value", [None, "x", True, float("nan"), float("inf"), {}])
+def test_a_bill_with_a_row_that_is_no_amount_is_not_read(value: Any) -> None:
+    with pytest.raises(ProviderDown, match="without an amount"):
+        to_billed("RunPod", value)
+
+
+def test_what_is_paid_back_makes_no_bill_smaller() -> None:
+    assert to_billed("RunPod", Decimal("0.5")) == Decimal("0.5")
+    assert to_billed("RunPod", -1) == 0

@@ -9,6 +9,7 @@ from orchestrator.budget.price import CENT
 from orchestrator.budget.traffic import Traffic
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.deadlines import SECOND_MISS_S
+from orchestrator.lifecycle.leasing import ends_itself
 from orchestrator.lifecycle.world import World
 from orchestrator.providers.base import Charges, GuardWay, Provider, known_as
 from orchestrator.runs.label import parse_label
@@ -98,8 +99,8 @@ def _missed(run: Run, world: World, lease: Lease, provider: Provider) -> tuple[R
     capabilities = provider.capabilities
     now_s = world.clock.now_s()
     if lease.unknown_s is None:
-        ends_itself = capabilities.guard is not GuardWay.NONE
-        guess_s = _ended_guess(run, lease, now_s, ends_itself=ends_itself)
+        by_itself = capabilities.guard is not GuardWay.NONE and ends_itself(run, lease)
+        guess_s = _ended_guess(run, lease, now_s, ends_itself=by_itself)
         lease = replace(lease, unknown_s=guess_s)
         run = run.with_lease(lease)
     apart_s = capabilities.list_lag_s if lease.misses == 0 else SECOND_MISS_S

@@ -37,6 +37,7 @@ from orchestrator.lifecycle.world import INTENT_GOOD_S, Moved, Step, Wait, World
 from orchestrator.offers.gpus import canonical
 from orchestrator.providers.base import (
     FolderAddress,
+    GuardWay,
     Machine,
     MachineStatus,
     SshAddress,
@@ -149,7 +150,7 @@ def look(run: Run, world: World) -> Step:
         if apart_s < SECOND_MISS_S:
             return Wait(SECOND_MISS_S - apart_s, "not listed once; one miss is noise")
     unseen_s = unlisted_s + capabilities.list_lag_s
-    by_itself = ends_itself(run, lease)
+    by_itself = capabilities.guard is not GuardWay.NONE and ends_itself(run, lease)
     lost = lost_label(lease, world.clock.now_s(), unseen_s, ends_itself=by_itself)
     if lost.bound_usd and lost.bound_usd >= CENT:
         run = run.note(

@@ -33,6 +33,7 @@ def verdict(run: Run) -> tuple[Outcome, Failure | None]:
         return Outcome.FAILED, Failure("disk_full", problem, hint)
     if why == RESTARTED:
         problem = "the machine was restarted while the job ran, and no other goes on"
+        problem += f": {message}" if message else ""
         return Outcome.FAILED, Failure("host_lost", problem, "submit again", 6)
     if why == "setup":
         phase = run.exit.get("phase", "set-up")

@@ -368,8 +368,8 @@ def _after_a_restart(run: Run, world: World, lease: Lease) -> Step:
     if moved is not None and moved.run.failure is None:
         return moved
     now_s = _now(world)
-    after = _with_exit(run, world, _WITHOUT_A_WORD)
-    after = replace(after, exit={**after.exit, "why": RESTARTED})
+    why_not = moved.run.failure.problem if moved is not None and moved.run.failure else ""
+    after = replace(run, exit={"why": RESTARTED, "message": why_not, "ended_at": now_s})
     return Moved(after.move(State.COLLECTING, now_s, exit_seen_s=now_s))
 
 
