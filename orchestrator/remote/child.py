@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import signal
@@ -66,6 +67,7 @@ class Child:
         self._stderr_limit_bytes = stderr_limit_bytes
         self._stderr_open = True
         self._stdin_open = True
+        self._is_wide = False
         self.stderr = bytearray()
 
     def send(self, data: bytes, *, stall_s: float) -> None:
@@ -88,6 +90,16 @@ class Child:
         while (data := self.read_some(limit)) is None:
             self.wait(reading=True, writing=False, patience=patience)
         return data
+
+    def expect(self, size_bytes: int) -> None:
+        """Let stdout's pipe hold more where more will come, so that less is waited for.
+
+        Only then: what all of a user's pipes may hold is limited.
+        """
+        if size_bytes > CHUNK_BYTES and not self._is_wide and hasattr(fcntl, "F_SETPIPE_SZ"):
+            self._is_wide = True
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
 
     def wait(self, *, reading: bool, writing: bool, patience: Patience) -> tuple[bool, bool]:
         """Wait until stdout has something or stdin takes something. Raises: Stalled."""

@@ -79,6 +79,8 @@ def ssh_command(login: Login, *options: str, connect_timeout_s: float = 20.0) ->
         "PermitLocalCommand": "no",
         "ControlMaster": "no",
         "ControlPath": "none",
+        # First, where both can: bytes come in about 0.7 of the time of OpenSSH's own first choice.
+        "Ciphers": "^aes128-gcm@openssh.com",
         "Compression": "no",
         "ConnectTimeout": str(max(1, int(connect_timeout_s))),
         "ServerAliveInterval": "15",
@@ -161,6 +163,7 @@ class Bulk:
             answer = _line(sender, Patience(self._stall_s))
             left_bytes = _size_in(answer, end - offset)
             in_step = left_bytes == 0
+            sender.expect(left_bytes)
             # Whoever sends a little now and then, slower than any line, has stalled too.
             whole = Patience(self._stall_s + left_bytes / SLOWEST_BYTES_PER_S)
             while left_bytes:

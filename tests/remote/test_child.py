@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 from pathlib import Path
 
 import pytest
 
 from orchestrator.clock import FakeClock
-from orchestrator.remote.child import Child, Patience, Stalled
+from orchestrator.remote.child import CHUNK_BYTES, Child, Patience, Stalled
 
 
 def lives(pid: int) -> bool:
@@ -36,6 +38,21 @@ def test_waits_for_a_silent_or_deaf_child_are_bounded() -> None:
     with pytest.raises(Stalled):
         child.end(Patience(0.1))
     child.kill()
+    child.kill()
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have one size here")
+def test_a_pipe_from_which_much_is_expected_holds_more() -> None:
+    program = f"read go; head -c {CHUNK_BYTES} /dev/zero; echo written >&2; cat"
+    child = Child(["sh", "-c", program])
+    child.expect(10 * CHUNK_BYTES)
+    child.send(b"go\n", stall_s=5)
+
+    patience = Patience(10)
+    while not child.stderr:  # nobody reads stdout
+        assert patience.left_s() > 0
+        with contextlib.suppress(Stalled):
+            child.wait(reading=False, writing=False, patience=Patience(0.05))
     child.kill()
 
 
