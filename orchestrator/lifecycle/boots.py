@@ -53,8 +53,12 @@ def boot_deadline_s(offer: Offer, capabilities: Capabilities) -> float:
     """
     if not offer.download_mbit_s:
         return capabilities.boot_deadline_s
-    pull_s = _IMAGE_BYTES * 8 / 1e6 / offer.download_mbit_s
-    return min(_LONGEST_S, max(_SHORTEST_S, 300.0 + 3 * pull_s))
+    return min(_LONGEST_S, max(_SHORTEST_S, 300.0 + 3 * pull_s(offer)))
+
+
+def pull_s(offer: Offer) -> float:
+    """Seconds that the host's line takes for a large image; 0 where nobody measured the line."""
+    return _IMAGE_BYTES * 8 / 1e6 / offer.download_mbit_s if offer.download_mbit_s else 0.0
 
 
 def expected_failures(boots: Iterable[Boot], offer: Offer, now_s: float) -> float:

@@ -32,7 +32,7 @@ _START_S = (8.0, 45.0)
 # Last checkpoint, model and manifest written and hashed.
 _FINISH_S = (1.0, 15.0)
 SETUP_S = _INSTALL_S[1] + _START_S[1]  # at most, before a program that goes on elsewhere works
-_DOWNLOAD_BYTES_PER_S = (20e6, 400e6)  # hosts vouch for 100 Mbit/s and often have 1 to 10 Gbit/s
+_DOWNLOAD_BYTES_PER_S = (20e6, 400e6)  # 160 Mbit/s to 3 Gbit/s, if not told otherwise
 _DISK_BYTES_PER_S = (200e6, 2e9)
 
 _CHARS_PER_TOKEN = 3.5  # English text, subword vocabularies: 3.5 to 4.5
@@ -213,7 +213,12 @@ def _flops(training: Training, parameters: int, shape: Shape) -> float:
 
 
 def expected_hours(
-    need: Footprint, gpu_tflops: float | None, *, checkpoints: int = 0, environment: bool = True
+    need: Footprint,
+    gpu_tflops: float | None,
+    *,
+    checkpoints: int = 0,
+    environment: bool = True,
+    line_bytes_per_s: float | None = None,
 ) -> Range:
     """Hours from a machine that answers to results that are complete on it.
 
@@ -223,6 +228,7 @@ def expected_hours(
         gpu_tflops: dense 16-bit peak of the card; None where the CPU trains.
         checkpoints: how many are written on the way.
         environment: false where it lies ready, as on this computer.
+        line_bytes_per_s: what the machine's line was measured to carry; None where it was not.
 
     Returns: the low and the high end. Download and installation go on at the same time.
 
@@ -233,7 +239,7 @@ def expected_hours(
     >>> round(low * 60, 1), round(high * 60, 1)
     (0.3, 5.2)
     """
-    slow_line, fast_line = _DOWNLOAD_BYTES_PER_S
+    slow_line, fast_line = (min(line_bytes_per_s or each, each) for each in _DOWNLOAD_BYTES_PER_S)
     slow_disk, fast_disk = _DISK_BYTES_PER_S
     low_train_s, high_train_s = training_seconds(
         need.training_flops, steps=need.steps, tflops=gpu_tflops, method=need.method

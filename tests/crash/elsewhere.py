@@ -201,6 +201,7 @@ def _on_lambda() -> Iterator[Story]:
     yield Story("crowded account", _WELL, crowd, one_more_neighbour)
     yield Story("CUDA is dead", _WELL, fault("cuda_dead"), pace_s=20.0, told="stayed dead")
     yield Story("never healthy", _WELL, fault("born_unhealthy"), pace_s=20.0)
+    yield Story("billed from the launch on", _WELL, switched(bills_from_launch=True))
 
 
 def _on_paperspace() -> Iterator[Story]:

@@ -22,6 +22,7 @@ CLEARS_S = 3 * 3600.0
 _TRIES = 25  # of a submit
 _AGAIN_S = 60.0
 _STORMS = 0.15  # of all draws: a dozen knobs more
+_BIDS = 0.3  # of the runs where machines may be bid for
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
 Option = float | int | str | bool | None
@@ -104,6 +105,7 @@ class Weather:
     program: Program
     max_cost: str
     pace_s: float
+    spot: bool
 
     def story(self) -> Story:
         """The run that is told under it."""
@@ -115,6 +117,7 @@ class Weather:
             program=self.program,
             max_cost=self.max_cost,
             pace_s=self.pace_s,
+            spot=self.spot,
             providers=self.providers,
             unguarded=not UNGUARDED.isdisjoint(self.providers),
         )
@@ -125,7 +128,8 @@ class Weather:
             f"{name}: {fault} of {call} {options}" for name, (fault, call), options in self.faults
         ]
         acts = [f"{act} while {state}" for act, state in self.acts]
-        return f"{faults} {self.switches} {acts} {self.program} {self.max_cost} {self.pace_s}"
+        rest = f"{self.program} {self.max_cost} {self.pace_s} {'spot' if self.spot else ''}"
+        return f"{faults} {self.switches} {acts} {rest}".rstrip()
 
     def _begin(self, stage: Stage) -> None:
         for name, (fault, call), options in self.faults:
@@ -189,6 +193,7 @@ def draw(seed: int, providers: tuple[str, ...] = ("runpod",)) -> Weather:
         ),
         max_cost=chance.choice(max_costs),
         pace_s=chance.choice((1.0, 3.0, 6.0)),
+        spot="vast" in providers and chance.random() < _BIDS,
     )
 
 

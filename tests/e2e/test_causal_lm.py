@@ -88,7 +88,11 @@ def test_an_adapter_is_trained_on_a_rented_machine_and_comes_home(
     (usd,) = re.findall(r"Cost: \$([\d.]+) until this card was written", card)
     assert 0 < float(usd) < float(receipt["spent_upper_usd"])
     books_agree(receipt, person, cloud)
+    assert moves_the_base(home) > 0.1
 
+
+def moves_the_base(home: Path) -> float:
+    """Load the adapter with PEFT: how far it moves what the base says."""
     loaded = subprocess.run(
         [program_python(load_program("causal-lm")), "-c", LOADS, tiny_llama(), home / "adapter"],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
@@ -97,7 +101,7 @@ def test_an_adapter_is_trained_on_a_rented_machine_and_comes_home(
         check=False,
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert float(loaded.stdout) > 0.1
+    return float(loaded.stdout)
 
 
 def test_check_and_size_know_the_model_before_anything_is_rented(
@@ -156,6 +160,7 @@ def test_a_killed_training_goes_on_with_the_losses_of_an_uninterrupted_one(
     job: str,
 ) -> None:
     person.config.write_text(tower.config())
+    untouched = tower.listing()
     text = (person.desk / job).read_text()
     text = text.replace("max_steps: 20", "max_steps: 12").replace("steps: 2", "steps: 1")
     person.writes(job, text + CHECKPOINTS)
@@ -176,10 +181,12 @@ def test_a_killed_training_goes_on_with_the_losses_of_an_uninterrupted_one(
     assert f"resuming from step-{step}\n" in Path(receipt["log"]).read_text()
     assert sorted(losses(receipt)) == list(range(1, 13))
     assert losses(receipt) == losses(expected)
+    assert losses(receipt)[12] < 0.8 * losses(receipt)[1]
     assert receipt["metrics"] == expected["metrics"]
     assert adapter(receipt) == adapter(expected)
     assert receipt["returned"]["proven"] is True
-    assert list(tower.home.rglob("gl1-*")) == []
+    assert moves_the_base(Path(receipt["artifacts_dir"])) > 0.05
+    assert tower.listing() == untouched
 
 
 def adapter(receipt: dict[str, Any]) -> bytes:

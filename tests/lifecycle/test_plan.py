@@ -122,6 +122,26 @@ def test_a_dearer_card_that_is_faster_enough_goes_first(job: Job) -> None:
     assert made.candidates[0].cost_usd[1] < made.candidates[1].cost_usd[1]
 
 
+@pytest.mark.parametrize("footprint", [WORK, None])
+def test_a_slow_line_costs_what_its_downloads_take(job: Job, footprint: Footprint | None) -> None:
+    slow = replace(offer("slow", usd_per_hour="0.49"), download_mbit_s=20.0)
+    quick = replace(offer("quick", usd_per_hour="0.50"), download_mbit_s=9000.0)
+
+    made = plan(replace(material(job), footprint=footprint), slow, quick)
+
+    assert ids(made) == ["quick", "slow"]
+    quick_h, slow_h = (one.hours[1] for one in made.candidates)
+    assert slow_h - quick_h > 2, "25 GiB of image at 20 Mbit/s"
+    assert made.suggested_usd >= made.candidates[1].cost_usd[1]
+
+
+def test_a_host_that_is_often_down_costs_what_is_lost_with_it(job: Job) -> None:
+    shaky = replace(offer("shaky", usd_per_hour="0.49"), reliability=0.90)
+    steady = replace(offer("steady", usd_per_hour="0.50"), reliability=0.999)
+
+    assert ids(plan(replace(material(job), footprint=WORK), shaky, steady)) == ["steady", "shaky"]
+
+
 def test_a_machine_that_costs_nothing_goes_first(job: Job) -> None:
     here = replace(offer("here", usd_per_hour="0"), provider="local")
 

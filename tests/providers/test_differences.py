@@ -16,9 +16,9 @@ WHOLE_CALLS = [one for one in SENT if not one.place]
 
 
 def test_each_is_listed_once_with_its_evidence() -> None:
-    places = [(one.provider, one.call, one.place) for one in (*SENT, *ANSWERED)]
-
-    assert len(set(places)) == len(places)
+    for listed in (SENT, ANSWERED):
+        places = [(one.provider, one.call, one.place) for one in listed]
+        assert len(set(places)) == len(places)
     told = [(one.provider, one.how, one.evidence) for one in (*SENT, *ANSWERED)]
     told += [(one.provider, one.how, one.evidence) for one in FAULTS]
     for provider, how, evidence in told:

@@ -138,6 +138,13 @@ def test_a_ready_environment_and_fewer_checkpoints_take_less() -> None:
     assert ready < full < more
 
 
+def test_a_slow_line_takes_longer_and_a_fast_one_as_long_as_one_that_nobody_measured() -> None:
+    unknown = expected_hours(size(), 165.2)
+    slow = expected_hours(size(), 165.2, line_bytes_per_s=1.25e6)
+    assert expected_hours(size(), 165.2, line_bytes_per_s=1.25e9) == unknown
+    assert slow[0] > unknown[0] and slow[1] - unknown[1] > 0.7, "3.5 GB at 10 Mbit/s"
+
+
 def test_the_quickstart_on_two_cores_lies_in_the_range_of_a_cpu() -> None:
     """45 to 130 s were seen on two EPYC cores, idle and busy, without set-up (2026-11-24)."""
     low, high = expected_hours(size(), None, environment=False)

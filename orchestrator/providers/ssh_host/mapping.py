@@ -34,7 +34,7 @@ from orchestrator.remote.shell import Reply
 Answer = dict[str, Any]
 
 PYTHON = "exec python3 -I -"
-# What programs would else keep elsewhere in the login's home.
+# What programs would else keep elsewhere, in the login's home or in /tmp.
 _CACHES = {
     "XDG_CACHE_HOME": "cache",
     "UV_CACHE_DIR": "cache/uv",
@@ -42,6 +42,8 @@ _CACHES = {
     "PIP_CACHE_DIR": "cache/pip",
     "HF_HOME": "cache/huggingface",
     "CUDA_CACHE_PATH": "cache/cuda",
+    "TORCHINDUCTOR_CACHE_DIR": "cache/inductor",
+    "TRITON_CACHE_DIR": "cache/triton",
 }
 
 
