@@ -21,7 +21,9 @@ _READS = ("get", "list", "catalog", "account", "logs", "billing")
 _WRITES = ("create", "delete", "action", "keys")
 
 
-def fault(name: str, operation: str = "", *, seconds: float | None = None, times: int = 1) -> Act:
+def fault(
+    name: str, operation: str = "", *, seconds: float | None = None, times: int | None = 1
+) -> Act:
     return lambda stage: stage.cloud.fault(name, operation=operation, seconds=seconds, times=times)
 
 
