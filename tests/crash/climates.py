@@ -86,7 +86,6 @@ def _lambda_switches(chance: random.Random, seed: int) -> Switches:
         "ip_share": chance.choice((0.0, 0.7, 1.0)),
         "cloud_init_s": chance.choice((0.3, 5.0)),
         "missing_status": chance.choice((404, 400)),
-        "hides_capacity": chance.random() < 0.2,
     }
 
 
