@@ -51,14 +51,21 @@ def boot_deadline_s(offer: Offer, capabilities: Capabilities) -> float:
     >>> boot_deadline_s(slow, Capabilities(guard=GuardWay.NONE))
     2400.0
     """
-    if not offer.download_mbit_s:
+    if offer.line_bytes_per_s is None:
         return capabilities.boot_deadline_s
-    return min(_LONGEST_S, max(_SHORTEST_S, 300.0 + 3 * pull_s(offer)))
+    pull_s = _IMAGE_BYTES / offer.line_bytes_per_s
+    return min(_LONGEST_S, max(_SHORTEST_S, 300.0 + 3 * pull_s))
 
 
-def pull_s(offer: Offer) -> float:
-    """Seconds that the host's line takes for a large image; 0 where nobody measured the line."""
-    return _IMAGE_BYTES * 8 / 1e6 / offer.download_mbit_s if offer.download_mbit_s else 0.0
+def slowest_boot_s(offer: Offer, capabilities: Capabilities) -> float:
+    """The high end of a boot: the provider's, or what the line takes for a large image.
+
+    A machine that takes longer than its boot deadline is given back.
+    """
+    if offer.line_bytes_per_s is None:
+        return capabilities.boot_s[1]
+    pull_s = _IMAGE_BYTES / offer.line_bytes_per_s
+    return max(capabilities.boot_s[1], min(pull_s, boot_deadline_s(offer, capabilities)))
 
 
 def expected_failures(boots: Iterable[Boot], offer: Offer, now_s: float) -> float:

@@ -9,7 +9,7 @@ from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING
 
 from orchestrator.budget.price import CENT
-from orchestrator.lifecycle.boots import pull_s
+from orchestrator.lifecycle.boots import slowest_boot_s
 from orchestrator.lifecycle.reclaims import hours_with_reclaims
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
@@ -76,20 +76,24 @@ def disk_gib(footprint: Footprint | None) -> int:
 def _hours(material: Material, offer: Offer, facts: Capabilities | None) -> tuple[float, float]:
     """The same on a machine that nobody takes away; a slow line of its host counts."""
     footprint = material.footprint
-    is_rented = facts is not None and facts.bills
-    boot = facts.boot_s if facts is not None and is_rented else (0.0, 1.0)
-    slow_pull_h = max(0.0, pull_s(offer) - boot[1]) / 3600 if is_rented else 0.0
+    rented = facts if facts is not None and facts.bills else None
+    low_boot_s, high_boot_s = 0.0, 1.0
+    if rented is not None:
+        low_boot_s, high_boot_s = rented.boot_s[0], slowest_boot_s(offer, rented)
     if footprint is None:
         low, high = (min(h, material.job.budget.max_duration_s / 3600) for h in _OWN_CODE_HOURS)
-        return low, high + slow_pull_h
+        more_s = high_boot_s - rented.boot_s[1] if rented is not None else 0.0
+        return low, high + more_s / 3600
     gpu = card(offer.gpu)
     tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
-    line_bytes_per_s = offer.download_mbit_s * 1e6 / 8 if offer.download_mbit_s else None
     low, high = expected_hours(
-        footprint, tflops, environment=is_rented, line_bytes_per_s=line_bytes_per_s
+        footprint,
+        tflops,
+        environment=rented is not None,
+        line_bytes_per_s=offer.line_bytes_per_s,
     )
     home_s = footprint.result_bytes / material.home_bytes_per_s
-    return low + boot[0] / 3600, high + slow_pull_h + (boot[1] + home_s) / 3600
+    return low + low_boot_s / 3600, high + (high_boot_s + home_s) / 3600
 
 
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:

@@ -46,3 +46,8 @@ class Offer:
     def spot(self) -> bool:
         """It may be taken away for a higher bid; never rented by accident."""
         return self.bid is not None
+
+    @property
+    def line_bytes_per_s(self) -> float | None:
+        """What the host's line carries; None where nobody measured it, 1 Mbit/s at least."""
+        return max(1.0, self.download_mbit_s) * 1e6 / 8 if self.download_mbit_s else None
