@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from orchestrator.budget.caps import RETURN_S
+from orchestrator.lifecycle.traffic import IMAGE_BYTES
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.lease import Lease
 
 _HALF_S = 24 * 3600.0  # a failure of yesterday counts half
-_IMAGE_BYTES = 25 << 30  # unpacked: what is pulled is less
 _SHORTEST_S, _LONGEST_S = 480.0, 2400.0
 _FORGOTTEN_S = 14 * 24 * 3600.0
 
@@ -53,7 +53,7 @@ def boot_deadline_s(offer: Offer, capabilities: Capabilities) -> float:
     """
     if offer.line_bytes_per_s is None:
         return capabilities.boot_deadline_s
-    pull_s = _IMAGE_BYTES / offer.line_bytes_per_s
+    pull_s = IMAGE_BYTES / offer.line_bytes_per_s
     return min(_LONGEST_S, max(_SHORTEST_S, 300.0 + 3 * pull_s))
 
 
@@ -64,7 +64,7 @@ def slowest_boot_s(offer: Offer, capabilities: Capabilities) -> float:
     """
     if offer.line_bytes_per_s is None:
         return capabilities.boot_s[1]
-    pull_s = _IMAGE_BYTES / offer.line_bytes_per_s
+    pull_s = IMAGE_BYTES / offer.line_bytes_per_s
     return max(capabilities.boot_s[1], min(pull_s, boot_deadline_s(offer, capabilities)))
 
 

@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING
 
 from orchestrator.budget.price import CENT
 from orchestrator.lifecycle.boots import slowest_boot_s
+from orchestrator.lifecycle.deadlines import LONGEST_S
 from orchestrator.lifecycle.reclaims import hours_with_reclaims
+from orchestrator.lifecycle.traffic import IMAGE_BYTES
 from orchestrator.offers.gpus import card
 from orchestrator.offers.offer import Offer
 from orchestrator.providers.base import Capabilities
 from orchestrator.runs.run import Launch
-from orchestrator.sizing.fit import SETUP_S, Footprint, expected_hours
+from orchestrator.runs.states import State
+from orchestrator.sizing.fit import (
+    ENVIRONMENT_DOWNLOAD_BYTES,
+    SETUP_S,
+    Footprint,
+    expected_hours,
+)
 
 if TYPE_CHECKING:
     from orchestrator.lifecycle.plan import Material
 
 SUGGESTED = Decimal("1.25")
-_IMAGE_GIB = 25
 _OWN_CODE_HOURS = (0.02, 1.0)
 
 
@@ -36,7 +43,7 @@ def forecast_hours(
     if offer.bid is None or facts is None:
         return low, high
     saved_h = material.launch.checkpoint_every_s / 3600 if material.saves else high
-    again_h = (facts.boot_s[1] + SETUP_S) / 3600
+    again_h = (slowest_boot_s(offer, facts) + SETUP_S) / 3600
     return low, hours_with_reclaims(high, offer.bid, saved_h=saved_h, again_h=again_h)
 
 
@@ -60,8 +67,11 @@ def forecast_usd(
 def suggested_cap_usd(
     material: Material, likely: Sequence[Offer], capabilities: Mapping[str, Capabilities]
 ) -> Decimal:
-    """A cap that carries the forecast of any of these offers, and what is reserved beside it."""
-    dearest = max(forecast_usd(material, offer, capabilities)[1] for offer in likely)
+    """A cap that carries the forecast of any of these offers, and what is reserved beside it.
+
+    Of a forecast beyond `max_duration` only what may be reached.
+    """
+    dearest = max(_reached_usd(material, offer, capabilities) for offer in likely)
     reserves = [_reserve_usd(material, offer) for offer in likely]
     paid = [_paid_usd(material, offer, capabilities[offer.provider]) for offer in likely]
     usd = max(dearest * SUGGESTED + max(reserves), *paid)
@@ -70,20 +80,37 @@ def suggested_cap_usd(
 
 def disk_gib(footprint: Footprint | None) -> int:
     """Container disk: image, environment, model, data and results."""
-    return _IMAGE_GIB + (footprint.disk_gib if footprint else 20)
+    return (IMAGE_BYTES >> 30) + (footprint.disk_gib if footprint else 20)
+
+
+def too_slow(material: Material, offer: Offer) -> str:
+    """Why a set-up could not end in time over the host's line; "" where it can, or may."""
+    footprint, line_bytes_per_s = material.footprint, offer.line_bytes_per_s
+    longest_s = LONGEST_S[State.SETTING_UP]
+    if footprint is None or line_bytes_per_s is None or longest_s is None:
+        return ""
+    needed_s = (ENVIRONMENT_DOWNLOAD_BYTES + footprint.download_bytes) / line_bytes_per_s
+    if needed_s <= longest_s:
+        return ""
+    return (
+        f"its line of {line_bytes_per_s * 8 / 1e6:.0f} Mbit/s takes {needed_s / 3600:.1f} h for "
+        f"model and environment, and a set-up may take {longest_s / 3600:.0f} h"
+    )
 
 
 def _hours(material: Material, offer: Offer, facts: Capabilities | None) -> tuple[float, float]:
-    """The same on a machine that nobody takes away; a slow line of its host counts."""
+    """Those of a machine that nobody takes away; a slow line of its host counts."""
     footprint = material.footprint
     rented = facts if facts is not None and facts.bills else None
-    low_boot_s, high_boot_s = 0.0, 1.0
+    low_boot_s, high_boot_s, usual_s = 0.0, 1.0, 1.0
     if rented is not None:
-        low_boot_s, high_boot_s = rented.boot_s[0], slowest_boot_s(offer, rented)
+        low_boot_s, usual_s = rented.boot_s
+        high_boot_s = slowest_boot_s(offer, rented)
     if footprint is None:
-        low, high = (min(h, material.job.budget.max_duration_s / 3600) for h in _OWN_CODE_HOURS)
-        more_s = high_boot_s - rented.boot_s[1] if rented is not None else 0.0
-        return low, high + more_s / 3600
+        low, high = _OWN_CODE_HOURS
+        high += (high_boot_s - usual_s) / 3600
+        longest = material.job.budget.max_duration_s / 3600
+        return min(low, longest), min(high, longest)
     gpu = card(offer.gpu)
     tflops = (gpu.bf16_tflops or gpu.fp16_tflops) if gpu else None
     low, high = expected_hours(
@@ -96,6 +123,14 @@ def _hours(material: Material, offer: Offer, facts: Capabilities | None) -> tupl
     return low + low_boot_s / 3600, high + (high_boot_s + home_s) / 3600
 
 
+def _reached_usd(
+    material: Material, offer: Offer, capabilities: Mapping[str, Capabilities]
+) -> Decimal:
+    high_h = forecast_hours(material, offer, capabilities[offer.provider])[1]
+    share = min(1.0, material.job.budget.max_duration_s / 3600 / high_h)
+    return forecast_usd(material, offer, capabilities)[1] * Decimal(str(share))
+
+
 def _reserve_usd(material: Material, offer: Offer) -> Decimal:
     launch = material.launch
     return offer.price.for_seconds(_reserved_s(launch)) + launch.traffic.planned_usd(offer.price)
@@ -104,9 +139,10 @@ def _reserve_usd(material: Material, offer: Offer) -> Decimal:
 def _paid_usd(material: Material, offer: Offer, facts: Capabilities) -> Decimal:
     """What the forecast's high end × SUGGESTED comes to, and what is reserved, as it is billed."""
     launch = material.launch
-    hours = forecast_hours(material, offer, facts)[1] * float(SUGGESTED)
+    high_s = forecast_hours(material, offer, facts)[1] * 3600
+    work_s = min(high_s, material.job.budget.max_duration_s) * float(SUGGESTED)
     usd = offer.price.for_seconds(
-        hours * 3600 + _reserved_s(launch), increment_s=facts.billing_increment_s
+        work_s + _reserved_s(launch), increment_s=facts.billing_increment_s
     )
     return usd + launch.traffic.planned_usd(offer.price)
 

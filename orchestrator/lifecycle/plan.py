@@ -12,7 +12,12 @@ from orchestrator.errors import BudgetRefused, NoOffer
 from orchestrator.lifecycle.admission import may_be_used, with_closed
 from orchestrator.lifecycle.boots import Boot, expected_failures, risk_usd, told, unreliable_usd
 from orchestrator.lifecycle.deadlines import START_BY_S
-from orchestrator.lifecycle.forecast import forecast_hours, forecast_usd, suggested_cap_usd
+from orchestrator.lifecycle.forecast import (
+    forecast_hours,
+    forecast_usd,
+    suggested_cap_usd,
+    too_slow,
+)
 from orchestrator.lifecycle.guards import guard_grade, guard_sentences, late_s
 from orchestrator.lifecycle.homeline import HOME_BYTES_PER_S
 from orchestrator.lifecycle.reclaims import Stay, told_of_bid, with_reclaims
@@ -111,7 +116,10 @@ def make_plan(
 
     offers = with_reclaims(offers, known.stays, now_s)
     allowed, closed = may_be_used(material.job, offers, capabilities, known.watched)
-    chosen = with_closed(select(material.need, allowed, expected_usd), closed)
+    lines = [(offer, too_slow(material, offer)) for offer in allowed]
+    quick = [offer for offer, why in lines if not why]
+    chosen = with_closed(select(material.need, quick, expected_usd), closed)
+    chosen = replace(chosen, refused=[*chosen.refused, *((o, why) for o, why in lines if why)])
     if not chosen.candidates:
         if not chosen.refused and not may_wait:
             raise NoOffer("; ".join(failures) or "no provider has anything for rent")

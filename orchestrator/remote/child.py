@@ -94,7 +94,8 @@ class Child:
     def expect(self, size_bytes: int) -> None:
         """Let stdout's pipe hold more where more will come, so that less is waited for.
 
-        Only then: what all of a user's pipes may hold is limited.
+        Only then: Linux shrinks every new pipe of a user whose pipes may hold 64 MiB, which are
+        256 of these.
         """
         if size_bytes > CHUNK_BYTES and not self._is_wide and hasattr(fcntl, "F_SETPIPE_SZ"):
             self._is_wide = True

@@ -10,8 +10,10 @@ import json
 import os
 import secrets
 import shlex
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -27,6 +29,16 @@ _LINE_LIMIT_BYTES = 64 * 1024
 _NOISE_LIMIT_BYTES = 1024 * 1024
 _LAST_WORDS_S = 5.0
 _LAST_BYTES_S = 600.0  # some megabytes lie in buffers when the last byte is written
+_ASKED_S = 10.0
+# The first one brings bytes in about 0.7 of the time of the second, which is OpenSSH's own first.
+_CIPHERS = (
+    "aes128-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+    "aes128-ctr",
+    "aes192-ctr",
+    "aes256-ctr",
+    "aes256-gcm@openssh.com",
+)
 _FILE_NAME = str.maketrans("+/", "-_")
 _FULL_DISK = ("No space left", "Disk quota exceeded", "Wrote only")  # the last is GNU tar's
 _SSH_FAILED = 255  # OpenSSH's own exit code for everything that is not the command's
@@ -79,18 +91,31 @@ def ssh_command(login: Login, *options: str, connect_timeout_s: float = 20.0) ->
         "PermitLocalCommand": "no",
         "ControlMaster": "no",
         "ControlPath": "none",
-        # First, where both can: bytes come in about 0.7 of the time of OpenSSH's own first choice.
-        "Ciphers": "^aes128-gcm@openssh.com",
         "Compression": "no",
         "ConnectTimeout": str(max(1, int(connect_timeout_s))),
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "4",
         "LogLevel": "ERROR",
     }
+    if ciphers := _ciphers():
+        settings["Ciphers"] = ciphers
     argv = ["ssh", "-F", os.devnull, "-p", str(server.port), "-l", server.user]
     for name, value in settings.items():
         argv += ["-o", f"{name}={value}"]
     return [*argv, *options, "--", server.host]
+
+
+@cache
+def _ciphers() -> str:
+    """OpenSSH's usual ciphers in our order, those that it has here; "" where it does not tell."""
+    try:
+        asked = subprocess.run(
+            ["ssh", "-Q", "cipher"], capture_output=True, check=False, timeout=_ASKED_S
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    here = asked.stdout.decode(errors="replace").split()
+    return ",".join(one for one in _CIPHERS if one in here)
 
 
 def known_hosts_file(folder: Path, host_key: str) -> Path:

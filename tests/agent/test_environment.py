@@ -27,6 +27,8 @@ def test_only_what_programs_need_is_passed_on() -> None:
         "HOME": "/root",
         "CUDA_VISIBLE_DEVICES": "0",
         "NCCL_SOCKET_IFNAME": "ens1",
+        "TORCHINDUCTOR_CACHE_DIR": "cache/inductor",
+        "TRITON_CACHE_DIR": "cache/triton",
         "https_proxy": "http://proxy",
         "RUNPOD_API_KEY": "rpa_1",
         "AWS_SECRET_ACCESS_KEY": "s",
@@ -38,6 +40,8 @@ def test_only_what_programs_need_is_passed_on() -> None:
         "PATH",
         "HOME",
         "CUDA_VISIBLE_DEVICES",
+        "TORCHINDUCTOR_CACHE_DIR",
+        "TRITON_CACHE_DIR",
         "NCCL_SOCKET_IFNAME",
         "https_proxy",
     }

@@ -51,6 +51,7 @@ SETTINGS = {
 # What the program does by itself on a CPU: float32, no file before the end, no bar.
 BESIDE = ["--use_peft", "--use_cpu", "true", "--bf16", "false", "--dtype", "float32"]
 BESIDE += ["--save_strategy", "no", "--report_to", "none", "--disable_tqdm", "true"]
+_LIMIT_S = 900
 LOGGED = re.compile(r"step \d+/|\{'loss'")
 TRAIN_LOSS = re.compile(r"'train_loss': '([\d.]+)'")
 
@@ -127,7 +128,7 @@ def _run(command: Sequence[object], desk: Path, python: Path) -> tuple[list[floa
     }
     said, logged_s = [], []
     with subprocess.Popen(
-        [str(word) for word in command],
+        ["timeout", f"{_LIMIT_S}", *(str(word) for word in command)],
         cwd=desk,
         env=environment,
         stdout=subprocess.PIPE,

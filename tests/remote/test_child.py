@@ -49,11 +49,13 @@ def test_a_pipe_from_which_much_is_expected_holds_more() -> None:
     child.send(b"go\n", stall_s=5)
 
     patience = Patience(10)
-    while not child.stderr:  # nobody reads stdout
-        assert patience.left_s() > 0
-        with contextlib.suppress(Stalled):
-            child.wait(reading=False, writing=False, patience=Patience(0.05))
-    child.kill()
+    try:
+        while not child.stderr:  # nobody reads stdout
+            assert patience.left_s() > 0
+            with contextlib.suppress(Stalled):
+                child.wait(reading=False, writing=False, patience=Patience(0.05))
+    finally:
+        child.kill()
 
 
 def test_stderr_is_cut_and_does_not_block_the_child() -> None:

@@ -32,6 +32,24 @@ def test_the_ssh_command_of_a_person_logs_in_with_the_pinned_key(sshd: LoopbackS
     assert (reply.returncode, reply.stdout) == (0, b"in\n")
 
 
+def test_a_login_asks_for_the_fastest_cipher_and_takes_the_servers(
+    tmp_path: Path, sshd: LoopbackSshd
+) -> None:
+    narrow = LoopbackSshd(tmp_path, extra_config="Ciphers aes256-ctr\n")
+    narrow.start()
+
+    for server, cipher in ((sshd, "aes128-gcm@openssh.com"), (narrow, "aes256-ctr")):
+        login = Login(server.server, server.login_key.private_path, server.host_key)
+        talk = subprocess.run(
+            [*ssh_command(login, "-vv", "-o", "LogLevel=DEBUG"), "true"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert f"server->client cipher: {cipher} " in talk.stderr
+    narrow.stop()
+
+
 def test_folders_with_spaces_and_percent_signs_work(sshd: LoopbackSshd, tmp_path: Path) -> None:
     key = tmp_path / "100% of it" / "id_ed25519"
     key.parent.mkdir()

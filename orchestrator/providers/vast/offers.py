@@ -232,7 +232,7 @@ def _to_offer(row: dict[str, Any], need: Need, bids: bool) -> Offer | None:
         compute_capability=compute / 100 if compute and is_nvidia else None,
         disk_gib=_to_gib(to_number(row.get("disk_space"))),
         reliability=to_number(row.get("reliability2")) or to_number(row.get("reliability")),
-        download_mbit_s=to_number(row.get("inet_down")),
+        download_mbit_s=to_number(row.get("inet_down")) or None,  # 0: not measured
         available_s=to_number(row.get("duration")),
         bid=bid,
         details={"ask": str(ask), "machine": str(machine), "host": str(row.get("host_id") or "")},
