@@ -122,8 +122,8 @@ def test_a_machine_is_its_own_folder_and_keeps_its_caches_there(
     words = dict(entry.split("=", 1) for entry in environment.read_text().split("\0") if entry)
     assert words["A"] == "b"
     assert (words["GPULEASE_LABEL"], words["CUDA_VISIBLE_DEVICES"]) == (LABEL, "GPU-1")
-    kept = ("XDG_CACHE_HOME", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "HF_HOME")
-    kept += ("CUDA_CACHE_PATH", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    kept = ["XDG_CACHE_HOME", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "HF_HOME"]
+    kept += ["CUDA_CACHE_PATH", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"]
     assert all(Path(words[name]).is_relative_to(folder) for name in kept)
     at = workstation.host()
     assert machine.address == SshAddress(at.address, at.port, at.user)
