@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from orchestrator.artifacts.s3 import S3
 from orchestrator.errors import HomeError
-from orchestrator.lifecycle.heartbeat import Heartbeat, HeartbeatPlace, to_heartbeat, watched
+from orchestrator.lifecycle.heartbeat import (
+    FRESH_S,
+    Heartbeat,
+    HeartbeatPlace,
+    to_heartbeat,
+    watched,
+)
+from tests.conventions.source import PROJECT
 from tests.runs.samples import NOW_S
 
 HEARTBEAT = Heartbeat(NOW_S, {"lambda": "user:u1,key:aa", "runpod": "key:bb"})
@@ -73,3 +81,13 @@ def test_a_reaper_watches_an_account_for_ten_minutes_after_it_searched_it(
     found = watched(HEARTBEAT, ["lambda", "vast"], lambda name: identity, NOW_S + later_s)
 
     assert found == ({"lambda"} if is_watched else set())
+
+
+def test_the_units_of_a_reaper_search_often_enough_for_a_plan_to_rely_on_it() -> None:
+    reaper = PROJECT / "infra/reaper"
+    timer = (reaper / "gpulease-reaper.timer").read_text()
+    (minutes,) = re.findall(r"^OnUnitActiveSec=(\d+)min$", timer, re.MULTILINE)
+
+    crontab = (reaper / "crontab").read_text()
+    assert re.findall(r"^\*/(\d+) \* \* \* \* ", crontab, re.MULTILINE) == [minutes]
+    assert 2 * 60 * int(minutes) < FRESH_S, "one search may fail"
