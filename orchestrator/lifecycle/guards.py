@@ -12,6 +12,10 @@ from orchestrator.providers.base import Capabilities, GuardWay
 from orchestrator.runs.run import Candidate, Launch
 
 _HOUR_S = 3600
+_BUCKET = (
+    "bucket: the machine gets no AWS key, but signed URLs: each writes one object of its own folder"
+    " there, until its deadline"
+)
 _GRADES = {
     GuardWay.START_COMMAND: "plausible",
     GuardWay.AGENT: "not needed",
@@ -45,8 +49,7 @@ def guard_sentences(
     """Which money guards hold on the machine that is rented first."""
     offer = first.offer
     if not capabilities[offer.provider].bills:
-        return ("this computer costs nothing; the job still ends at its max_duration",)
-    hold_usd = offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
+        return _of_own(launch)
     sentences = [
         "plan: the worst case is committed in the ledger before anything is rented",
         "driver: checkpoints, collects and returns before the cap is passed",
@@ -76,40 +79,51 @@ def guard_sentences(
             "that goes back at once"
         )
     sentences += _of_launch(launch, offer)
+    return (*sentences, *_if_off(launch, offer, capabilities[offer.provider]))
+
+
+def _of_own(launch: Launch) -> tuple[str, ...]:
+    """What holds on a computer of one's own, this one or another."""
+    free = "a computer of your own costs nothing; the job still ends at its max_duration"
+    alone = "while gpulease does not run here, the job goes on, and its "
+    if not launch.bucket:
+        return free, f"{alone}results wait where it runs"
+    waits = "results go to the bucket; its folder there, and until the deadline its GPU, wait"
+    return free, _BUCKET, f"{alone}{waits}"
+
+
+def _if_off(launch: Launch, offer: Offer, facts: Capabilities) -> list[str]:
+    """What becomes of results, and of the machine, where this computer is off."""
+    hold_usd = offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
+    hold = f"{launch.hold_s / 60:.0f} min (${hold_usd})"
+    if facts.guard is GuardWay.NONE:
+        return _if_off_unguarded(launch, facts.own_stop_s)
     if launch.bucket:
-        sentences.append(
-            "bucket: the machine gets no AWS key, but signed URLs: each writes one object of its "
-            "own folder there, until its deadline"
-        )
-        sentences.append(
-            "if this computer is off, results still go to the bucket, and the machine ends itself "
-            f"once all is there; where the bucket refuses, {launch.hold_s / 60:.0f} min "
-            f"(${hold_usd}) after the job"
-        )
-        return tuple(sentences)
-    if capabilities[offer.provider].guard is GuardWay.NONE:
-        sentences += _of_unguarded(capabilities[offer.provider].own_stop_s)
-        return tuple(sentences)
-    sentences.append(
-        f"if this computer is off when the job ends, results wait {launch.hold_s / 60:.0f} min "
-        f"(${hold_usd}), then are lost; set artifacts.to or artifacts.hold"
-    )
-    return tuple(sentences)
-
-
-def _of_unguarded(own_stop_s: float) -> list[str]:
-    """What becomes of results on a machine that does not end itself."""
-    if not own_stop_s:
         return [
-            "if this computer is off when the job ends, results wait on the machine; once the cap "
-            "is passed they are lost with it"
+            _BUCKET,
+            "if this computer is off, results still go to the bucket, and the machine ends itself "
+            f"once all is there; where the bucket refuses, {hold} after the job",
         ]
     return [
-        f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the latest,"
-        " as nobody has tried yet; its disk bills on",
-        "if this computer is off when the job ends, results wait on the machine; once the cap is "
-        "passed, or it was stopped, they are lost with it",
+        f"if this computer is off when the job ends, results wait {hold}, then are lost; set "
+        "artifacts.to or artifacts.hold"
     ]
+
+
+def _if_off_unguarded(launch: Launch, own_stop_s: float) -> list[str]:
+    """The same for a machine that does not end itself."""
+    told: list[str] = []
+    passed = "once the cap is passed"
+    if own_stop_s:
+        passed += ", or it was stopped,"
+        told.append(
+            f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the "
+            "latest, as nobody has tried yet; its disk bills on"
+        )
+    if launch.bucket:
+        return [*told, _BUCKET, "if this computer is off, results still go to the bucket"]
+    waits = "if this computer is off when the job ends, results wait on the machine"
+    return [*told, f"{waits}; {passed} they are lost with it"]
 
 
 def _of_launch(launch: Launch, offer: Offer) -> list[str]:

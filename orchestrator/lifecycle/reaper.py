@@ -18,7 +18,7 @@ from orchestrator.errors import (
     StaleRun,
 )
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
-from orchestrator.lifecycle.deadlines import PAST_DEADLINE_S, SECOND_MISS_S
+from orchestrator.lifecycle.deadlines import LEFT_S, PAST_DEADLINE_S, SECOND_MISS_S
 from orchestrator.lifecycle.leasing import with_stray
 from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Machine, known_as
@@ -53,9 +53,10 @@ class Found:
     label: Label | None
     lease: Lease | None
     account: str = ""  # identity under which it was listed
+    bills: bool = True
 
-    def is_past_deadline(self, now_s: float) -> bool:
-        return self.label is not None and now_s > self.label.deadline_s + PAST_DEADLINE_S
+    def is_past_deadline(self, now_s: float, by_s: float = PAST_DEADLINE_S) -> bool:
+        return self.label is not None and now_s > self.label.deadline_s + by_s
 
     def may_return(self, now_s: float, *, past_deadline: bool) -> bool:
         """What `reap --delete` returns; foreign machines and other homes' never without reason.
@@ -63,7 +64,7 @@ class Found:
         Of what an open run of this home has, only what is to end anyway.
         """
         if past_deadline:
-            return self.is_past_deadline(now_s)
+            return self.is_past_deadline(now_s, PAST_DEADLINE_S if self.bills else LEFT_S)
         is_let_go = self.lease is not None and self.lease.state is LeaseState.RETURNING
         return self.whose is Whose.ORPHAN or (self.whose is Whose.OURS and is_let_go)
 
@@ -121,15 +122,15 @@ class Reaper:
         for name in names:
             try:
                 snapshot = self.accounts.snapshot(name)
+                bills = self.accounts.provider(name).capabilities.bills
             except GpuleaseError as error:
                 failures.append(f"{name}: {error.problem}")
                 continue
             answered[name] = snapshot.identity
             leases = self.journal.leases()
-            found += [
-                replace(classify(name, one, leases, self.home_id), account=snapshot.identity)
-                for one in snapshot.machines
-            ]
+            for one in snapshot.machines:
+                seen = classify(name, one, leases, self.home_id)
+                found.append(replace(seen, account=snapshot.identity, bills=bills))
         return found, failures, answered
 
     def return_known(self, name: str, snapshot: Snapshot) -> None:

@@ -23,6 +23,7 @@ FACTS_FILE = "machine.json"
 LABEL_VARIABLE = "GPULEASE_LABEL"
 # A desktop keeps some hundred MiB; more than this, and somebody computes.
 IDLE_GPU_GIB = 1.0
+_LATE_S = 900.0  # as clocks differ: past its deadline a job has ended, and its results need no GPU
 
 _LABEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _ARCHITECTURES = {"amd64": "x86_64", "aarch64": "arm64"}
@@ -49,8 +50,29 @@ def is_label(name: str) -> bool:
     return _LABEL.fullmatch(name) is not None
 
 
-def free_gpus(found: Iterable[FoundGpu], records: Iterable[Facts]) -> list[FoundGpu]:
-    """GPUs that no machine's record holds, and on which nobody computes."""
+def is_over(label: str, now_s: float) -> bool:
+    """Whether the deadline in a machine's label has passed: then it holds no GPU any more.
+
+    What its job made may still wait there for somebody who never comes.
+
+    >>> is_over("gl1-homeid-runid123-01-trpw5s-trpyxc", 1800080400.0)
+    False
+    >>> is_over("gl1-homeid-runid123-01-trpw5s-trpyxc", 1800090000.0), is_over("mine", 9e9)
+    (True, False)
+    """
+    named = parse_label(label)
+    return named is not None and now_s > named.deadline_s + _LATE_S
+
+
+def free_gpus(
+    found: Iterable[FoundGpu], machines: Mapping[str, Facts], now_s: float
+) -> list[FoundGpu]:
+    """GPUs that no machine's record holds, and on which nobody computes.
+
+    Args:
+        machines: record of each, by its label.
+    """
+    records = [facts for label, facts in machines.items() if not is_over(label, now_s)]
     lists = [gpus for facts in records if isinstance(gpus := facts.get("gpus"), list)]
     held = {str(gpu) for gpus in lists for gpu in gpus}
     return [gpu for gpu in found if gpu.uuid not in held and gpu.used_gib <= IDLE_GPU_GIB]

@@ -32,6 +32,8 @@ class Place(Protocol):
     """What a full disk of it is told to be of."""
     what_is_lost: str
     """What a receipt misses of a machine that has been gone, or emptied, since it worked."""
+    on_gpu: tuple[str, ...]
+    """Options of a submit that nothing but its GPU will do for."""
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -46,6 +48,11 @@ class Place(Protocol):
 
     def says_go(self, run_id: str) -> None:
         """Programs that wait for a word (jobs.WAITS) go on."""
+
+    def is_taken(self) -> None:
+        """Somebody else has every GPU of it."""
+
+    def is_free_again(self) -> None: ...
 
     def loses_touch(self, person: Person) -> None:
         """Nobody reaches the person's machine any more; it goes on."""
@@ -72,6 +79,7 @@ class RentedPlace:
     provider = "runpod"
     disk_size = " of 45 GiB"
     what_is_lost = "everything after the last pull: the machine is gone"
+    on_gpu: tuple[str, ...] = ("--set", "gpu.name=L4")  # and no driver of it: `allow_cpu` stays
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -79,9 +87,13 @@ class RentedPlace:
         self.advance: Callable[[float], None] = cloud.advance
         self.hurrying = cloud.hurrying
         self.says_go = cloud.says_go
+        self.is_free_again: Callable[[], None] = cloud.clear_faults
 
     def lets_in(self, person: Person) -> None:
         """The keys in the environment are all."""
+
+    def is_taken(self) -> None:
+        self._cloud.fault("no_capacity", times=None)
 
     def loses_touch(self, person: Person) -> None:
         (machine,) = self._cloud.living(person.home_id)
@@ -106,6 +118,7 @@ class OwnPlace:
     disk_size = ""
     # A login makes the folder anew, and there is nothing in it.
     what_is_lost = "whatever the program gave back: the machine never listed it"
+    on_gpu: tuple[str, ...] = ("--set", "gpu.name=L4", "--set", "gpu.allow_cpu=false")
 
     def __init__(self, tower: Workstation) -> None:
         assert tower.clock is not None, "its machines have a clock that can be moved"
@@ -123,6 +136,12 @@ class OwnPlace:
 
     def says_go(self, run_id: str) -> None:
         self._clock_file.with_name(run_id).touch()
+
+    def is_taken(self) -> None:
+        self._tower.has_gpus(9_000)
+
+    def is_free_again(self) -> None:
+        self._tower.has_gpus(0)
 
     def loses_touch(self, person: Person) -> None:
         self._tower.sshd.stop()

@@ -22,8 +22,9 @@ def candidate(guard: str) -> Candidate:
     return Candidate(offer(), (0.1, 0.2), (usd, usd), 60.0, 7200.0, False, guard)
 
 
-def told(guard: str, facts: Capabilities) -> str:
-    return "\n".join(guard_sentences(candidate(guard), {"runpod": facts}, launch()))
+def told(guard: str, facts: Capabilities, *, bucket: str = "") -> str:
+    sends = replace(launch(), bucket=bucket)
+    return "\n".join(guard_sentences(candidate(guard), {"runpod": facts}, sends))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +68,26 @@ def test_a_machine_that_ends_itself_says_so_and_what_is_lost_with_it() -> None:
     assert "then are lost" in told("plausible", GUARDED)
 
 
-def test_what_costs_nothing_needs_no_guard() -> None:
-    assert told("not needed", FREE).startswith("this computer costs nothing")
+def test_what_costs_nothing_needs_no_guard_and_keeps_what_it_made() -> None:
+    words = told("not needed", FREE)
+
+    assert words.startswith("a computer of your own costs nothing")
+    assert "the job goes on, and its results wait where it runs" in words
+    assert "bucket" not in words
+
+
+def test_what_becomes_of_results_in_a_bucket_is_said_of_each_kind_of_machine() -> None:
+    to = "s3://results/team"
+    guarded, unguarded, own = (
+        told(guard, facts, bucket=to)
+        for guard, facts in (("plausible", GUARDED), ("absent", UNGUARDED), ("not needed", FREE))
+    )
+
+    assert all("the machine gets no AWS key" in words for words in (guarded, unguarded, own))
+    assert "the machine ends itself once all is there" in guarded
+    assert "if this computer is off, results still go to the bucket" in unguarded
+    assert "its folder there, and until the deadline its GPU, wait" in own
+    assert "ends itself" not in unguarded + own and "are lost" not in unguarded + own
 
 
 def test_what_is_kept_for_traffic_is_told_where_it_is_charged() -> None:

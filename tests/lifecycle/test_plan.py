@@ -185,7 +185,7 @@ def test_a_machine_that_costs_nothing_goes_first(job: Job) -> None:
 
     assert ids(made) == ["here", "rented"]
     assert made.worst_usd == 0 and made.suggested_usd == 0
-    assert made.guards[0].startswith("this computer costs nothing")
+    assert made.guards[0].startswith("a computer of your own costs nothing")
 
 
 def test_a_cap_that_pays_for_no_offer_is_refused_with_one_that_does(job: Job) -> None:

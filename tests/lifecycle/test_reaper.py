@@ -79,6 +79,17 @@ def test_another_homes_machine_is_returned_only_15_minutes_after_its_deadline() 
     assert not found.may_return(NOW_S + 901, past_deadline=False)
 
 
+def test_results_on_a_computer_that_costs_nothing_are_waited_for_a_week(journal: Journal) -> None:
+    cloud = SmallCloud([machine(label=label("others", deadline_s=NOW_S))])
+    cloud.capabilities = replace(cloud.capabilities, bills=False)
+
+    ((found,), _, _) = reaper(cloud, journal).look(["ssh_host:tower"])
+
+    week_s = 7 * 86_400
+    assert not found.may_return(NOW_S + week_s, past_deadline=True)
+    assert found.may_return(NOW_S + week_s + 1, past_deadline=True)
+
+
 @pytest.mark.parametrize(
     ("state", "goes"), [(LeaseState.RETURNING, True), (LeaseState.HELD, False)]
 )

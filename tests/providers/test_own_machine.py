@@ -29,9 +29,25 @@ def gpu(uuid: str, name: str = "NVIDIA L4", used_gib: float = 0.0) -> FoundGpu:
 def test_a_gpu_that_is_held_or_in_use_is_not_free() -> None:
     found = [gpu("GPU-1"), gpu("GPU-2", used_gib=5.0), gpu("GPU-3")]
 
-    free = free_gpus(found, [{"gpus": ["GPU-3"]}, {"gpus": "spoilt"}, {"gpus": [[]]}, {}])
+    records: tuple[dict[str, object], ...] = (
+        {"gpus": ["GPU-3"]},
+        {"gpus": "spoilt"},
+        {"gpus": [[]]},
+        {},
+    )
+    machines = {f"mine-{n}": facts for n, facts in enumerate(records)}
+
+    free = free_gpus(found, machines, 0.0)
 
     assert [one.uuid for one in free] == ["GPU-1"]
+
+
+def test_a_gpu_is_held_until_the_deadline_of_its_machine_has_long_passed() -> None:
+    deadline_s = int("trpyxc", 36)
+    machines = {LABEL: {"gpus": ["GPU-1"]}}
+
+    assert free_gpus([gpu("GPU-1")], machines, deadline_s + 900.0) == []
+    assert free_gpus([gpu("GPU-1")], machines, deadline_s + 901.0) == [gpu("GPU-1")]
 
 
 def test_free_gpus_of_a_card_are_one_offer_of_as_many_as_are_needed_and_there() -> None:

@@ -20,7 +20,8 @@ def command(
     past_deadline: Annotated[
         bool,
         typer.Option(
-            "--past-deadline", help="Any home's, more than 15 minutes past its label's deadline."
+            "--past-deadline",
+            help="Any home's, 15 minutes past its label's deadline; a week where it costs nothing.",
         ),
     ] = False,
 ) -> int:

@@ -41,7 +41,8 @@ def carry_on(run: Run, world: World, lease: Lease, shell: Shell) -> Step | None:
     if shell.run(f"python3 {AGENT} resume", timeout_s=60.0).exit_code != 0:
         return None
     world.first_saw.pop(_key(lease), None)
-    said = f"{lease.machine_id} was restarted: its job goes on from the newest checkpoint"
+    what = f"{lease.machine_id} was restarted, or its agent was killed"
+    said = f"{what}: the job goes on from the newest checkpoint"
     # As the new agent will say itself, to whoever reads on from here.
     again = replace(run, exit={}, manifest_ready=False, upload="", heard_s=now_s)
     return Moved(again.note(said), after_s=_LOOK_S, events=(said,))

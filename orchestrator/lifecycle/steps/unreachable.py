@@ -1,11 +1,22 @@
-"""A computer of one's own that does not answer costs nothing: it is waited for, for a day."""
+"""A computer of one's own that does not answer costs nothing: it is waited for, for a day.
+
+What is in the run's bucket by then counts as if it had answered.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.errors import BadCredentials, GpuleaseError, ProviderDown
+from orchestrator.errors import (
+    BadCredentials,
+    BucketDown,
+    BucketRefused,
+    GpuleaseError,
+    ProviderDown,
+)
 from orchestrator.lifecycle.leasing import finish
+from orchestrator.lifecycle.steps.verdict import verdict
+from orchestrator.lifecycle.uploads import settle
 from orchestrator.lifecycle.world import Step, Wait, World
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S, Lease
 from orchestrator.runs.run import Failure, Run
@@ -26,6 +37,13 @@ def wait_for_answer(run: Run, world: World, error: GpuleaseError) -> Step | None
     run = run.with_lease(lease)
     if not _is_over(lease, world):
         return Wait(_AGAIN_S, f"{error.problem}; the job may go on there", run)
+    try:
+        run, is_whole = settle(run, world, lease)
+    except (BucketDown, BucketRefused) as silence:
+        return Wait(_AGAIN_S, silence.problem, run)
+    if is_whole:
+        why = f"{lease.provider} does not answer; everything is in the bucket"
+        return finish(run, world, *verdict(run), why)
     failure = Failure(
         "unreachable",
         f"{lease.provider} has not answered for {UNREACHABLE_S / 3600:.0f} h: {error.problem}",

@@ -149,8 +149,8 @@ class Local(Provider, Account):
         return to_machine(folder.name, _read_facts(folder), FolderAddress(folder))
 
     def _free_gpus(self) -> list[FoundGpu]:
-        records = [_read_facts(folder) for folder in self._folders()]
-        return free_gpus(find_gpus(self._nvidia_smi), records)
+        machines = {folder.name: _read_facts(folder) for folder in self._folders()}
+        return free_gpus(find_gpus(self._nvidia_smi), machines, self._clock.now_s())
 
     def _choose_gpus(self, offer: Offer) -> list[str]:
         if not offer.gpu_count:

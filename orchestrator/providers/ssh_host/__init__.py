@@ -76,7 +76,8 @@ class SshHost(Provider, Account, OwnLogin):
     def list_offers(self, need: Need) -> list[Offer]:
         """Free GPUs, one offer per card; with `allow_cpu` the workstation without them too."""
         look = self._look(gpus=True)
-        return to_offers(look.computer, free_gpus(look.gpus, look.records.values()), need)
+        free = free_gpus(look.gpus, look.records, self._clock.now_s())
+        return to_offers(look.computer, free, need)
 
     def create_machine(self, request: MachineRequest) -> Machine:
         """Make the folder; GPUs are held by the record in it, under one lock of that computer."""

@@ -25,6 +25,7 @@ from orchestrator.providers.own_machine import (
     IDLE_GPU_GIB,
     Computer,
     Facts,
+    is_over,
     to_environment,
     to_facts,
 )
@@ -78,7 +79,7 @@ def look_words(*, gpus: bool) -> dict[str, object]:
 def create_words(
     request: MachineRequest, look: Look, gpus: Iterable[str], now_s: float
 ) -> dict[str, object]:
-    """The words of a `create`: which GPUs it may take, and how many."""
+    """The words of a `create`: how many of which GPUs it may take, and who holds none any more."""
     folder = f"{look.root}/{request.label}"
     caches = {name: f"{folder}/{place}" for name, place in _CACHES.items()}
     return {
@@ -86,6 +87,7 @@ def create_words(
         "count": request.offer.gpu_count,
         "gpus": list(gpus),
         "idle_mib": IDLE_GPU_GIB * 1024,
+        "over": [label for label in look.records if is_over(label, now_s)],
         "facts": to_facts(request, [], now_s),
         "environment": {**caches, **to_environment(request, [])},
     }

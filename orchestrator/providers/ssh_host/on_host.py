@@ -81,7 +81,7 @@ def create(request: Answer) -> Answer:
     """Make a machine's folder, with `count` of the `gpus` that are free; Refused: none was made."""
     folder = _folder(request["label"])
     with _locked():
-        held = _free(request["gpus"], request["idle_mib"]) if request["count"] else []
+        held = _free(request) if request["count"] else []
         if len(held) < request["count"]:
             raise Refused("in use")
         if folder.exists() or folder.is_symlink():
@@ -214,9 +214,10 @@ def _locked() -> Iterator[None]:
         yield
 
 
-def _free(gpus: list[str], idle_mib: float) -> list[str]:
+def _free(request: Answer) -> list[str]:
     """Those that no machine holds and on which nobody computes, as of now."""
-    records = [machine["facts"].get("gpus") for machine in _machines()]
+    machines = [machine for machine in _machines() if machine["id"] not in request["over"]]
+    records = [machine["facts"].get("gpus") for machine in machines]
     held = {gpu for record in records if isinstance(record, list) for gpu in record}
     table = _nvidia_smi(["--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits"])
     used: dict[str, float] = {}
@@ -224,7 +225,9 @@ def _free(gpus: list[str], idle_mib: float) -> list[str]:
         name, _, mib = row.partition(",")
         with contextlib.suppress(ValueError):
             used[name.strip()] = float(mib)
-    return [gpu for gpu in gpus if gpu not in held and used.get(gpu, idle_mib + 1) <= idle_mib]
+    idle_mib = request["idle_mib"]
+    free = (gpu for gpu in request["gpus"] if used.get(gpu, idle_mib + 1) <= idle_mib)
+    return [gpu for gpu in free if gpu not in held]
 
 
 def _nvidia_smi(arguments: list[str]) -> str:

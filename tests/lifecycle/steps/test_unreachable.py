@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.agent.protocol import EVENTS_FILE, encode
 from orchestrator.errors import BadCredentials, ProviderDown, Unreachable
 from orchestrator.lifecycle.steps.unreachable import UNREACHABLE_S
 from orchestrator.remote.shell import Reply
 from orchestrator.runs.states import LeaseState, Outcome, State, Wish
 from tests.lifecycle.steps.harness import CAPABILITIES, Stage
+from tests.lifecycle.steps.left_behind import LeftBehind, left_behind, with_bucket
+
+__all__ = ["left_behind"]
 
 DAY_S = UNREACHABLE_S
 CALLS = ("list", "get", "delete")
@@ -77,6 +81,56 @@ def test_after_a_day_the_run_ends_unreachable_with_a_tombstone(
     assert lease.state is LeaseState.TOMBSTONE
     assert lease.watch_until_s > at_work.clock.now_s()
     assert not ended.is_open
+
+
+def works_with_bucket(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, bills=False)
+    times = {"deadline_s": 9e9, "stop_s": 9e9}
+    stage.begin_held(State.RUNNING, {"bills": False, **times}, launch=with_bucket())
+    stage.drive()
+    silent(stage)
+
+
+def test_what_it_had_sent_to_the_bucket_before_it_went_silent_is_the_result(
+    stage: Stage, left_behind: LeftBehind
+) -> None:
+    works_with_bucket(stage)
+    exited = encode({"event": "exited", "why": "finished", "exit_code": 0, "at": 1.0})
+    others = {EVENTS_FILE: exited}
+    left_behind.sends({"output/a": b"abc"}, complete=True, others=others)
+
+    hours(stage, 50)
+
+    assert (stage.run.state, stage.run.outcome) == (State.ENDED, Outcome.SUCCEEDED)
+    assert [path for path, _, _ in stage.run.artifacts] == ["a"]
+    assert stage.run.artifacts_missing == ()
+    assert [lease.state for lease in stage.run.leases] == [LeaseState.TOMBSTONE]
+
+
+def test_what_was_not_yet_in_the_bucket_is_said_to_be_missing(
+    stage: Stage, left_behind: LeftBehind
+) -> None:
+    works_with_bucket(stage)
+    left_behind.sends({"output/a": b"abc"}, complete=False)
+
+    hours(stage, 50)
+
+    assert (stage.run.state, stage.run.outcome) == (State.ENDED, Outcome.UNREACHABLE)
+    assert [path for path, _, _ in stage.run.artifacts] == ["a"]
+    assert "not yet in the bucket" in stage.run.artifacts_missing[0]
+
+
+def test_a_bucket_that_is_down_too_is_asked_again(stage: Stage, left_behind: LeftBehind) -> None:
+    works_with_bucket(stage)
+    left_behind.sends({"output/a": b"abc"}, complete=True)
+    left_behind.store.down = True
+    hours(stage, 25)
+    assert stage.state() is State.RUNNING
+
+    left_behind.store.down = False
+    stage.after(60)
+
+    assert [path for path, _, _ in stage.run.artifacts] == ["a"]
 
 
 def test_a_day_asleep_is_no_day_of_trying(at_work: Stage) -> None:

@@ -28,6 +28,8 @@ from orchestrator.spec.resources import Need
 
 LABEL = "gl1-homeid-runid124-01-trpw5s-trpyxc"
 OTHER = "gl1-homeid-runid124-02-trpw5s-trpyxc"
+LATE = "gl1-homeid-runid124-03-trpw5s-zzzzzz"
+LONG_PAST_ITS_DEADLINE_S = 100_000.0
 CPU = Need(allow_cpu=True)
 
 
@@ -43,7 +45,7 @@ def local(tmp_path: Path, clock: FakeClock) -> Local:
 
 
 @pytest.fixture
-def with_gpus(tmp_path: Path) -> Callable[..., Local]:
+def with_gpus(tmp_path: Path, clock: FakeClock) -> Callable[..., Local]:
     """This computer as if nvidia-smi printed these rows."""
 
     def make(*rows: str) -> Local:
@@ -51,7 +53,7 @@ def with_gpus(tmp_path: Path) -> Callable[..., Local]:
         lines = "\n".join(rows)
         program.write_text(f'#!/bin/sh\n[ $# = 0 ] || cat <<"END"\n{lines}\nEND\n')
         program.chmod(0o755)
-        return Local(tmp_path, nvidia_smi=str(program))
+        return Local(tmp_path, clock=clock, nvidia_smi=str(program))
 
     return make
 
@@ -101,6 +103,20 @@ def test_a_gpu_that_a_machine_holds_is_no_offer_until_it_is_returned(
 
     local.delete_machine(LABEL)
     assert local.list_offers(Need()) == [offer]
+
+
+def test_past_its_deadline_a_machine_that_is_still_there_holds_no_gpu(
+    with_gpus: Callable[..., Local], clock: FakeClock
+) -> None:
+    local = with_gpus("GPU-1, NVIDIA L4, 23034, 0, 8.9")
+    offer = offer_of(local, Need())
+    left = local.create_machine(request(offer))
+
+    clock.advance(LONG_PAST_ITS_DEADLINE_S)
+    late = local.create_machine(request(offer_of(local, Need()), LATE))
+
+    assert local.list_machines() == [left, late]
+    assert local.list_offers(Need()) == []
 
 
 def test_a_machine_is_its_own_folder_with_its_environment(local: Local, clock: FakeClock) -> None:

@@ -108,6 +108,23 @@ def test_of_many_who_want_one_gpu_at_once_one_gets_it(
     assert towers[0].list_offers(Need()) == []
 
 
+def test_past_its_deadline_a_machine_that_is_still_there_holds_no_gpu(
+    tower: SshHost, workstation: Workstation, clock: FakeClock
+) -> None:
+    workstation.has_gpus(0)
+    (offer,) = tower.list_offers(Need())
+    tower.create_machine(request(offer))
+    with pytest.raises(NoCapacity, match="in use"):
+        tower.create_machine(request(offer, OTHER))
+
+    clock.advance(100_000.0)
+    assert tower.list_offers(Need()) == [offer]
+    late = tower.create_machine(request(offer, f"{LABEL[:-6]}zzzzzz"))
+
+    assert {machine.id for machine in tower.list_machines()} == {LABEL, late.id}
+    assert tower.list_offers(Need()) == []
+
+
 def test_a_machine_is_its_own_folder_and_keeps_its_caches_there(
     tower: SshHost, workstation: Workstation, clock: FakeClock
 ) -> None:

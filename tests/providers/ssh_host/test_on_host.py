@@ -49,7 +49,7 @@ def make(ask: Ask, tmp_path: Path) -> Callable[[], Path]:
     """Make a machine without a GPU, and give its folder."""
 
     def make() -> Path:
-        words = {"count": 0, "gpus": [], "idle_mib": 1024, "environment": {}}
+        words = {"count": 0, "gpus": [], "idle_mib": 1024, "over": [], "environment": {}}
         ask("create", label=LABEL, facts={"created_at": 1}, **words)
         return tmp_path / "gpulease" / LABEL
 
@@ -173,6 +173,6 @@ def test_a_folder_deeper_than_python_goes_is_removed(ask: Ask, make: Callable[[]
 
 def test_a_home_that_cannot_be_written_says_so(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "gpulease").write_text("a file")
-    words = {"count": 0, "gpus": [], "idle_mib": 1024, "environment": {}, "facts": {}}
+    words = {"count": 0, "gpus": [], "idle_mib": 1024, "over": [], "environment": {}, "facts": {}}
 
     assert "gpulease" in ask("create", label=LABEL, **words)["error"]

@@ -54,6 +54,7 @@ class Workstation:
         rows = [f"GPU-{n}, {L4.format(used_mib=used)}" for n, used in enumerate(used_mib, 1)]
         short = [f"GPU-{n}, {used + soon_mib}" for n, used in enumerate(used_mib, 1)]
         listing = ["NVIDIA L4, 23034 MiB, 580.65.06" for _ in used_mib]
+        names = [f"GPU {n}: NVIDIA L4 (UUID: GPU-{n + 1})" for n in range(len(used_mib))]
         self._bin.mkdir(parents=True, exist_ok=True)
         program = self._bin / "nvidia-smi"
         program.write_text(
@@ -61,6 +62,7 @@ class Workstation:
             f"*uuid,name,*) cat <<'END'\n{_lines(rows)}END\n;;\n"
             f"*uuid,memory.used*) cat <<'END'\n{_lines(short)}END\n;;\n"
             f"*query-gpu*) cat <<'END'\n{_lines(listing)}END\n;;\n"
+            f"-L) cat <<'END'\n{_lines(names)}END\n;;\n"
             f"*) echo '{BANNER}' ;;\nesac\n"
         )
         program.chmod(0o755)
