@@ -21,7 +21,8 @@ from orchestrator.cli.blocks import (
 from orchestrator.cli.figures import dollars, minute
 from orchestrator.providers.doubts import Doubt
 from orchestrator.runs.view import (
-    BilledMachineView,
+    BilledRunView,
+    BilledView,
     LedgerView,
     MachineView,
     ReconcileView,
@@ -111,36 +112,44 @@ def ledger_page(view: LedgerView) -> list[Block]:
 
 
 def reconcile_page(view: ReconcileView) -> list[Block]:
-    """A month's machines beside their bills, and what else the bills hold."""
-    rows = tuple(
-        (
-            one["machine"],
-            one["provider"],
-            ", ".join(one["names"]),
-            dollars(one["estimate_usd"]),
-            dollars(one["billed_usd"]) if one["billed_usd"] is not None else one["why"],
-            _drift(one),
-        )
+    """A month's machines and runs beside the bills, and what else the bills hold."""
+    if not view["machines"]:
+        return [Text(f"no machine was returned in {view['month']}")]
+    machines = tuple(
+        (one["machine"], one["provider"], ", ".join(one["names"]), *_billed(one))
         for one in view["machines"]
     )
-    if not rows:
-        return [Text(f"no machine was returned in {view['month']}")]
+    runs = tuple(
+        (one["run"][:8], one["name"], _machines_of(one), *_billed(one)) for one in view["runs"]
+    )
     others = tuple(
         (
             one["provider"],
-            f"{dollars(one['billed_usd'])} for {one['machines']} machines of others",
+            f"{'unknown' if one['billed_usd'] is None else dollars(one['billed_usd'])} for "
+            f"{one['machines']} machine{'s' if one['machines'] > 1 else ''} of others",
         )
         for one in view["others"]
     )
-    columns = ("machine", "provider", "run", ">estimate", ">billed", ">drift")
+    figures = (">estimate", ">billed", ">drift")
     return [
         heading(f"{view['month']}, UTC"),
-        Table(columns, rows),
-        *([Facts(others)] if others else []),
+        Table(("machine", "provider", "run", *figures), machines),
+        Facts(others),
+        *section("By run", Table(("run", "name", "machines", *figures), runs)),
     ]
 
 
-def _drift(one: BilledMachineView) -> Cell:
+def _billed(one: BilledView) -> tuple[Cell, Cell, Cell]:
+    billed = dollars(one["billed_usd"]) if one["billed_usd"] is not None else one["why"]
+    return dollars(one["estimate_usd"]), billed, _drift(one)
+
+
+def _machines_of(run: BilledRunView) -> str:
+    """How many, and how many of them others used too: of those it bears a part."""
+    return f"{run['machines']}, {run['shared']} shared" if run["shared"] else f"{run['machines']}"
+
+
+def _drift(one: BilledView) -> Cell:
     if one["drift_usd"] is None:
         return ""
     usd = Decimal(one["drift_usd"])

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -266,10 +266,22 @@ class OwnLogin(Protocol):
 class Charge:
     """One line of the provider's own bill."""
 
-    machine_id: str
+    machine_id: str  # "" where it names none
     start_s: float
     end_s: float
-    usd: Decimal
+    usd: Decimal | None  # None where it tells no amount
+
+
+def billed_usd(charges: Iterable[Charge]) -> Decimal | None:
+    """What they come to; None where one tells no amount, for the others alone are no bound."""
+    amounts = [charge.usd for charge in charges]
+    known = [usd for usd in amounts if usd is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None
+
+
+def may_hide(charges: Iterable[Charge]) -> bool:
+    """Whether a row tells neither an amount nor a machine: it may be any machine's."""
+    return any(charge.usd is None and not charge.machine_id for charge in charges)
 
 
 @runtime_checkable

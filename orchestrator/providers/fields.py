@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any
 
-from orchestrator.errors import ProviderDown
-
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 MICRO = Decimal("0.000001")
 
@@ -50,15 +48,26 @@ def to_known_dollars(value: Any) -> Decimal | None:
     return amount if amount.is_finite() and 0 <= amount < 10**6 else None
 
 
-def to_billed(provider: str, value: Any) -> Decimal:
-    """Dollars of a bill, 0 where they are paid back.
+def to_billed(value: Any) -> Decimal | None:
+    """Dollars of a bill's row, 0 where they are paid back; None for what is no amount, or absurd.
 
-    Raises: ProviderDown for what is no number: a bill that is read in part is no bound.
+    >>> to_billed(0.5), to_billed(-1), to_billed(None)
+    (Decimal('0.5'), Decimal('0'), None)
     """
+    number = Decimal(0)
     with contextlib.suppress(InvalidOperation):
-        if Decimal(str(value)).is_finite():
-            return to_dollars(value)
-    raise ProviderDown(f"{provider}'s bill has a row without an amount")
+        number = Decimal(str(value))
+    return Decimal(0) if number.is_finite() and number < 0 else to_known_dollars(value)
+
+
+def with_empty_rows(data: Any, key: str) -> Any:
+    """An answer whose list holds an empty row for each that is none: of a bill, the others count.
+
+    >>> with_empty_rows({"records": [{"a": 1}, None]}, "records")
+    {'records': [{'a': 1}, {}]}
+    """
+    rows = to_object(data).get(key)
+    return {**data, key: [to_object(row) for row in rows]} if isinstance(rows, list) else data
 
 
 def to_number(value: Any) -> float | None:

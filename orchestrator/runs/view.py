@@ -181,14 +181,10 @@ class LedgerRunView(TypedDict):
     created_at: str
 
 
-class BilledMachineView(TypedDict):
-    """One machine beside its provider's bill; `billed_usd` is null, and `why` says so, while the
-    bill may not be complete."""
+class BilledView(TypedDict):
+    """Our figure beside a bill; `billed_usd` is null, and `why` says so, while it is not known: the
+    bill may not be complete, or a row of it cannot be read."""
 
-    machine: str
-    provider: str
-    runs: list[str]  # several where runs went on with it
-    names: list[str]
     estimate_usd: str
     billed_usd: str | None
     drift_usd: str | None  # billed - estimate
@@ -196,20 +192,40 @@ class BilledMachineView(TypedDict):
     why: str
 
 
+class BilledMachineView(BilledView):
+    """One machine beside its provider's bill."""
+
+    machine: str
+    provider: str
+    runs: list[str]  # several where runs went on with it
+    names: list[str]
+
+
+class BilledRunView(BilledView):
+    """One run beside the bills of its machines of the month. The bill of a machine that it shared
+    with others is divided as the estimates are, which is how it is kept, too."""
+
+    run: str
+    name: str
+    machines: int
+    shared: int  # of them
+
+
 class OtherMachinesView(TypedDict):
     """What is on a bill and was not rented by this home."""
 
     provider: str
     machines: int
-    billed_usd: str
+    billed_usd: str | None  # null where a row of theirs has no amount
 
 
 class ReconcileView(TypedDict):
-    """A month's machines beside the bills of their providers."""
+    """A month's machines and runs beside the bills of their providers."""
 
     schema: int
     month: str
     machines: list[BilledMachineView]
+    runs: list[BilledRunView]
     others: list[OtherMachinesView]
     failures: list[str]
 

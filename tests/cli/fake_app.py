@@ -175,7 +175,34 @@ RECONCILED: ReconcileView = {
             "why": "its bill is complete in about 9 min",
         },
     ],
-    "others": [{"provider": "runpod", "machines": 2, "billed_usd": "3.00"}],
+    "runs": [
+        {
+            "run": "runid123",
+            "name": "tickets",
+            "machines": 1,
+            "shared": 0,
+            "estimate_usd": "10.20",
+            "billed_usd": "10.25",
+            "drift_usd": "0.05",
+            "differs": True,
+            "why": "",
+        },
+        {
+            "run": "runid124",
+            "name": "first",
+            "machines": 2,
+            "shared": 1,
+            "estimate_usd": "0.14",
+            "billed_usd": None,
+            "drift_usd": None,
+            "differs": False,
+            "why": "its bill is complete in about 9 min",
+        },
+    ],
+    "others": [
+        {"provider": "runpod", "machines": 2, "billed_usd": "3.00"},
+        {"provider": "vast", "machines": 1, "billed_usd": None},
+    ],
     "failures": ["lambda: no answer"],
 }
 

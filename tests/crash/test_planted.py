@@ -133,7 +133,9 @@ def test_a_delete_that_counts_as_gone_once_accepted_is_caught(tmp_path: Path) ->
 class FirstPage(RunPod):
     """(d) It takes the first page for the list."""
 
-    def _pages(self, path: str, query: dict[str, str], key: str) -> list[dict[str, object]]:
+    def _pages(
+        self, path: str, query: dict[str, str], key: str, *, holes: bool = False
+    ) -> list[dict[str, object]]:
         return mapping.to_page(self._read(path, query).data(), key)[0]
 
 

@@ -119,6 +119,10 @@ def test_the_bill_is_what_we_said_once_it_is_complete(person: Person, cloud: Clo
     assert late.code == 0, late.err
     (line,) = late.json()["machines"]
     assert (line["names"], line["why"], line["differs"]) == (["mine"], "", False)
+    (of_run,) = late.json()["runs"]
+    assert (of_run["run"], of_run["machines"], of_run["shared"]) == (ended.json()["run"], 1, 0)
+    for figure in ("estimate_usd", "billed_usd", "drift_usd"):
+        assert of_run[figure] == line[figure]
     receipt = person.types("receipt", "last", "--json").json()
     billed_usd = cloud.billed_usd(person.home_id)
     for figure in ("billed_usd", "cost_usd", "spent_upper_usd"):

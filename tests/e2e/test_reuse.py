@@ -60,6 +60,17 @@ def test_an_edited_program_runs_again_on_the_kept_machine(person: Person, cloud:
     assert receipt.code == 0 and receipt.json()["returned"]["proven"] is False
     books_of_both(receipt.json(), second, cloud, person.home_id)
 
+    cloud.advance(7300)  # until its bill is complete
+    compared = person.types("reconcile", "--json").json()
+    (machine,) = compared["machines"]
+    assert [run["run"] for run in compared["runs"]] == [first["run"], second["run"]]
+    assert [(run["shared"], run["why"]) for run in compared["runs"]] == [(1, ""), (1, "")]
+    for figure in ("estimate_usd", "billed_usd", "drift_usd"):
+        parts = sum(Decimal(run[figure]) for run in compared["runs"])
+        assert parts == Decimal(machine[figure]), figure
+    for run in compared["runs"]:
+        assert person.view(run["run"])["billed_usd"] == run["billed_usd"]
+
 
 @pytest.mark.slow
 def test_an_edited_program_is_ready_again_in_less_than_half_of_the_first_time(

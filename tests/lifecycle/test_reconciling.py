@@ -12,7 +12,7 @@ from orchestrator.budget.month import Month, month_of
 from orchestrator.clock import FakeClock
 from orchestrator.errors import ProviderDown
 from orchestrator.lifecycle.accounts import Accounts
-from orchestrator.lifecycle.reconciling import Line, Reconciled, reconcile, to_view
+from orchestrator.lifecycle.reconciling import Line, Reconciled, by_run, reconcile, to_view
 from orchestrator.providers.base import Charge
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.states import LeaseState, Outcome, State
@@ -40,9 +40,9 @@ class Billing(SmallCloud):
     def balance_usd(self) -> Decimal | None:
         return None
 
-    def charge(self, machine_id: str, usd: str, *, after_s: float = 0.0) -> None:
-        began_s = NOW_S + after_s
-        self.bill.append(Charge(machine_id, began_s, began_s + 3600, Decimal(usd)))
+    def charge(self, machine_id: str, usd: str | None) -> None:
+        amount = None if usd is None else Decimal(usd)
+        self.bill.append(Charge(machine_id, NOW_S, NOW_S + 3600, amount))
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
         self._fail()
@@ -198,6 +198,92 @@ def test_another_accounts_key_and_a_provider_that_is_down_prove_nothing(
     assert journal.run(RUN_ID).leases[0].billed_usd is None
 
 
+def test_a_run_is_compared_over_all_its_machines(journal: Journal, cloud: Billing) -> None:
+    record(journal, an_hour(), an_hour("label-1", "m2"))
+    record(journal, an_hour("label-2", "m3"), run_id="runid456")
+    for machine_id, usd in (("m1", "0.55"), ("m2", "0.62"), ("m3", "0.60")):
+        cloud.charge(machine_id, usd)
+
+    first, second = by_run(look(journal, cloud).lines)
+
+    assert (first.run_id, first.machines, first.shared) == (RUN_ID, 2, 0)
+    assert (first.ours_usd, first.billed_usd) == (Decimal("1.20"), Decimal("1.17"))
+    assert (first.drift_usd, first.differs) == (Decimal("-0.03"), True)
+    assert (second.run_id, second.differs) == ("runid456", False)
+    assert second.billed_usd == second.ours_usd
+
+
+def test_runs_that_shared_a_machine_each_bear_what_is_kept_with_them(
+    journal: Journal, cloud: Billing
+) -> None:
+    first = an_hour(state=LeaseState.HANDED, gone_s=NOW_S + 1200)
+    second = an_hour(key="label-0+1", sent_s=NOW_S + 1200, began_s=NOW_S + 1200)
+    record(journal, first)
+    record(journal, second, an_hour("label-1", "m2"), run_id="runid456")
+    cloud.charge("m1", "0.57")
+    cloud.charge("m2", "0.60")
+
+    lines = by_run(look(journal, cloud).lines)
+
+    assert [(one.machines, one.shared) for one in lines] == [(1, 1), (2, 1)]
+    assert [one.billed_usd for one in lines] == [Decimal("0.19"), Decimal("0.98")]
+    kept = [journal.run(one.run_id).leases for one in lines]
+    assert [one.billed_usd for one in lines] == [
+        sum((lease.billed_usd or Decimal(0) for lease in leases), Decimal(0)) for leases in kept
+    ]
+
+
+def test_a_run_with_a_machine_whose_bill_is_unknown_has_no_sum(
+    journal: Journal, cloud: Billing
+) -> None:
+    record(journal, an_hour(), an_hour("label-1", "m2"))
+    cloud.charge("m1", "0.55")
+
+    (line,) = by_run(look(journal, cloud).lines)
+
+    assert (line.billed_usd, line.why, line.differs) == (None, "it is not on the bill", False)
+    assert line.ours_usd == Decimal("1.20")
+
+
+def test_a_row_without_an_amount_leaves_its_own_machine_unknown_and_no_other(
+    journal: Journal, cloud: Billing
+) -> None:
+    record(journal, an_hour())
+    record(journal, an_hour("label-1", "m2"), run_id="runid456")
+    for machine_id, usd in (("m1", "0.30"), ("m1", None), ("m2", "0.55"), ("theirs", None)):
+        cloud.charge(machine_id, usd)
+
+    found = look(journal, cloud)
+
+    assert [(line.billed_usd, line.why) for line in found.lines] == [
+        (None, "a row of its bill has no amount"),
+        (Decimal("0.55"), ""),
+    ]
+    assert found.failures == ("runpod: 2 rows of its bill have no amount",)
+    assert found.others == (("runpod", 1, None),)
+    assert journal.run(RUN_ID).leases[0].billed_usd is None
+    assert journal.run("runid456").leases[0].billed_usd == Decimal("0.55")
+
+
+def test_a_row_of_nobody_without_an_amount_may_be_anyones_and_so_nothing_is_kept(
+    journal: Journal, cloud: Billing
+) -> None:
+    record(journal, an_hour())
+    cloud.charge("m1", "0.55")
+    cloud.charge("", None)
+
+    found = look(journal, cloud)
+
+    assert only(found).billed_usd == Decimal("0.55")
+    assert found.failures == (
+        "runpod: a row of its bill has no amount and no machine: it may be higher than it says, "
+        "and none of it is kept",
+    )
+    assert found.others == ()
+    assert journal.run(RUN_ID).leases[0].billed_usd is None
+    assert accrued_usd(journal.entries()) == Decimal("0.60")
+
+
 def test_a_program_reads_the_same(journal: Journal, cloud: Billing) -> None:
     record(journal, an_hour())
     cloud.charge("m1", "0.60")
@@ -206,4 +292,17 @@ def test_a_program_reads_the_same(journal: Journal, cloud: Billing) -> None:
 
     assert view["machines"][0]["names"] == ["tickets"]
     assert view["machines"][0]["drift_usd"] == "0.00"
+    assert view["runs"] == [
+        {
+            "run": RUN_ID,
+            "name": "tickets",
+            "machines": 1,
+            "shared": 0,
+            "estimate_usd": "0.60",
+            "billed_usd": "0.60",
+            "drift_usd": "0.00",
+            "differs": False,
+            "why": "",
+        }
+    ]
     assert view["failures"] == []

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import ProviderDown
 from orchestrator.providers.fields import (
     fingerprint,
     joined_identity,
@@ -18,6 +17,7 @@ from orchestrator.providers.fields import (
     to_number,
     to_object,
     to_port,
+    with_empty_rows,
 )
 
 
@@ -64,12 +64,20 @@ def test_an_identity_names_the_user_and_never_the_key() -> None:
     assert "secret" not in named
 
 
-@pytest.mark.parametrize("value", [None, "x", True, float("nan"), float("inf"), {}])
-def test_a_bill_with_a_row_that_is_no_amount_is_not_read(value: Any) -> None:
-    with pytest.raises(ProviderDown, match="without an amount"):
-        to_billed("RunPod", value)
+@pytest.mark.parametrize("value", [None, "x", True, float("nan"), float("inf"), {}, 1e9])
+def test_a_row_of_a_bill_without_an_amount_is_unknown_and_not_free(value: Any) -> None:
+    assert to_billed(value) is None
 
 
 def test_what_is_paid_back_makes_no_bill_smaller() -> None:
-    assert to_billed("RunPod", Decimal("0.5")) == Decimal("0.5")
-    assert to_billed("RunPod", -1) == 0
+    assert to_billed(Decimal("0.5")) == Decimal("0.5")
+    assert to_billed(-1) == 0
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"rows": None}, {"rows": {"a": 1}}])
+def test_only_a_list_gets_empty_rows(data: Any) -> None:
+    assert with_empty_rows(data, "rows") == data
+    assert with_empty_rows({"n": 1, "rows": [None, {"a": 1}, "x"]}, "rows") == {
+        "n": 1,
+        "rows": [{}, {"a": 1}, {}],
+    }

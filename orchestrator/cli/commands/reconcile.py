@@ -19,8 +19,9 @@ def command(
 ) -> int:
     """Compare what we think a month has cost with what the providers have billed.
 
-    Bills lag behind: a machine is compared once its bill is complete. What the bill says is kept,
-    and corrects the ledger.
+    By machine and by run: the bill of a machine that several runs used is divided as our estimates
+    are. Bills lag behind: a machine is compared once its bill is complete. What the bill says is
+    kept, and corrects the ledger.
     """
     session: Session = ctx.obj
     view = session.app.reconcile(month)

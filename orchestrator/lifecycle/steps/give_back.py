@@ -11,7 +11,14 @@ from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.lifecycle.deadlines import SECOND_MISS_S
 from orchestrator.lifecycle.leasing import ends_itself
 from orchestrator.lifecycle.world import World
-from orchestrator.providers.base import Charges, GuardWay, Provider, known_as
+from orchestrator.providers.base import (
+    Charges,
+    GuardWay,
+    Provider,
+    billed_usd,
+    known_as,
+    may_hide,
+)
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
@@ -157,16 +164,16 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     except ProviderError:
         return lease
     ours = [charge for charge in charges if charge.machine_id == lease.machine_id]
-    if not ours:
+    whole_usd = billed_usd(ours)
+    if not ours or whole_usd is None or may_hide(charges):
         return lease
-    billed_usd = sum((charge.usd for charge in ours), Decimal(0))
     lag_s = provider.capabilities.billing_lag_s
     is_whole = max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S
-    bound_usd = billed_usd + (CENT if is_whole else _unseen_usd(lease, lag_s))
+    bound_usd = whole_usd + (CENT if is_whole else _unseen_usd(lease, lag_s))
     lease = replace(lease, bound_usd=bound_usd)
-    billed_usd = max(Decimal(0), billed_usd - _before_usd(lease))
-    if is_whole or billed_usd > lease.cost_usd(now_s):
-        lease = replace(lease, billed_usd=billed_usd)
+    own_usd = max(Decimal(0), whole_usd - _before_usd(lease))
+    if is_whole or own_usd > lease.cost_usd(now_s):
+        lease = replace(lease, billed_usd=own_usd)
     return lease
 
 

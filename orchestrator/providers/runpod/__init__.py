@@ -31,7 +31,7 @@ from orchestrator.providers.base import (
     Secret,
     Witness,
 )
-from orchestrator.providers.fields import fingerprint, joined_identity
+from orchestrator.providers.fields import fingerprint, joined_identity, with_empty_rows
 from orchestrator.providers.http import (
     CREATE_TIMEOUT_S,
     Answer,
@@ -204,7 +204,7 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
             "endTime": mapping.timestamp(until_s),
             "bucketSize": "hour",
         }
-        rows = self._pages("/billing/pods", query, "records")
+        rows = self._pages("/billing/pods", query, "records", holes=True)
         return [mapping.to_charge(row) for row in rows]
 
     def close(self) -> None:
@@ -232,12 +232,15 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
             raise to_error(self.name, answer)
         return answer
 
-    def _pages(self, path: str, query: dict[str, str], key: str) -> list[dict[str, object]]:
-        """Rows of every page, or an error: never a half list."""
+    def _pages(
+        self, path: str, query: dict[str, str], key: str, *, holes: bool = False
+    ) -> list[dict[str, object]]:
+        """Rows of every page, or an error: never a half list. With `holes` a row may be empty."""
 
         def ask(cursor: str) -> tuple[list[dict[str, object]], str]:
             page = {**query, "cursor": cursor} if cursor else query
-            return mapping.to_page(self._read(path, page).data(), key)
+            data = self._read(path, page).data()
+            return mapping.to_page(with_empty_rows(data, key) if holes else data, key)
 
         return every_page(ask, f"RunPod's list of {key}")
 

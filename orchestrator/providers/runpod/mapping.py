@@ -237,13 +237,13 @@ def to_page(data: Any, key: str) -> tuple[list[dict[str, Any]], str]:
 
 
 def to_charge(record: Any) -> Charge:
-    """One billing record: a pod in a bucket of time. ProviderDown where its amount is not told."""
+    """One billing record: a pod in a bucket of time."""
     row = to_object(record)
     return Charge(
-        machine_id=str(row.get("podId", "")),
+        machine_id=str(row.get("podId") or ""),
         start_s=_epoch_s(row.get("startTime")),
         end_s=_epoch_s(row.get("endTime")),
-        usd=to_billed("RunPod", row.get("totalAmount")),
+        usd=to_billed(row.get("totalAmount")),
     )
 
 

@@ -41,6 +41,7 @@ from orchestrator.providers.fields import (
     to_integer,
     to_known_dollars,
     to_object,
+    with_empty_rows,
 )
 from orchestrator.providers.http import CREATE_TIMEOUT_S, Answer, Http, fetch_public
 from orchestrator.providers.vast import instances, offers, refusals
@@ -206,7 +207,7 @@ class Vast(Provider, Account, BootLog, BootTrouble, Charges):
         }
 
         def page(token: str) -> object:
-            return self._page("/api/v0/charges/", query, token)
+            return with_empty_rows(self._page("/api/v0/charges/", query, token), "results")
 
         rows = instances.to_all(page, "results", "total", "charges", _MOST_PAGES)
         return [instances.to_charge(row) for row in rows]

@@ -167,16 +167,13 @@ def to_all(
 
 
 def to_charge(row: dict[str, Any]) -> Charge:
-    """One line of the bill: an instance over some time, every part in it.
-
-    Raises: ProviderDown where its amount is not told.
-    """
+    """One line of the bill: an instance over some time, every part in it."""
     source = _SOURCE.fullmatch(str(row.get("source", "")))
     return Charge(
         machine_id=source[1] if source else "",
         start_s=to_number(row.get("start")) or 0.0,
         end_s=to_number(row.get("end")) or 0.0,
-        usd=to_billed("Vast.ai", row.get("amount")),
+        usd=to_billed(row.get("amount")),
     )
 
 

@@ -237,6 +237,37 @@ def test_a_machine_that_ended_itself_is_bounded_by_the_bill(stage: Stage) -> Non
     assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
 
 
+@pytest.mark.parametrize("machine_id", ["m1", ""])
+def test_a_bill_with_a_row_that_may_be_the_machines_and_has_no_amount_bounds_nothing(
+    stage: Stage, machine_id: str
+) -> None:
+    stage.cloud.bill = [
+        Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50")),
+        Charge(machine_id, NOW_S, NOW_S + 3600, None),
+    ]
+    returning(stage)
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert (stage.first.billed_usd, stage.first.bound_usd) == (None, None)
+
+
+def test_another_machines_row_without_an_amount_takes_no_bound_away(stage: Stage) -> None:
+    stage.cloud.bill = [
+        Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50")),
+        Charge("other", NOW_S, NOW_S + 3600, None),
+    ]
+    returning(stage)
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.first.billed_usd == Decimal("0.50")
+
+
 def test_a_kept_machine_that_ended_itself_under_its_next_run_is_bounded_by_the_bill_of_both(
     stage: Stage,
 ) -> None:

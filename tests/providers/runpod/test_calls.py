@@ -343,6 +343,21 @@ def test_charges_are_the_hourly_records_of_the_window(start: Start) -> None:
     }
 
 
+def test_a_record_that_cannot_be_read_does_not_hide_the_others(start: Start) -> None:
+    times = {"startTime": "2026-11-23T10:00:00Z", "endTime": "2026-11-23T11:00:00Z"}
+    records = [None, {"podId": "b", "totalAmount": None}, {"podId": "c", "totalAmount": 0.5}]
+    whole = [record and {**times, **record} for record in records]
+    runpod, _ = start(lambda _: as_json({"records": whole, "metadata": {}}))
+
+    charges = runpod.charges(1795428000, 1795431600)
+
+    assert [(one.machine_id, one.usd) for one in charges] == [
+        ("", None),
+        ("b", None),
+        ("c", Decimal("0.5")),
+    ]
+
+
 @pytest.mark.parametrize("path", ["", "/", "/v2", "/v2/"])
 def test_a_base_url_with_or_without_the_version_is_the_same(start: Start, path: str) -> None:
     _, api = start(lambda _: as_json({"pods": []}))

@@ -351,6 +351,15 @@ def test_charges_are_read_page_by_page_for_the_days_asked(start: Start) -> None:
     assert filters == {"day": {"gte": 1000, "lte": 2001}, "type": {"in": ["instance"]}}
 
 
+def test_a_charge_that_cannot_be_read_does_not_hide_the_others(start: Start) -> None:
+    lines = [None, {"source": "instance-1", "amount": None}, {"source": "instance-2", "amount": 1}]
+    vast, _ = start(lambda _: as_json({"success": True, "results": lines, "total": 3}))
+
+    charges = vast.charges(1000.5, 2000.5)
+
+    assert [(one.machine_id, one.usd) for one in charges] == [("", None), ("1", None), ("2", 1)]
+
+
 def test_a_boot_log_is_fetched_without_the_key_once_it_is_there(start: Start) -> None:
     answers = [Reply(403), Reply(404), Reply(200, b"pulling\nError response from daemon\n")]
 
