@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.budget.traffic import Traffic
 from orchestrator.errors import UsageError
-from orchestrator.lifecycle.boots import boot_deadline_s
+from orchestrator.lifecycle.boot_time import boot_deadline_s
 from orchestrator.lifecycle.deadlines import DRILL_LATE_S
 from orchestrator.lifecycle.plan import DEFAULT_IMAGE, Material
 from orchestrator.lifecycle.traffic import IMAGE_BYTES

@@ -9,7 +9,7 @@ from decimal import ROUND_UP, Decimal
 from typing import TYPE_CHECKING
 
 from orchestrator.budget.price import CENT
-from orchestrator.lifecycle.boots import slowest_boot_s
+from orchestrator.lifecycle.boot_time import slowest_boot_s
 from orchestrator.lifecycle.deadlines import LONGEST_S
 from orchestrator.lifecycle.reclaims import hours_with_reclaims
 from orchestrator.lifecycle.traffic import IMAGE_BYTES

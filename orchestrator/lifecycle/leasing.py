@@ -10,7 +10,7 @@ from orchestrator.budget.price import Price
 from orchestrator.budget.traffic import Traffic
 from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, GpuleaseError
-from orchestrator.lifecycle.boots import boot_deadline_s
+from orchestrator.lifecycle.boot_time import boot_deadline_s
 from orchestrator.lifecycle.deadlines import (
     IDLE_SHARE,
     MAX_CREATED,

@@ -7,7 +7,6 @@ import pytest
 
 from orchestrator.lifecycle.boots import (
     Boot,
-    boot_deadline_s,
     boots_of,
     expected_failures,
     risk_usd,
@@ -81,24 +80,6 @@ def test_a_person_is_told_where_and_when() -> None:
         "RTX 4090 x1 on runpod did not boot 2 times, the last time in EU-RO-1 6 h ago: it is "
         "ranked as $0.14 dearer"
     )
-
-
-@pytest.mark.parametrize(
-    ("mbit_s", "limit_s"), [(None, GUARDED.boot_deadline_s), (0.0, GUARDED.boot_deadline_s)]
-)
-def test_an_unknown_line_has_the_providers_own_deadline(
-    mbit_s: float | None, limit_s: float
-) -> None:
-    assert boot_deadline_s(replace(OFFER, download_mbit_s=mbit_s), GUARDED) == limit_s
-
-
-def test_the_boot_deadline_is_three_pulls_between_eight_and_forty_minutes() -> None:
-    def limit_s(mbit_s: float) -> float:
-        return boot_deadline_s(replace(OFFER, download_mbit_s=mbit_s), GUARDED)
-
-    assert limit_s(100) == 2400
-    assert limit_s(1000) == pytest.approx(300 + 3 * 25 * 2**30 * 8 / 1e9)
-    assert limit_s(100_000) == 480
 
 
 def test_a_host_that_is_often_down_is_dearer() -> None:

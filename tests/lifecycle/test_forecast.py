@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.lifecycle.boots import boot_deadline_s
+from orchestrator.lifecycle.boot_time import boot_deadline_s
 from orchestrator.lifecycle.forecast import forecast_hours, forecast_usd, suggested_cap_usd
 from orchestrator.lifecycle.plan import make_plan
 from orchestrator.offers.offer import Bid, Offer

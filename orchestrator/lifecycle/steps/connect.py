@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.errors import HostKeyMismatch, MachineNotFound, ProviderError, Unreachable
 from orchestrator.lifecycle.boot_log import keep_boot_log
-from orchestrator.lifecycle.boots import boot_deadline_s
+from orchestrator.lifecycle.boot_time import boot_deadline_s
 from orchestrator.lifecycle.deadlines import LOGIN_S, SHELL_RETRY_S
 from orchestrator.lifecycle.host_keys import given_host_key
 from orchestrator.lifecycle.leasing import abandon, abandon_unbooted, cancelled
