@@ -41,10 +41,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings; a heading that begins with `>` is a column of figures."""
+    """Rows under headings; a heading that begins with `>` is a column of figures.
+
+    Where not all columns have room the last `about` of them are told in one, each cell before the
+    name of its column: "850 Mbit/s, verified trust".
+    """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    about: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator.cli.blocks import Block, Bullets, Facts, Table, Text, Tone, heading, section
 from orchestrator.cli.figures import dollars, duration, moment, size, span
 from orchestrator.runs.view import OfferView, PlanView, RefusedOfferView, SentView
@@ -40,37 +42,53 @@ def plan_page(plan: PlanView) -> list[Block]:
 
 
 def offers_table(offers: list[OfferView]) -> Table:
-    """Offers in their order; bid, forecast, region, stock and guard where one of them tells."""
+    """Offers in their order; what only some providers tell has a column where one of them does."""
     spot = any("bid" in offer for offer in offers)
     forecast = any("forecast" in offer for offer in offers)
-    region, stock = (any(offer[key] for offer in offers) for key in ("region", "stock"))
-    guard = len({offer.get("guard", "") for offer in offers}) > 1
+    about = [(name, told) for name, told in _ABOUT if any(map(told, offers))]
+    if len(set(map(_guard, offers))) > 1:
+        about.append(("guard", _guard))
     headings: tuple[str, ...] = (">#", "provider", "GPU", ">GiB", ">$/h")
     headings += ((">bid, holds",) if spot else ()) + ((">forecast", ">time") if forecast else ())
-    headings += (("region",) if region else ()) + ("trust",) + (("stock",) if stock else ())
-    headings += ("guard",) if guard else ()
-    shown = (spot, forecast, region, stock, guard)
-    return Table(headings, tuple(_row(n, offer, shown) for n, offer in enumerate(offers, 1)))
+    rows = []
+    for number, offer in enumerate(offers, 1):
+        row = (str(number), *_machine(offer), *((_bid(offer),) if spot else ()))
+        row += _forecast(offer) if forecast else ()
+        rows.append((*row, *(told(offer) or "-" for _, told in about)))
+    return Table((*headings, *(name for name, _ in about)), tuple(rows), about=len(about))
 
 
-def _row(number: int, offer: OfferView, shown: tuple[bool, ...]) -> tuple[str, ...]:
-    spot, forecast, region, stock, guard = shown
+def _machine(offer: OfferView) -> tuple[str, str, str, str]:
     count = f"{offer['gpu_count']} x " if offer["gpu_count"] > 1 else ""
-    cells: tuple[str, ...] = (
-        str(number),
+    return (
         offer["provider"],
         f"{count}{offer['gpu'] or 'none'}",
         f"{offer['gpu_memory_gib']:g}" if offer["gpu_memory_gib"] else "-",
         dollars(offer["usd_per_hour"]),
     )
-    if spot:
-        cells += (_bid(offer),)
-    if forecast:
-        cells += _forecast(offer)
-    if region:
-        cells += (offer["region"] or "-",)
-    cells += (offer["trust"],) + ((offer["stock"] or "-",) if stock else ())
-    return cells + ((offer.get("guard") or "-",) if guard else ())
+
+
+def _line(offer: OfferView) -> str:
+    """What the host's line carries, as its provider measured it."""
+    return f"{offer['download_mbit_s']:.0f}" if "download_mbit_s" in offer else ""
+
+
+def _uptime(offer: OfferView) -> str:
+    return f"{100 * offer['reliability']:.1f} %" if "reliability" in offer else ""
+
+
+def _guard(offer: OfferView) -> str:
+    return offer.get("guard", "")
+
+
+# Of an offer's host, as far as its provider tells.
+_ABOUT: tuple[tuple[str, Callable[[OfferView], str]], ...] = (
+    ("region", lambda offer: offer["region"]),
+    ("trust", lambda offer: offer["trust"]),
+    ("stock", lambda offer: offer["stock"]),
+    (">Mbit/s", _line),
+    (">uptime", _uptime),
+)
 
 
 def _bid(offer: OfferView) -> str:

@@ -44,6 +44,7 @@ _BAR_WIDTH = 30
 _INDENT = 2
 _GAP = 2  # between columns
 _SENTENCE_WIDTH = 14  # the least for a column of sentences
+_NONE = ("", "-")
 
 
 def console_of(stream: IO[str], *, color: bool = True) -> Console:
@@ -111,8 +112,8 @@ def to_renderable(block: Block) -> RenderableType:
             for label, cell in rows:
                 if cell if isinstance(cell, str) else cell.text:
                     grid.add_row(_styled(label), _styled(cell))
-        case Table(headings, rows):
-            return _indented(_Columns(headings, rows))
+        case Table(headings, rows, about):
+            return _indented(_Columns(headings, rows, about))
         case Bullets(sentences, tone):
             grid = Grid.grid(padding=(0, 1, 0, 0))
             grid.add_column(no_wrap=True)
@@ -193,10 +194,14 @@ class _Bars:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """A table that breaks sentences, and no word; without room for that, a list of its rows."""
+    """A table that breaks sentences, and no word.
+
+    Without room for that its last columns become one; without room for that too, it is a list.
+    """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[Cell]]
+    about: int = 0  # of the last columns
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         cells = [list(map(_styled, row)) for row in self.rows]
@@ -204,7 +209,7 @@ class _Columns:
         texts = [[name, *(row[n].plain for row in cells)] for n, name in enumerate(names)]
         needed = sum(map(_least_width, texts)) + _GAP * (len(names) - 1)
         if needed > options.max_width:
-            yield _as_list(names, cells)
+            yield self._narrower() if self.about else _as_list(names, cells)
             return
         grid = Grid(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="dim")
         for heading, name, column in zip(self.headings, names, texts, strict=True):
@@ -218,6 +223,23 @@ class _Columns:
         for row in cells:
             grid.add_row(*row)
         yield grid
+
+    def _narrower(self) -> _Columns:
+        kept = len(self.headings) - self.about
+        names = [heading.lstrip(">") for heading in self.headings[kept:]]
+        rows = [[*row[:kept], _together(names, row[kept:])] for row in self.rows]
+        return _Columns([*self.headings[:kept], "about"], rows)
+
+
+def _together(names: Sequence[str], row: Sequence[Cell]) -> str:
+    """Cells in one sentence.
+
+    >>> _together(["trust", "Mbit/s", "stock"], ["verified", "850", "-"])
+    'verified trust, 850 Mbit/s'
+    """
+    texts = [cell if isinstance(cell, str) else cell.text for cell in row]
+    told = [f"{text} {name}" for name, text in zip(names, texts, strict=True) if text not in _NONE]
+    return ", ".join(told)
 
 
 def _least_width(column: Sequence[str]) -> int:
@@ -234,7 +256,7 @@ def _as_list(names: Sequence[str], rows: Sequence[Sequence[Styled]]) -> Grid:
         if number:
             grid.add_row()
         for name, cell in zip(names, row, strict=True):
-            if cell.plain not in ("", "-"):
+            if cell.plain not in _NONE:
                 grid.add_row(*((name, cell) if name else (cell, "")))
     if len(rows) > 1:
         grid.add_row()

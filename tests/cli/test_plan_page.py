@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from orchestrator.runs.view import OfferView
 from tests.cli.conftest import Gpulease
 from tests.cli.fake_app import OFFER, FakeApp, plan_view
 
@@ -41,3 +44,56 @@ def test_an_offer_to_bid_for_says_what_is_bid_and_how_long_that_holds(
     assert "$0.198 ~6h" in text
     app.plan_view = plan_view(offers=[OFFER])
     assert "holds" not in gpulease("plan", job_file).out
+
+
+HOST: OfferView = {
+    **OFFER,
+    "provider": "vast",
+    "region": "US-California",
+    "trust": "verified",
+    "stock": "",
+    "reliability": 0.9923,
+    "download_mbit_s": 853.2,
+}
+
+
+def test_a_hosts_line_and_uptime_are_told_where_they_are_known(
+    gpulease: Gpulease, app: FakeApp, job_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    app.plan_view = plan_view(offers=[HOST, OFFER])
+
+    text = gpulease("plan", job_file).out
+
+    names, host, other = text.split("is tried first\n")[1].splitlines()[:3]
+    assert names.split()[-5:] == ["region", "trust", "stock", "Mbit/s", "uptime"]
+    assert host.split()[-6:] == ["US-California", "verified", "-", "853", "99.2", "%"]
+    assert other.split()[-5:] == ["EU-RO-1", "secure", "high", "-", "-"]
+    app.plan_view = plan_view(offers=[OFFER])
+    assert "uptime" not in gpulease("plan", job_file).out
+
+
+def test_on_eighty_columns_what_is_known_of_a_host_is_one_column(
+    gpulease: Gpulease, app: FakeApp, job_file: str, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    app.plan_view = plan_view(offers=[HOST, OFFER])
+
+    text = gpulease("plan", job_file).out
+
+    assert max(map(len, text.splitlines())) <= 80
+    golden("plan-80-columns.txt", text.split("\n\n")[1] + "\n")
+
+
+def test_live_offers_of_hosts_fit_eighty_columns(
+    gpulease: Gpulease, app: FakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    live: OfferView = {**HOST}
+    del live["forecast"]
+    app.plan_view = plan_view(offers=[live])
+
+    names, row = gpulease("offers").out.splitlines()
+
+    assert names.split()[-3:] == ["trust", "Mbit/s", "uptime"]
+    assert row.split()[-3:] == ["853", "99.2", "%"]

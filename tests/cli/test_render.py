@@ -81,6 +81,21 @@ def test_a_table_without_room_for_that_is_a_list_of_its_rows(
     )
 
 
+def test_a_table_puts_its_last_columns_together_before_it_becomes_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = Table(("name", "trust", ">Mbit/s"), (("one", "verified", "850"), ("2", "-", "-")), 2)
+
+    monkeypatch.setenv("COLUMNS", "30")
+    assert printed(table) == (
+        "  name  trust     Mbit/s\n  one   verified     850\n  2     -              -\n"
+    )
+    monkeypatch.setenv("COLUMNS", "23")
+    assert printed(table) == ("  name  about\n  one   verified trust,\n        850 Mbit/s\n  2\n")
+    monkeypatch.setenv("COLUMNS", "20")
+    assert printed(table).startswith("  name   one\n  about  verified\n")
+
+
 def test_phrases_are_kept_whole_where_a_line_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "24")
 
