@@ -13,7 +13,6 @@ import random
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -28,7 +27,7 @@ import httpx
 from infra.demo import bare_environment
 from infra.pip_to_uv import uv_environment
 from orchestrator.remote.keys import make_key_pair
-from tests.benchmarks.ratio import Row
+from tests.benchmarks.ratio import Row, Unmeasured, unmeasured
 from tests.e2e.cloud import Cloud
 from tests.e2e.person import Person
 
@@ -37,6 +36,8 @@ FIRST_LINE_LIMIT = 2
 AFTER_END_LIMIT_S = 2
 _BOOT_S = 120.0
 _LOOK_S = 0.005
+_FIRST_LINE = "sshd's first accept → first line of the user's command"
+_AFTER_END = "billed between the program's end and the delete call, beyond the transfer"
 
 JOB = """\
 kind: finetune
@@ -71,13 +72,13 @@ date +%s.%N >"$HOME_FOLDER/pulled"
 """
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[Row | Unmeasured]:
     if shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
-        print("bench_machine: no sshd here, so no figures of a machine", file=sys.stderr)
+        yield from unmeasured("sshd is not installed", _FIRST_LINE, _AFTER_END)
         return
     counted = _turns()[1:]
     yield Row(
-        "sshd's first accept → first line of the user's command",
+        _FIRST_LINE,
         median(first_s for (first_s, _), _ in counted),
         median(first_s for _, (first_s, _) in counted),
         "s",
@@ -85,7 +86,7 @@ def rows() -> Iterator[Row]:
         "`ssh` + `tar` by hand",
     )
     yield Row(
-        "billed between the program's end and the delete call, beyond the transfer",
+        _AFTER_END,
         median(after_s - transfer_s for (_, after_s), (_, transfer_s) in counted),
         None,
         "s",

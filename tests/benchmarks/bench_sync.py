@@ -13,7 +13,6 @@ import random
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from orchestrator.remote.bundle import Entry, bytes_entry
 from orchestrator.remote.render import agent_zipapp
 from orchestrator.remote.sync import read_here, synchronize
 from orchestrator.remote.transfer import Login, ssh_command
-from tests.benchmarks.ratio import Row, compare
+from tests.benchmarks.ratio import Row, Unmeasured, compare, unmeasured
 from tests.lifecycle.jobs import own_code
 from tests.remote.loopback_sshd import SSHD, LoopbackSshd
 
@@ -39,20 +38,29 @@ RUNS = 3
 FIRST_LIMIT, NEXT_LIMIT, PULL_LIMIT = 1.3, 1.0, 1.25  # a rate of 0.8 takes 1.25 times as long
 _SETTLED_S = 2.5  # files that are younger are read again
 _WORK = "gpulease/bench"
+_FIRST = f"first sync of {FILES:,} small files, {MEAN_BYTES * FILES / 1e6:.0f} MB"
+_NEXT = f"sync of {CHANGED} changed files of them, the connection being open"
+_RECORDING = "recording them at submit, the others shared with the run before"
+_PULL = "pull of 512 MiB"
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[Row | Unmeasured]:
     if not Path(SSHD).exists():
-        print("bench_sync: no sshd here, so no figures of transfers", file=sys.stderr)
+        yield from unmeasured("sshd is not installed", _FIRST, _NEXT, _RECORDING, _PULL)
         return
     with tempfile.TemporaryDirectory(prefix="gpulease-bench-") as place:
         bench = Bench(Path(place))
         try:
             yield bench.first()
-            yield from bench.next()
+            yield from bench.next() if shutil.which("rsync") else without_rsync()
             yield bench.pull()
         finally:
             bench.close()
+
+
+def without_rsync() -> list[Unmeasured]:
+    """What is not compared where the yardstick is not there."""
+    return unmeasured("rsync is not installed", _NEXT, _RECORDING)
 
 
 class Bench:
@@ -78,14 +86,10 @@ class Bench:
 
     def first(self) -> Row:
         ours, by_hand = compare(self._first, self._tar, runs=RUNS)
-        what = f"first sync of {FILES:,} small files, {MEAN_BYTES * FILES / 1e6:.0f} MB"
-        return Row(what, ours, by_hand, "s", FIRST_LIMIT, "`tar \\| ssh`")
+        return Row(_FIRST, ours, by_hand, "s", FIRST_LIMIT, "`tar \\| ssh`")
 
     def next(self) -> Iterator[Row]:
         """What changes between two runs: recorded at submit, and sent."""
-        if shutil.which("rsync") is None:
-            print("bench_sync: not measured: the next sync, for want of rsync", file=sys.stderr)
-            return
         shell = self._open(_WORK)
         synchronize(shell, self._recorded(), [protocol.CODE_DIR])
         self._rsync()
@@ -105,11 +109,9 @@ class Bench:
 
         ours, by_hand = compare(again, rsync, runs=RUNS)
         shell.close()
-        what = f"sync of {CHANGED} changed files of them, the connection being open"
-        yield Row(what, ours, by_hand, "s", NEXT_LIMIT, "`rsync` with its login")
+        yield Row(_NEXT, ours, by_hand, "s", NEXT_LIMIT, "`rsync` with its login")
         mine, theirs = (median(column) for column in zip(*recording, strict=True))
-        what = "recording them at submit, the others shared with the run before"
-        yield Row(what, mine, theirs, "s", None, "`rsync --link-dest`")
+        yield Row(_RECORDING, mine, theirs, "s", None, "`rsync --link-dest`")
 
     def pull(self) -> Row:
         big = self._server.home / _WORK / "big.bin"
@@ -135,7 +137,7 @@ class Bench:
 
         mine, theirs = compare(ours, by_hand, runs=RUNS)
         shell.close()
-        return Row("pull of 512 MiB", mine, theirs, "s", PULL_LIMIT, "`ssh cat`")
+        return Row(_PULL, mine, theirs, "s", PULL_LIMIT, "`ssh cat`")
 
     def _first(self) -> float:
         self._turn += 1

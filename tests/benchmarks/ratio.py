@@ -1,7 +1,7 @@
 """One figure as a ratio to a yardstick that is measured in the same run, turn by turn.
 
-A benchmark is a file `bench_*.py` here with a function `rows()` that yields `Row`s;
-`python -m tests.benchmarks` runs them all and prints one markdown table.
+A benchmark is a file `bench_*.py` here with a function `rows()` that yields `Row`s, or `Unmeasured`
+ones; `python -m tests.benchmarks` runs them all and prints one markdown table.
 """
 
 from __future__ import annotations
@@ -57,6 +57,28 @@ class Row:
         limit = "" if self.limit is None else f"{self.limit:.3g}× "
         figure = f"{self.figure:.1f}" if self.figure >= 2 else f"{self.figure:.2f}"
         return f"| {self.what} | {ours} | {beside} | {figure}× | {limit}|"
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A row without a figure: what this computer lacks is said in the table, where it is missed."""
+
+    what: str
+    why: str
+    good = True
+
+    def markdown(self) -> str:
+        """The row of the table.
+
+        >>> Unmeasured("re-sync", "rsync is not installed").markdown()
+        '| re-sync | not measured: rsync is not installed | | | |'
+        """
+        return f"| {self.what} | not measured: {self.why} | | | |"
+
+
+def unmeasured(why: str, *what: str) -> list[Unmeasured]:
+    """A row for each figure that there would be."""
+    return [Unmeasured(one, why) for one in what]
 
 
 def compare(
