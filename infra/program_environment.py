@@ -38,24 +38,25 @@ def package_python(requirement: str) -> Path:
     return environment / "bin" / "python"
 
 
-def program_python(program: Program) -> Path:
-    """Python of an environment that uv installed from the program's CPU lock."""
-    lock = program.folder / program.requirements["cpu"]
+def program_python(program: Program, device: str = "cpu") -> Path:
+    """Python of an environment that uv installed from the program's lock for a `device`."""
+    lock = program.folder / program.requirements[device]
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     environment = kept_folder() / f"{program.name}-{program.python}-{digest}"
     with (kept_folder() / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if not (environment / "complete").exists():
-            _install(environment, lock, program.python)
+            _install(environment, lock, program.python, device)
             (environment / "complete").touch()
     return environment / "bin" / "python"
 
 
-def _install(environment: Path, lock: Path, version: str) -> None:
+def _install(environment: Path, lock: Path, version: str, device: str) -> None:
     told = {**os.environ, **uv_environment()}
     command = [uv.find_uv_bin(), "venv", "--quiet", "--clear", "--python", version]
     subprocess.run([*command, str(environment)], env=told, check=True)
     install = [uv.find_uv_bin(), "pip", "install", "--quiet", "-p", str(environment), "-r"]
     # Where no configured place has the +cpu wheel, PyTorch's own index does.
-    if subprocess.run([*install, str(lock)], env=told, check=False).returncode != 0:
+    is_cpu = device == "cpu"
+    if subprocess.run([*install, str(lock)], env=told, check=not is_cpu).returncode != 0:
         subprocess.run([*install, str(lock), "--torch-backend", "cpu"], env=told, check=True)
