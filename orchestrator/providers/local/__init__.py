@@ -12,10 +12,11 @@ import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -133,8 +134,10 @@ class Local(Provider, Account):
 
     def _check_home(self) -> None:
         """A home that is not there (an unmounted disk) proves no absence."""
-        if not self._home.is_dir():
-            raise ProviderDown(f"the home {self._home} is not there now")
+        with suppress(OSError):
+            if self._home.is_dir():
+                return
+        raise ProviderDown(f"the home {self._home} is not there now")
 
     def _folders(self) -> list[Path]:
         try:
@@ -187,8 +190,16 @@ def _read_facts(folder: Path) -> dict[str, object]:
 
 
 def _is_folder(path: Path) -> bool:
-    """A real folder: a link is not ours, whatever its name."""
-    return path.is_dir() and not path.is_symlink()
+    """A real folder: a link is not ours, whatever its name.
+
+    Raises: ProviderDown where the disk does not say; only its own word is an absence.
+    """
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise ProviderDown(f"cannot read {path}: {error}") from error
 
 
 def _remove(folder: Path) -> None:

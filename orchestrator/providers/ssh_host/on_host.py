@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -141,8 +142,11 @@ def _folder(label: str) -> Path:
 
 
 def _is_folder(path: Path) -> bool:
-    """A real folder: a link is not ours, whatever its name."""
-    return path.is_dir() and not path.is_symlink()
+    """A real folder: a link is not ours, whatever its name. A disk's trouble is no absence."""
+    try:
+        return S_ISDIR(os.lstat(str(path)).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _identity() -> str:

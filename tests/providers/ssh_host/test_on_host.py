@@ -176,3 +176,17 @@ def test_a_home_that_cannot_be_written_says_so(ask: Ask, tmp_path: Path) -> None
     words = {"count": 0, "gpus": [], "idle_mib": 1024, "over": [], "environment": {}, "facts": {}}
 
     assert "gpulease" in ask("create", label=LABEL, **words)["error"]
+
+
+def test_a_disk_that_cannot_be_read_is_no_absence(
+    ask: Ask, make: Callable[[], Path], tmp_path: Path
+) -> None:
+    root = make().parent
+    root.rename(tmp_path / "away")
+    root.symlink_to(root)
+
+    for do, words in (("look", {}), ("find", {"label": LABEL}), ("end", {"label": LABEL})):
+        assert "gpulease" in ask(do, **words)["error"]
+    root.unlink()
+    (tmp_path / "away").rename(root)
+    assert ask("find", label=LABEL)["machine"]["id"] == LABEL
