@@ -109,15 +109,16 @@ def to_create_error(answer: Answer, ask: str, now_s: float) -> ProviderError:
     unknown = OutcomeUnknown(
         f"Vast.ai answered HTTP {answer.status} to a create; an instance may exist"
     )
-    if refuses_key(answer) or answer.status == 429:
-        return to_error(answer, now_s) if answer.status != 429 else _create_limited(answer, now_s)
-    if "no_such_ask" in f"{code} {text}":
-        return NoCapacity(problem) if _is_of(ask, text, body) else unknown
+    # The words decide: under which status the second comes is told nowhere.
     if _FUNDS.search(f"{code} {text}"):
         return InsufficientFunds(problem, hint="add credit to the Vast.ai account")
     if code == "spend_rate_limit":
         hint = "a new account may spend little until its e-mail address is verified"
         return QuotaExceeded(problem, hint=hint)
+    if refuses_key(answer) or answer.status == 429:
+        return to_error(answer, now_s) if answer.status != 429 else _create_limited(answer, now_s)
+    if "no_such_ask" in f"{code} {text}":
+        return NoCapacity(problem) if _is_of(ask, text, body) else unknown
     if not 400 <= answer.status < 500 or answer.status == 408 or code in ("", "server_error"):
         return unknown
     if answer.status == 403:

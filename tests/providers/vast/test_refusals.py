@@ -152,7 +152,7 @@ def test_trouble_that_may_have_rented_is_unknown(status: int, data: object) -> N
         (400, error("insufficient_credit"), InsufficientFunds),
         (400, {"success": False, "msg": "Insufficient credits"}, InsufficientFunds),
         (400, error("missing_billing"), InsufficientFunds),
-        (403, error("spend_rate_limit"), QuotaExceeded),
+        *((one, error("spend_rate_limit"), QuotaExceeded) for one in (400, 401, 402, 403, 429)),
         (400, error("invalid_args", "error 400/3467: Invalid args"), InvalidRequest),
         (400, error("invalid_price"), InvalidRequest),
         (400, error("no_ssh_key_for_vm"), InvalidRequest),
