@@ -35,6 +35,7 @@ from infra.simcloud.world import World
 _TICK_S = 0.05
 
 Machines = Literal["real", "plain", "memory"]
+Watch = Callable[[str, Request, Reply], None]
 
 
 class ProviderApi(Protocol):
@@ -103,6 +104,7 @@ class SimCloud:
         self._stack = ExitStack()
         self._closing = threading.Event()
         self.env: dict[str, str] = {}
+        self.watch: Watch | None = None  # sees provider, request and answer of each call
 
     def __enter__(self) -> Self:
         try:
@@ -245,11 +247,17 @@ class SimCloud:
 
     def _serve_provider(self, provider: str, user: str) -> None:
         api = _APIS[provider](self.world)
-        server = Server(api)
+        server = Server(lambda request: self._answer(provider, request))
         self._stack.callback(server.close)
         self.apis[provider] = api
         self.world.services[provider] = server.port
         self.env |= api.environment(server.url, user)
+
+    def _answer(self, provider: str, request: Request) -> Reply:
+        reply = self.apis[provider](request)
+        if self.watch is not None:
+            self.watch(provider, request, reply)
+        return reply
 
     def _backend(self, shared: Path, port: int, logger: logging.Logger) -> Backend:
         if self._machines == "memory":

@@ -139,6 +139,7 @@ class FaultScript:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._words: dict[str, Words] = {}
+        self.happened: list[str] = []  # names of those that met a call, in this order
 
     def learn(self, provider: str, words: Words) -> None:
         """What goes wrong with one provider alone."""
@@ -193,6 +194,7 @@ class FaultScript:
                         fault.skip -= 1
                         continue
                     self._count(fault)
+                    self.happened.append(fault.name)
                     return fault
         return None
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-import pytest
-
 from orchestrator.errors import ProviderError
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
@@ -22,7 +20,7 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9
 class Bench(Protocol):
     """One provider over its simulator, and what a test may do to both.
 
-    What a simulator cannot do is not in `faults`, and the tests that need it are skipped.
+    What cannot happen to a provider is not in `faults`, and makes no test of it.
     """
 
     provider: Provider
@@ -60,12 +58,6 @@ def request(offer: Offer, label: str = LABELS[0]) -> MachineRequest:
 def told(error: ProviderError) -> str:
     """Everything that an error would show to anybody."""
     return " ".join([repr(error), str(error), error.hint, repr(error.__cause__)])
-
-
-def needs(bench: Bench, *faults: str) -> None:
-    for fault in faults:
-        if fault not in bench.faults:
-            pytest.skip(f"{bench.provider.name}'s simulator cannot do {fault}")
 
 
 def best(bench: Bench) -> Offer:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import ClassVar
 
 from pydantic import SecretStr
 
-from infra.simcloud.cloud import SimCloud
 from infra.simcloud.faults import ANY_CALL, BELONGS_TO
-from orchestrator.clock import FakeClock
 from orchestrator.providers.lambda_cloud import Lambda
 from orchestrator.spec.resources import Need
+from tests.contract.cloud_bench import CloudBench
+from tests.providers.lambda_cloud.openapi import ORACLE
 
 # What Lambda has not: prepaid money, stopped machines, logs, bills. A launch tells no price, and a
 # 409 to one proves nothing.
@@ -30,9 +30,11 @@ _NOT_LAMBDAS = {
 }
 
 
-class LambdaBench:
-    """Machines without processes, a clock that moves when told, and counted calls."""
+class LambdaBench(CloudBench):
+    """Calls are counted, as the documents say."""
 
+    oracle = ORACLE
+    switches: ClassVar = {"calls_per_s": 1.0, "launch_every_s": 12.0}
     need = Need(gpu_memory_gib=24)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"]) - _NOT_LAMBDAS
     asks: Mapping[str, str] = {
@@ -42,52 +44,11 @@ class LambdaBench:
         "delete_leftover": "account",
     }
 
-    def __init__(self, state: Path) -> None:
-        self._clock = FakeClock()
-        self._cloud = SimCloud(
-            state=state, machines="memory", clock=self._clock, providers=("lambda",)
-        )
-        self._paces = state / "pace"
-        self._clients: list[Lambda] = []
-
-    def __enter__(self) -> LambdaBench:
-        self._cloud.__enter__()
-        self._cloud.switch(calls_per_s=1.0, launch_every_s=12.0)
-        self.secret = self._cloud.env["LAMBDA_API_KEY"]
-        self.provider = self.with_key("same")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for client in self._clients:
-            client.close()
-        self._cloud.close()
-
-    def with_key(self, which: str) -> Lambda:
-        env = self._cloud.env
-        keys = {
-            "same": self.secret,
-            "wrong": "secret_WRONG",
-            "another": env["SIMCLOUD_LAMBDA_OTHER_KEY"],
-        }
-        client = Lambda(
-            SecretStr(keys[which]),
+    def _client(self, key: SecretStr, env: Mapping[str, str]) -> Lambda:
+        return Lambda(
+            key,
             url=env["GPULEASE_LAMBDA_URL"],
             ssh_port=int(env["GPULEASE_LAMBDA_SSH_PORT"]),
-            paces=self._paces,
+            paces=self._state / "pace",
             clock=self._clock,
         )
-        self._clients.append(client)
-        return client
-
-    def break_next(self, fault: str, **options: float | int | str) -> None:
-        if fault == "small_pages":
-            self._cloud.switch(page_size=1)
-        else:
-            self._cloud.fault(fault, **options)  # type: ignore[arg-type]  # `operation` is text
-
-    def rented(self) -> list[str]:
-        rows = self._cloud.machines()
-        return sorted(str(row["label"]) for row in rows if row["ended_at"] is None)
-
-    def wait(self, seconds: float) -> None:
-        self._cloud.advance(seconds)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.simcloud.cloud import SimCloud
 from infra.simcloud.faults import ANY_CALL, BELONGS_TO
-from orchestrator.clock import FakeClock
 from orchestrator.providers.runpod import RunPod
 from orchestrator.spec.resources import Need
+from tests.contract.cloud_bench import CloudBench
+from tests.providers.runpod.openapi import ORACLE
 
 
-class RunPodBench:
-    """Machines without processes, and a clock that moves when told."""
+class RunPodBench(CloudBench):
+    """REST v2, and GraphQL beside it, which nothing describes."""
 
+    oracle = ORACLE
     need = Need(gpu_memory_gib=24)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages", "cluster_member", "odd_catalog"])
     asks: Mapping[str, str] = {
@@ -27,52 +27,22 @@ class RunPodBench:
         "boot_trouble": "logs",
     }
 
-    def __init__(self, state: Path) -> None:
-        self._clock = FakeClock()
-        self._cloud = SimCloud(state=state, machines="memory", clock=self._clock)
-        self._clients: list[RunPod] = []
-
-    def __enter__(self) -> RunPodBench:
-        self._cloud.__enter__()
-        self.secret = self._cloud.env["RUNPOD_API_KEY"]
-        self.provider = self.with_key("same")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for client in self._clients:
-            client.close()
-        self._cloud.close()
-
-    def with_key(self, which: str) -> RunPod:
-        env = self._cloud.env
-        keys = {
-            "same": self.secret,
-            "wrong": "rpa_WRONG",
-            "another": env["SIMCLOUD_RUNPOD_OTHER_KEY"],
-        }
-        client = RunPod(
-            SecretStr(keys[which]),
+    def _client(self, key: SecretStr, env: Mapping[str, str]) -> RunPod:
+        return RunPod(
+            key,
             url=env["GPULEASE_RUNPOD_URL"],
             graphql_url=env["GPULEASE_RUNPOD_GRAPHQL_URL"],
             log_quiet_s=0.3,
             clock=self._clock,
         )
-        self._clients.append(client)
-        return client
 
     def break_next(self, fault: str, **options: float | int | str) -> None:
-        if fault == "small_pages":
-            self._cloud.switch(page_size=1)
-        elif fault == "odd_catalog":
-            self._cloud.switch(odd_catalog=True)
-        elif fault == "cluster_member":
-            self._cloud.switch(clusters=[options["label"]])
-        else:
-            self._cloud.fault(fault, **options)  # type: ignore[arg-type]  # `operation` is text
-
-    def rented(self) -> list[str]:
-        rows = self._cloud.machines()
-        return sorted(str(row["label"]) for row in rows if row["ended_at"] is None)
-
-    def wait(self, seconds: float) -> None:
-        self._cloud.advance(seconds)
+        match fault:
+            case "small_pages":
+                self.switch(page_size=1, bill_page_size=1)
+            case "odd_catalog":
+                self.switch(odd_catalog=True)
+            case "cluster_member":
+                self.switch(clusters=[options["label"]])
+            case _:
+                super().break_next(fault, **options)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from orchestrator.clock import FakeClock
 from orchestrator.providers.base import Provider
 from orchestrator.providers.ssh_host import SshHost
+from orchestrator.remote.keys import make_key_pair
 from orchestrator.spec.resources import Need
-from tests.providers.ssh_host.workstation import Workstation
+from tests.providers.ssh_host.workstation import HOW_A_LINE_BREAKS, Workstation
+
+# What the workstation's Python is asked to do by each call, as a simulator names it.
+_DO = {"catalog": "look", "create": "create", "get": "find", "list": "look", "delete": "end"}
 
 
 class SshHostBench:
-    """A computer with GPUs. No keys of ours, and what breaks is the connection."""
+    """A computer with GPUs. What breaks is the connection."""
 
     need = Need(gpu_memory_gib=20)
-    faults: frozenset[str] = frozenset()
+    faults = frozenset(HOW_A_LINE_BREAKS)
     secret = ""
     asks: Mapping[str, str] = {}
 
@@ -26,10 +32,10 @@ class SshHostBench:
         self._workstation = Workstation(state / "workstation")
         self._clients: list[SshHost] = []
 
-    def __enter__(self) -> SshHostBench:
+    def __enter__(self) -> Self:
         self._workstation.has_gpus(*[0] * 5)
         self._workstation.sshd.start()
-        self.provider = self.with_key("same")
+        self.provider: Provider = self.with_key("same")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,13 +44,16 @@ class SshHostBench:
         self._workstation.sshd.stop()
 
     def with_key(self, which: str) -> Provider:
-        if which != "same":
+        host = self._workstation.host()
+        if which == "wrong":
+            host = replace(host, key=make_key_pair(self._home / "wrong").private_path)
+        elif which != "same":
             raise NotImplementedError("a workstation has one login")
-        self._clients.append(SshHost(self._workstation.host(), self._home, clock=self._clock))
+        self._clients.append(SshHost(host, self._home, clock=self._clock))
         return self._clients[-1]
 
     def break_next(self, fault: str, **options: float | int | str) -> None:
-        raise NotImplementedError(fault)
+        self._workstation.breaks_at(_DO[str(options["operation"])], fault)
 
     def rented(self) -> list[str]:
         return sorted(path.name for path in self._workstation.home.glob("gpulease/*"))

@@ -6,10 +6,11 @@ import pytest
 
 from orchestrator.errors import BadCredentials, MachineNotFound, ProviderError
 from orchestrator.providers.base import Account, Provider, same_account
-from tests.contract.bench import NOBODY, Bench, best, needs, rent, request, told
+from tests.contract.bench import NOBODY, Bench, best, rent, request, told
+from tests.contract.benches import broken_by
 
 CALLS: dict[str, Callable[[Provider, Bench], object]] = {
-    "list_offers": lambda provider, cloud: provider.list_offers(cloud.need),
+    "list_offers": lambda provider, bench: provider.list_offers(bench.need),
     "list_machines": lambda provider, _: provider.list_machines(),
     "get_machine": lambda provider, _: provider.get_machine(NOBODY),
     "delete_machine": lambda provider, _: provider.delete_machine(NOBODY),
@@ -17,19 +18,19 @@ CALLS: dict[str, Callable[[Provider, Bench], object]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_wrong_key_is_bad_credentials_everywhere(cloud: Bench, call: str) -> None:
-    wrong = cloud.with_key("wrong")
+def test_a_wrong_key_is_bad_credentials_everywhere(guarded: Bench, call: str) -> None:
+    wrong = guarded.with_key("wrong")
 
     with pytest.raises(BadCredentials):
-        CALLS[call](wrong, cloud)
+        CALLS[call](wrong, guarded)
 
 
-def test_a_wrong_key_rents_nothing(cloud: Bench) -> None:
-    wrong = cloud.with_key("wrong")
+def test_a_wrong_key_rents_nothing(guarded: Bench) -> None:
+    wrong = guarded.with_key("wrong")
 
     with pytest.raises(BadCredentials):
-        wrong.create_machine(request(best(cloud)))
-    assert cloud.rented() == []
+        wrong.create_machine(request(best(guarded)))
+    assert guarded.rented() == []
 
 
 def test_another_accounts_machines_are_unseen_and_the_identity_says_whose(cloud: Bench) -> None:
@@ -58,14 +59,16 @@ def test_the_identity_stays_the_same_and_is_no_key(bench: Bench) -> None:
     assert not bench.secret or bench.secret not in identity
 
 
-def test_the_account_is_known_by_its_key_where_its_name_cannot_be_had(cloud: Bench) -> None:
-    needs(cloud, "gone")
-    named = cloud.provider
-    nameless = cloud.with_key("same")
+@broken_by("gone")
+def test_the_account_is_known_by_its_key_where_its_name_cannot_be_had(
+    bench: Bench, fault: str
+) -> None:
+    named = bench.provider
+    nameless = bench.with_key("same")
     assert isinstance(named, Account)
     assert isinstance(nameless, Account)
     identity = named.identity()
-    cloud.break_next("gone", operation="graphql")
+    bench.break_next(fault, operation="graphql")
 
     assert nameless.balance_usd() is None
     assert same_account(identity, nameless.identity()) is True
@@ -81,7 +84,6 @@ def test_a_balance_is_dollars_or_unknown(bench: Bench) -> None:
 
 @pytest.mark.parametrize("fault", ["wrong_key", "html_502", "5xx", "unreadable", "forbidden"])
 def test_no_error_shows_the_key(cloud: Bench, fault: str) -> None:
-    needs(cloud, fault)
     cloud.break_next(fault, operation="list")
 
     with pytest.raises(ProviderError) as caught:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import MachineNotFound, ProviderDown, ProviderError
-from tests.contract.bench import A, B, Bench, end, listed, needs, rent
+from tests.contract.bench import A, B, Bench, end, listed, rent
+from tests.contract.benches import broken_by
 
 
 def test_a_deleted_machine_is_gone_by_its_id_and_from_the_list(bench: Bench) -> None:
@@ -28,39 +29,37 @@ def test_a_delete_may_be_repeated(bench: Bench) -> None:
     assert bench.rented() == []
 
 
-def test_a_delete_that_lies_leaves_the_machine_to_be_seen(cloud: Bench) -> None:
-    needs(cloud, "delete_lies")
-    machine = rent(cloud)
-    cloud.break_next("delete_lies")
+@broken_by("delete_lies")
+def test_a_delete_that_lies_leaves_the_machine_to_be_seen(bench: Bench, fault: str) -> None:
+    machine = rent(bench)
+    bench.break_next(fault)
 
-    end(cloud, machine.id)
+    end(bench, machine.id)
 
-    assert cloud.provider.get_machine(machine.id).label == A
-    assert listed(cloud.provider) == cloud.rented() == [A]
+    assert bench.provider.get_machine(machine.id).label == A
+    assert listed(bench.provider) == bench.rented() == [A]
 
 
-@pytest.mark.parametrize("fault", ["delete_5xx_done", "5xx", "html_502", "reply_lost"])
+@broken_by("unreached", "delete_5xx_done", "5xx", "html_502", "reply_lost")
 def test_a_delete_that_was_not_answered_is_an_error_and_can_be_repeated(
-    cloud: Bench, fault: str
+    bench: Bench, fault: str
 ) -> None:
-    needs(cloud, fault)
-    machine = rent(cloud)
-    cloud.break_next(fault, operation="delete")
+    machine = rent(bench)
+    bench.break_next(fault, operation="delete")
 
     with pytest.raises(ProviderDown):
-        cloud.provider.delete_machine(machine.id)
-    cloud.provider.delete_machine(machine.id)
+        bench.provider.delete_machine(machine.id)
+    bench.provider.delete_machine(machine.id)
 
-    assert cloud.rented() == []
+    assert bench.rented() == []
 
 
-@pytest.mark.parametrize("fault", ["wrong_key", "forbidden", "conflict", "gone"])
-def test_a_delete_that_was_refused_is_an_error(cloud: Bench, fault: str) -> None:
-    needs(cloud, fault)
-    machine = rent(cloud)
-    cloud.break_next(fault, operation="delete")
+@broken_by("wrong_key", "forbidden", "conflict", "gone")
+def test_a_delete_that_was_refused_is_an_error(bench: Bench, fault: str) -> None:
+    machine = rent(bench)
+    bench.break_next(fault, operation="delete")
 
     with pytest.raises(ProviderError) as caught:
-        cloud.provider.delete_machine(machine.id)
+        bench.provider.delete_machine(machine.id)
     assert not isinstance(caught.value, MachineNotFound)
-    assert cloud.rented() == [A]
+    assert bench.rented() == [A]

@@ -11,7 +11,8 @@ from orchestrator.errors import (
     RateLimited,
 )
 from orchestrator.providers.wrappers import stacked
-from tests.contract.bench import Bench, end, needs, rent
+from tests.contract.bench import Bench, end, rent
+from tests.contract.benches import broken_as, broken_by
 
 
 def test_an_id_that_never_was_is_not_found(bench: Bench) -> None:
@@ -22,34 +23,33 @@ def test_an_id_that_never_was_is_not_found(bench: Bench) -> None:
         bench.provider.get_machine(machine.id[:-1] + ("7" if machine.id[-1] != "7" else "8"))
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        ("html_502", ProviderDown),
-        ("5xx", ProviderDown),
-        ("reply_lost", ProviderDown),
-        ("unreadable", ProviderDown),
-        ("rate_limit", RateLimited),
-        ("wrong_key", BadCredentials),
-        ("forbidden", BadCredentials),
-        ("gone", ApiGone),
-    ],
+@broken_as(
+    {
+        "unreached": ProviderDown,
+        "html_502": ProviderDown,
+        "5xx": ProviderDown,
+        "reply_lost": ProviderDown,
+        "unreadable": ProviderDown,
+        "rate_limit": RateLimited,
+        "wrong_key": BadCredentials,
+        "forbidden": BadCredentials,
+        "gone": ApiGone,
+    }
 )
 def test_trouble_is_never_taken_for_absence(
-    cloud: Bench, fault: str, kind: type[ProviderError]
+    bench: Bench, fault: str, kind: type[ProviderError]
 ) -> None:
-    needs(cloud, fault)
-    machine = rent(cloud)
-    cloud.break_next(fault, operation="get")
+    machine = rent(bench)
+    bench.break_next(fault, operation="get")
 
     with pytest.raises(ProviderError) as caught:
-        cloud.provider.get_machine(machine.id)
+        bench.provider.get_machine(machine.id)
     assert type(caught.value) is kind
 
 
-def test_patience_gets_past_trouble_that_passes(cloud: Bench) -> None:
-    needs(cloud, "html_502")
-    machine = rent(cloud)
-    cloud.break_next("html_502", operation="get")
+@broken_by("html_502", "unreached")
+def test_patience_gets_past_trouble_that_passes(bench: Bench, fault: str) -> None:
+    machine = rent(bench)
+    bench.break_next(fault, operation="get")
 
-    assert stacked(cloud.provider).get_machine(machine.id).id == machine.id
+    assert stacked(bench.provider).get_machine(machine.id).id == machine.id

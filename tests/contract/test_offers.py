@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.errors import ProviderDown
 from orchestrator.offers.offer import TRUST_ORDER
-from tests.contract.bench import Bench, needs
+from tests.contract.bench import Bench
+from tests.contract.benches import broken_by
 
 
 def test_an_offer_says_all_that_ranking_needs(bench: Bench) -> None:
@@ -37,19 +38,32 @@ def test_a_listing_rents_nothing(bench: Bench) -> None:
     assert bench.rented() == []
 
 
-def test_offers_that_cannot_be_had_now_are_an_error_and_not_none(cloud: Bench) -> None:
-    needs(cloud, "html_502")
-    cloud.break_next("html_502", operation="catalog")
+@broken_by("small_pages")
+def test_offers_are_the_same_whatever_the_size_of_a_page(bench: Bench, fault: str) -> None:
+    before = bench.provider.list_offers(bench.need)
+    bench.break_next(fault)
+
+    assert bench.provider.list_offers(bench.need) == before
+
+
+@broken_by("unreached", "5xx", "5xx_after", "reply_lost", "unreadable", "html_502")
+def test_offers_that_cannot_be_had_whole_now_are_an_error_and_not_none(
+    bench: Bench, fault: str
+) -> None:
+    bench.break_next(fault, operation="catalog")
 
     with pytest.raises(ProviderDown):
-        cloud.provider.list_offers(cloud.need)
+        bench.provider.list_offers(bench.need)
+    assert bench.provider.list_offers(bench.need)
 
 
-def test_a_catalog_at_odds_with_itself_hides_no_stock_and_invents_no_card(cloud: Bench) -> None:
-    needs(cloud, "odd_catalog")
-    before = {offer.id: offer.stock for offer in cloud.provider.list_offers(cloud.need)}
-    cloud.break_next("odd_catalog")
+@broken_by("odd_catalog")
+def test_a_catalog_at_odds_with_itself_hides_no_stock_and_invents_no_card(
+    bench: Bench, fault: str
+) -> None:
+    before = {offer.id: offer.stock for offer in bench.provider.list_offers(bench.need)}
+    bench.break_next(fault)
 
-    after = {offer.id: offer.stock for offer in cloud.provider.list_offers(cloud.need)}
+    after = {offer.id: offer.stock for offer in bench.provider.list_offers(bench.need)}
 
     assert after == before

@@ -11,7 +11,8 @@ from orchestrator.providers.base import (
     Leftovers,
     billed_usd,
 )
-from tests.contract.bench import NOBODY, B, Bench, end, needs, rent
+from tests.contract.bench import NOBODY, B, Bench, end, rent
+from tests.contract.benches import broken_by
 
 
 def test_what_a_provider_declares_is_what_it_offers(bench: Bench) -> None:
@@ -33,16 +34,16 @@ def test_a_boot_log_shows_the_host_key_of_a_machine_that_booted(cloud: Bench) ->
     assert "ssh-ed25519 " in provider.boot_log(machine.id)
 
 
-def test_what_keeps_a_machine_from_coming_up_is_told_by_its_host(cloud: Bench) -> None:
-    needs(cloud, "image_error")
-    cloud.break_next("image_error")
-    machine, well = rent(cloud), rent(cloud, B)
-    provider = cloud.provider
+@broken_by("image_error")
+def test_what_keeps_a_machine_from_coming_up_is_told_by_its_host(bench: Bench, fault: str) -> None:
+    bench.break_next(fault)
+    machine, well = rent(bench), rent(bench, B)
+    provider = bench.provider
     assert isinstance(provider, BootTrouble)
     assert provider.boot_trouble(well.id) == ""
 
     for _ in range(2):
-        cloud.wait(30)
+        bench.wait(30)
 
     assert "toomanyrequests" in provider.boot_trouble(machine.id)
     assert provider.boot_trouble(well.id) == ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,21 +18,13 @@ from orchestrator.providers.base import (
     Provider,
     same_account,
 )
-from tests.contract.bench import A, B, Bench, C, best, end, needs, rent, request
-from tests.contract.lambda_cloud_bench import LambdaBench
-from tests.contract.paperspace_bench import PaperspaceBench
-from tests.contract.runpod_bench import RunPodBench
-from tests.contract.vast_bench import VastBench
+from tests.contract.bench import PUBLIC_KEY, A, B, Bench, C, best, end, rent, request
+from tests.contract.benches import of_each_cloud
 
-_ASKS: dict[str, Mapping[str, str]] = {  # by the name of the fixture
-    "runpod": RunPodBench.asks,
-    "lambda_cloud": LambdaBench.asks,
-    "vast": VastBench.asks,
-    "paperspace": PaperspaceBench.asks,
-}
 Ask = Callable[[Provider, Machine], object]
 
 FAULTS = ("5xx", "5xx_after", "reply_lost", "unreadable")
+KEYS = {A: PUBLIC_KEY, B: PUBLIC_KEY.replace("AAAAIOMqq", "AAAAIPNrr")}
 _REST_S = 61.0  # what failed may be left alone for so long
 
 
@@ -77,26 +70,10 @@ READS: dict[str, Ask] = {
 }
 
 
-def of_each_cloud(*calls: str) -> pytest.MarkDecorator:
-    """Runs a test for every cloud and each of these calls that asks it anything."""
-    has = [(name, call) for name, asks in _ASKS.items() for call in calls if asks.get(call)]
-    return pytest.mark.parametrize(("cloud", "call"), has, indirect=["cloud"])
-
-
 def test_every_call_that_a_provider_has_is_among_those_that_fail_here(cloud: Bench) -> None:
     has = {name for name, kind in PROTOCOLS.items() if isinstance(cloud.provider, kind)}
 
     assert set(cloud.asks) == has
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_offers_that_were_not_read_whole_are_an_error(cloud: Bench, fault: str) -> None:
-    needs(cloud, fault)
-    cloud.break_next(fault, operation="catalog")
-
-    with pytest.raises(ProviderDown):
-        cloud.provider.list_offers(cloud.need)
-    assert cloud.provider.list_offers(cloud.need)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -117,6 +94,27 @@ def test_what_could_not_be_read_is_an_error_and_not_nothing(
     # Of a log that is a stream what came is shown.
     assert told is None or (isinstance(told, str) and str(whole).startswith(told))
     assert ask(cloud.provider, machine) == whole
+
+
+@of_each_cloud("charges", "list_leftovers")
+def test_what_comes_page_by_page_is_read_to_its_end(cloud: Bench, call: str) -> None:
+    """Bills, keys, startup scripts."""
+    asked, ask = cloud.asks[call], READS[call]
+    for label, public_key in KEYS.items():
+        made = replace(request(best(cloud), label), public_key=public_key)
+        machine = cloud.provider.create_machine(made)
+        cloud.wait(cloud.provider.capabilities.boot_deadline_s)
+        end(cloud, machine.id)
+    cloud.wait(cloud.provider.capabilities.billing_lag_s)
+    whole = ask(cloud.provider, machine)
+    assert isinstance(whole, list)
+    assert len(whole) >= len(KEYS)
+
+    cloud.break_next("small_pages")
+    assert ask(cloud.provider, machine) == whole
+    cloud.break_next("5xx", operation=asked, after=1)
+    with pytest.raises(ProviderDown):
+        ask(cloud.provider, machine)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -171,7 +169,6 @@ def test_a_key_or_script_that_could_not_be_left_rents_nothing_that_nobody_knows(
     cloud: Bench, fault: str, after: int
 ) -> None:
     """Who needs it says that nothing was sent; who does not rents all the same."""
-    needs(cloud, fault)
     asked = cloud.asks.get("delete_leftover", "keys")  # what is left is made by the same call
     cloud.break_next(fault, operation=asked, after=after)
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
 
 from pydantic import SecretStr
 
-from infra.simcloud.cloud import SimCloud
 from infra.simcloud.faults import ANY_CALL, BELONGS_TO
-from orchestrator.clock import FakeClock
-from orchestrator.providers.base import Provider
 from orchestrator.providers.vast import Vast
 from orchestrator.spec.resources import Need
+from tests.contract.cloud_bench import CloudBench
+from tests.providers.vast.openapi import ORACLE
 
 
-class VastBench:
-    """Machines without processes, and a clock that moves when told."""
+class VastBench(CloudBench):
+    """A market."""
 
+    oracle = ORACLE
     need = Need(gpu_memory_gib=24, disk_gib=20)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"])
     asks: Mapping[str, str] = {
@@ -29,38 +28,12 @@ class VastBench:
         "boot_trouble": "get",
     }
 
-    def __init__(self, state: Path) -> None:
-        self._clock = FakeClock()
-        self._cloud = SimCloud(
-            state=state, machines="memory", clock=self._clock, providers=("vast",)
-        )
-        self._clients: list[Vast] = []
-
-    def __enter__(self) -> VastBench:
-        self._cloud.__enter__()
-        self.secret = self._cloud.env["VAST_API_KEY"]
-        self.provider: Provider = self.with_key("same")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for client in self._clients:
-            client.close()
-        self._cloud.close()
-
-    def with_key(self, which: str) -> Vast:
-        env = self._cloud.env
-        keys = {
-            "same": self.secret,
-            "wrong": "WRONG",
-            "another": env["SIMCLOUD_VAST_OTHER_KEY"],
-        }
-        url = env["GPULEASE_VAST_URL"]
-        self._clients.append(Vast(SecretStr(keys[which]), url=url, clock=self._clock))
-        return self._clients[-1]
+    def _client(self, key: SecretStr, env: Mapping[str, str]) -> Vast:
+        return Vast(key, url=env["GPULEASE_VAST_URL"], clock=self._clock)
 
     def break_next(self, fault: str, **options: float | int | str) -> None:
         if fault == "small_pages":
-            self._cloud.switch(page_size=1)
+            self.switch(page_size=1, bill_page_size=1)
             return
         # What is the same to a client goes by other names here.
         if options.get("operation") == "graphql":
@@ -69,14 +42,7 @@ class VastBench:
             fault = "offer_not_own"
         if fault == "error_status":
             fault = "oci_error"
-        self._cloud.fault(fault, **options)  # type: ignore[arg-type]  # `operation` is text
-
-    def rented(self) -> list[str]:
-        rows = self._cloud.machines()
-        return sorted(str(row["label"]) for row in rows if row["ended_at"] is None)
-
-    def wait(self, seconds: float) -> None:
-        self._cloud.advance(seconds)
+        super().break_next(fault, **options)
 
     def reclaim(self, machine_id: str) -> None:
         """Somebody bids more."""

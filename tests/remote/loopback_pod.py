@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.providers.oracle import Oracle
+
 KEY = "rpa_0123456789secret"
 POD = "7h9k2m4n6p"
 INSTANCE = "12345678"
@@ -39,17 +41,23 @@ class Call:
 
 
 class MachineApi:
-    """A cloud as its machine sees it: answers with `statuses` by "METHOD path", else 500."""
+    """A cloud as its machine sees it: answers with `statuses` by "METHOD path", else 500.
 
-    def __init__(self, statuses: dict[str, int]) -> None:
+    What a machine asks of it is held to the published description, at the end.
+    """
+
+    def __init__(self, statuses: dict[str, int], oracle: Oracle) -> None:
         self.statuses = statuses
         self.calls: queue.Queue[Call] = queue.Queue()
+        self._undescribed: list[str] = []
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 body = self.rfile.read(length)
+                found = oracle.of_request(self.command, self.path, {}, body)
+                api._undescribed += [f"{place}: {error.message}" for place, error in found]
                 call = Call(
                     self.command,
                     self.path,
@@ -78,9 +86,10 @@ class MachineApi:
         return call
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop serving; nothing was asked that is not described."""
         self._server.shutdown()
         self._server.server_close()
+        assert not self._undescribed, self._undescribed
 
 
 def of_runpod(api: MachineApi) -> dict[str, str]:

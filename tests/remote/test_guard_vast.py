@@ -14,6 +14,7 @@ import pytest
 from orchestrator.agent import protocol
 from orchestrator.remote.render import boot_guard
 from orchestrator.runs.label import Label
+from tests.providers.vast.openapi import ORACLE
 from tests.remote.loopback_pod import INSTANCE, KEY, MachineApi, Pod, of_vast
 
 SINGLE = f"/api/v0/instances/{INSTANCE}/"
@@ -25,7 +26,7 @@ Boot = Callable[..., Pod]
 
 @pytest.fixture
 def api() -> Iterator[MachineApi]:
-    api = MachineApi({SHOW: 200, DESTROY: 200, STOP: 200})
+    api = MachineApi({SHOW: 200, DESTROY: 200, STOP: 200}, ORACLE)
     yield api
     api.close()
 

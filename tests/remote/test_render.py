@@ -20,6 +20,7 @@ from orchestrator.agent import protocol
 from orchestrator.remote.render import GUARD_LIMIT_BYTES, agent_zipapp, boot_guard
 from orchestrator.runs.label import Label
 from tests.conventions.source import PROJECT
+from tests.providers.runpod.openapi import ORACLE
 from tests.remote.loopback_pod import KEY, POD, MachineApi, Pod, of_runpod
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -34,7 +35,7 @@ MakePod = Callable[..., Pod]
 @pytest.fixture
 def api() -> Iterator[MachineApi]:
     """RunPod, where a pod may terminate itself."""
-    api = MachineApi({f"GET /v2/pods/{POD}": 403, TERMINATE: 204})
+    api = MachineApi({f"GET /v2/pods/{POD}": 403, TERMINATE: 204}, ORACLE)
     yield api
     api.close()
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.providers.differences import answered
-from tests.providers.runpod.openapi import DESCRIPTION
+from tests.providers.runpod.openapi import ORACLE
 from tests.simcloud.described import checks_answers
 
 DIFFERENCES = answered("runpod")
@@ -30,7 +30,7 @@ class Api(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
-            event_hooks={"response": [checks_answers(DESCRIPTION, differences=DIFFERENCES)]},
+            event_hooks={"response": [checks_answers(ORACLE, DIFFERENCES)]},
         )
         self._graphql = env["GPULEASE_RUNPOD_GRAPHQL_URL"]
 

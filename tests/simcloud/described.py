@@ -1,91 +1,74 @@
-"""Whether an answer is as its provider's published description says, for every call of a client."""
+"""Every exchange with a simulated cloud, held to the published description and the one list."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterator
-from typing import Any
 
 import httpx
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
-from tests.providers.published import Description
+from infra.simcloud.faults import FaultScript
+from infra.simcloud.web import Reply, Request
+from tests.providers.differences import answered, faults, sent_otherwise
+from tests.providers.oracle import Oracle
 
-# A fault's own answers: what a gateway says, or half a body, no API describes.
-_GATEWAY = range(500, 600)
+
+class Compared:
+    """Sees each call of a simulated cloud, whoever makes it, and keeps what differs unlisted.
+
+    A raise here would be a lost answer to the client: who watches looks at `unlisted` at the end.
+    """
+
+    def __init__(self, oracle: Oracle, script: FaultScript) -> None:
+        self.unlisted: list[str] = []
+        self.exchanges = 0
+        self._oracle, self._script = oracle, script
+        self._happened = 0
+        self._sent, self._answered = sent_otherwise(oracle.provider), answered(oracle.provider)
+        self._faults = {one.name for one in faults(oracle.provider)}
+
+    def __call__(self, provider: str, request: Request, reply: Reply) -> None:
+        """One call, and its answer. Those of other providers, and what a fault made, are let be."""
+        if provider != self._oracle.provider:
+            return
+        self.exchanges += 1
+        happened = self._script.happened[self._happened :]
+        self._happened += len(happened)
+        call = request.method, request.path
+        self._keep(self._oracle.of_request(*call, request.query, request.body), self._sent)
+        if reply.cut or reply.events is not None or self._faults & set(happened):
+            return
+        kind = reply.headers.get("Content-Type", "")
+        self._keep(self._oracle.of_answer(*call, reply.status, kind, reply.body), self._answered)
+
+    def _keep(self, found: Iterator[tuple[str, ValidationError]], listed: Container[str]) -> None:
+        for place, error in found:
+            if place not in listed:
+                self.unlisted.append(f"{place}: {error.message[:300]}")
 
 
 def checks_answers(
-    description: Description,
-    base: str = "",
-    differences: Container[str] = (),
-    to_schema: Callable[[Any], Any] = lambda schema: schema,
+    oracle: Oracle, differences: Container[str] = ()
 ) -> Callable[[httpx.Response], None]:
     """A client's hook: compares a reply with its route's schema, where one is described.
 
     Args:
-        base: what the description leaves out of a path.
         differences: known ones, "path field/field".
-        to_schema: what makes the description's dialect JSON Schema.
     """
 
     def check(response: httpx.Response) -> None:
-        for place, error in deviations(description, response, base, to_schema):
+        for place, error in deviations(oracle, response):
             if place not in differences:
                 raise error
 
     return check
 
 
-def deviations(
-    description: Description,
-    response: httpx.Response,
-    base: str = "",
-    to_schema: Callable[[Any], Any] = lambda schema: schema,
-) -> Iterator[tuple[str, ValidationError]]:
-    """Where a reply is not as described, as "path field/field"; half a body is compared with none.
-
-    A field that is not described is named itself, where no other may be; a status as `HTTP 409`.
-    """
-    kind = response.headers.get("content-type", "").partition(";")[0]
-    if response.status_code in _GATEWAY or not kind.endswith("json"):
-        return
-    path = response.request.url.path.removeprefix(base).rstrip("/")
-    call = response.request.method.lower(), path, response.status_code
-    template, content = _content(description.document, *call)
-    if template and content is None:
-        error = ValidationError(f"HTTP {call[2]} to {template} is not described")
-        yield f"{template} HTTP {call[2]}", error
-    if not content:
-        return
-    assert kind in content, f"{call} is answered in {kind}"
-    response.read()
-    try:
-        body = response.json()
-    except ValueError:
-        return
-    schema = to_schema(
-        {**content[kind]["schema"], "components": description.document["components"]}
-    )
-    for error in Draft202012Validator(schema).iter_errors(body):
-        place = [part for part in error.absolute_path if isinstance(part, str)]
-        fields = [""]
-        if error.validator == "additionalProperties":
-            fields = sorted(set(error.instance) - set(error.schema.get("properties", {})))
-        for field in fields:
-            yield f"{template} {'/'.join([*place, field]).rstrip('/')}".rstrip(), error
-
-
-def _content(
-    document: dict[str, Any], method: str, path: str, status: int
-) -> tuple[str, dict[str, Any] | None]:
-    """The path as it is described, "" where the call is not; what the answer holds, or None."""
-    for template, calls in document["paths"].items():
-        if method in calls and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            answers = calls[method]["responses"]
-            answer = answers.get(str(status), answers.get("default"))
-            if answer is not None and "$ref" in answer:
-                name = answer["$ref"].rpartition("/")[2]
-                answer = document["components"]["responses"][name]
-            return template, None if answer is None else answer.get("content", {})
-    return "", None
+def deviations(oracle: Oracle, response: httpx.Response) -> Iterator[tuple[str, ValidationError]]:
+    """Where a reply is not as described, as the oracle tells it."""
+    kind = response.headers.get("content-type", "")
+    if kind.partition(";")[0].endswith("json"):  # never read a stream to its end
+        response.read()
+        request = response.request
+        call = request.method, request.url.path, response.status_code
+        yield from oracle.of_answer(*call, kind, response.content)

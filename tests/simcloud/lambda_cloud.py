@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.providers.differences import answered
-from tests.providers.lambda_cloud.openapi import DESCRIPTION
+from tests.providers.lambda_cloud.openapi import ORACLE
 from tests.simcloud.api import Login, wait_until
 from tests.simcloud.described import checks_answers
 
@@ -25,7 +25,7 @@ class LambdaClient(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
-            event_hooks={"response": [checks_answers(DESCRIPTION, differences=DIFFERENCES)]},
+            event_hooks={"response": [checks_answers(ORACLE, DIFFERENCES)]},
         )
         self.user = env["GPULEASE_LAMBDA_SSH_USER"]
         self.port = int(env["GPULEASE_LAMBDA_SSH_PORT"])

@@ -8,16 +8,11 @@ from typing import Any
 import httpx
 
 from tests.providers.differences import answered
-from tests.providers.paperspace.openapi import DESCRIPTION, as_json_schema
+from tests.providers.paperspace.openapi import ORACLE
 from tests.simcloud.api import Login, wait_until
 from tests.simcloud.described import checks_answers
 
-_CHECK = checks_answers(
-    DESCRIPTION,
-    base="/v1",
-    differences=answered("paperspace"),
-    to_schema=as_json_schema,
-)
+DIFFERENCES = answered("paperspace")
 
 
 class PaperspaceClient(httpx.Client):
@@ -29,7 +24,7 @@ class PaperspaceClient(httpx.Client):
             headers={"Authorization": f"Bearer {env[key]}"} if key else {},
             timeout=10.0,
             trust_env=False,
-            event_hooks={"response": [_CHECK]},
+            event_hooks={"response": [checks_answers(ORACLE, DIFFERENCES)]},
         )
         self.user = env["GPULEASE_PAPERSPACE_SSH_USER"]
         self.port = int(env["GPULEASE_PAPERSPACE_SSH_PORT"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,28 @@ def test_records_lag_and_then_add_up_to_the_bill(
     assert total_usd == pytest.approx(float(billed_usd(cloud)), abs=1e-6)
     assert whole["metadata"]["recordCount"] == len(whole["records"]) == 2
     assert {row["podId"] for row in whole["records"]} == {pod["id"]}
+
+
+def test_records_come_in_pages_under_the_sums_of_all_of_them(
+    cloud: SimCloud, api: Api, clock: FakeClock
+) -> None:
+    query = {"startTime": to_iso(clock.now_s()), "bucketSize": "hour"}
+    api.create()
+    clock.advance(3 * 3600)
+    whole = api.get("/billing/pods", params=query).json()
+    cloud.switch(bill_page_size=1)
+
+    pages: list[dict[str, Any]] = []
+    cursor = ""
+    while not pages or cursor:
+        asked = {**query, "cursor": cursor} if cursor else query
+        pages.append(api.get("/billing/pods", params=asked).json())
+        cursor = pages[-1]["pagination"]["nextCursor"]
+
+    assert [row for page in pages for row in page["records"]] == whole["records"]
+    assert len(pages) == len(whole["records"]) > 1
+    assert {page["metadata"]["recordCount"] for page in pages} == {len(pages)}
+    assert api.get("/billing/pods", params={**query, "cursor": "x"}).status_code == 400
 
 
 def test_the_records_window_has_rules(api: Api) -> None:

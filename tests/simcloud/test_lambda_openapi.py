@@ -107,7 +107,7 @@ def test_what_goes_wrong_here_and_is_not_described_is_listed_and_really_differs(
     lambda_cloud: SimCloud, lambda_api: LambdaClient, fault: Undescribed
 ) -> None:
     lambda_cloud.switch(**LATER)
-    lambda_cloud.fault(fault.name, operation="list")
+    lambda_cloud.fault(fault.name, operation="delete")
 
     with pytest.raises((KeyError, jsonschema.ValidationError)):
-        check(lambda_api.get("/instances"))
+        check(lambda_api.terminate("0" * 32))

@@ -11,7 +11,9 @@ import pytest
 
 from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
-from tests.providers.vast.openapi import DESCRIPTION
+from tests.providers.differences import Undescribed, faults
+from tests.providers.vast.openapi import DESCRIPTION, ORACLE
+from tests.simcloud.described import deviations
 from tests.simcloud.vast import DIFFERENCES, Vast, body
 
 DOCUMENT = DESCRIPTION.document
@@ -167,3 +169,21 @@ def test_a_body_is_invalid_here_when_the_description_says_so(
     is_valid = jsonschema.Draft202012Validator(schema).is_valid(asked)
 
     assert (vast.rent(**changes).status_code == 200) is is_valid
+
+
+@pytest.mark.parametrize("fault", faults("vast"), ids=lambda one: one.name)
+def test_what_goes_wrong_here_and_is_not_described_is_listed_and_really_differs(
+    vast_cloud: SimCloud, vast: Vast, fault: Undescribed
+) -> None:
+    one = vast.create()
+    places: list[str] = []
+
+    def look(reply: httpx.Response) -> None:
+        places.extend(place for place, _ in deviations(ORACLE, reply))
+
+    vast.event_hooks = {"response": [look]}
+    vast_cloud.fault(fault.name, operation="delete")
+    vast.destroy(one)
+    vast.rent()
+
+    assert [place for place in places if "HTTP" in place]

@@ -177,13 +177,15 @@ class LambdaApi:
         lingering = self._lingering(key.account)
         machines += [machine for machine in lingering if machine.id not in by_id]
         rows: list[Json] = [self._instances.to_json(machine) for machine in machines]
+        return self._page(rows, request, says=self.switches.shows_page_token)
+
+    def _page(self, rows: list[Json], request: Request, *, says: bool) -> Reply:
+        """Rows behind a mark; `says`: the last page has one too, which is null."""
         size = self.switches.page_size or len(rows) or 1
         start = int(request.query.get("page_token", "0"))
         token = str(start + size) if start + size < len(rows) else None
         shown: dict[str, Json] = {"data": rows[start : start + size]}
-        if self.switches.shows_page_token or token:
-            shown["page_token"] = token
-        return json_reply(shown)
+        return json_reply({**shown, "page_token": token} if says or token else shown)
 
     def _lingering(self, account: str) -> list[Rented]:
         ended = [one for one in self.world.of(PROVIDER, account) if not one.alive]
@@ -233,7 +235,7 @@ class LambdaApi:
         mine = self._instances.keys.setdefault(key.account, [])
         match (request.method, *rest):
             case ("GET",):
-                return _data([one.to_json() for one in mine])
+                return self._page([one.to_json() for one in mine], request, says=False)
             case ("POST",):
                 body = read_object(request.body)
                 name, public_key = body.get("name"), body.get("public_key")

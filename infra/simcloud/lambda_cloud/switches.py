@@ -17,7 +17,7 @@ class Switches(Base):
     missing_status: int = 404  # of a launch that names what is not there: 404 or 400
     hides_capacity: bool = False  # a launch works all the same
     shows_page_token: bool = True  # null, as later descriptions have it
-    page_size: int = 0  # 0: all at once
+    page_size: int = 0  # of instances, and of SSH keys; 0: all at once
     shows_later_fields: bool = False  # architecture, first_healthy
     terminating_s: float = 20.0
     after_end: str = "by_id"  # a terminated one is: listed | by_id | unknown

@@ -145,7 +145,9 @@ class RunPodApi:
 
         def answer() -> Reply:
             rows = billing.list_records(self.world, key.account, request.query, lag_s=lag_s)
-            return json_reply(rows)
+            size, says = self.switches.bill_page_size, self.switches.says_pages
+            cursor = request.query.get("cursor", "")
+            return json_reply(billing.one_page(rows, cursor, size=size, says=says))
 
         return self._do("billing", {}, answer)
 

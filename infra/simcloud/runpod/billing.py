@@ -64,6 +64,25 @@ def list_records(
     }
 
 
+def one_page(bill: dict[str, Json], cursor: str, *, size: int, says: bool) -> dict[str, Json]:
+    """The records behind a cursor, under the sums of all of them; a cursor is not described.
+
+    Args:
+        says: that there is no further page is told too.
+
+    Raises: Problem.
+    """
+    if cursor and not cursor.isdecimal():
+        raise Problem(400, "invalid cursor")
+    records, start = bill["records"], int(cursor or 0)
+    assert isinstance(records, list)
+    more = start + size < len(records)
+    following = str(start + size) if more else None
+    pagination: dict[str, Json] = {"nextCursor": following, "hasNextPage": more}
+    page: dict[str, Json] = {**bill, "records": records[start : start + size]}
+    return {**page, "pagination": pagination} if more or says else page
+
+
 def without_records(answer: dict[str, Any]) -> dict[str, Json]:
     """The answer to the same query while nothing has arrived yet."""
     totals: dict[str, Json] = dict.fromkeys(_AMOUNTS, 0.0)

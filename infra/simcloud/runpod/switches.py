@@ -14,6 +14,7 @@ class Switches(switches.Switches):
     """The careful reading of the facts is the default."""
 
     page_size: int = 1000  # most rows of one page
+    bill_page_size: int = 1000  # most records of one page of a bill
     pod_key_ways: tuple[str, ...] = ("v2", "graphql")  # how a pod may end itself: POD_KEY_WAYS
     later_fields: bool = True  # `cmd`, `entrypoint`, … which the August description lacks
     graphql_gone: bool = False

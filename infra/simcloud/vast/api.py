@@ -130,7 +130,7 @@ class VastApi:
 
     def _create(self, request: Request, ask_text: str) -> Reply:
         key = self._key(request, "create", writes=True)
-        asked = read_create(request.body, strict=self.switches.strict_bodies)
+        asked = read_create(request.body)
         if not ask_text.isdecimal():
             raise invalid_args("'id' is required and must be a valid offer ID")
         ask_id = int(ask_text)
@@ -290,7 +290,12 @@ class VastApi:
         lag_s = fault.seconds(86_400.0) if fault else self.switches.charges_lag_s
         whole = self.world.faults.standing(PROVIDER, "charges_partial") is None
         rows = charges.list_charges(
-            self.world, key.account, request.query, lag_s=self.world.delay_s(lag_s), whole=whole
+            self.world,
+            key.account,
+            request.query,
+            lag_s=self.world.delay_s(lag_s),
+            whole=whole,
+            page_size=self.switches.bill_page_size,
         )
         return json_reply(rows)
 

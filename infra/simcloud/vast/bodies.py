@@ -112,10 +112,10 @@ def read_object(body: bytes) -> dict[str, Json]:
     return data
 
 
-def read_create(body: bytes, *, strict: bool = True) -> CreateInstance:
+def read_create(body: bytes) -> CreateInstance:
     """A create that keeps every rule that needs no look at the market. Raises: Problem."""
     given = {name: value for name, value in read_object(body).items() if value is not None}
-    _check_types(given, strict=strict)
+    _check_types(given)
     image = str(given.get("image", ""))
     if not image:
         raise invalid_args("'image' is required")
@@ -149,11 +149,11 @@ def read_create(body: bytes, *, strict: bool = True) -> CreateInstance:
     return made
 
 
-def _check_types(given: Mapping[str, Json], *, strict: bool) -> None:
-    if strict and (unknown := [name for name in given if name not in _FIELDS]):
+def _check_types(given: Mapping[str, Json]) -> None:
+    if unknown := [name for name in given if name not in _FIELDS]:
         raise invalid_args(f"Extra inputs are not permitted: {', '.join(unknown)}")
     for name, value in given.items():
-        kind = _FIELDS.get(name, object)
+        kind = _FIELDS[name]
         is_number = kind in (int, (int, float))
         # To Python a boolean is a number.
         if not isinstance(value, kind) or (is_number and isinstance(value, bool)):

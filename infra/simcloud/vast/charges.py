@@ -14,11 +14,15 @@ from infra.simcloud.vast.problems import Problem
 from infra.simcloud.web import Json
 from infra.simcloud.world import World
 
-_LARGEST_PAGE = 500
-
 
 def list_charges(
-    world: World, account: str, query: Mapping[str, str], *, lag_s: float, whole: bool
+    world: World,
+    account: str,
+    query: Mapping[str, str],
+    *,
+    lag_s: float,
+    whole: bool,
+    page_size: int,
 ) -> dict[str, Json]:
     """GET /api/v0/charges/; not `whole`: only what GPUs cost has arrived. Raises: Problem."""
     since_s, until_s = _days(query)
@@ -29,7 +33,7 @@ def list_charges(
         if (row := _charge(machine, since_s, min(until_s, now_s - lag_s), now_s, whole=whole))
     ]
     start = _start(query.get("after_token", ""))
-    page = rows[start : start + _limit(query)]
+    page = rows[start : start + _limit(query, page_size)]
     more = start + len(page) < len(rows)
     token = base64.urlsafe_b64encode(json.dumps({"offset": start + len(page)}).encode()).decode()
     return {
@@ -50,9 +54,9 @@ def _days(query: Mapping[str, str]) -> tuple[float, float]:
         raise Problem(400, "invalid_request", msg) from None
 
 
-def _limit(query: Mapping[str, str]) -> int:
+def _limit(query: Mapping[str, str], most: int) -> int:
     text = query.get("limit", "")
-    return min(int(text), _LARGEST_PAGE) if text.isdecimal() and int(text) else _LARGEST_PAGE
+    return min(int(text), most) if text.isdecimal() and int(text) else most
 
 
 def _start(token: str) -> int:

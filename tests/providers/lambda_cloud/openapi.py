@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers.oracle import Oracle
 from tests.providers.published import Description
 
 BASE = "/api/v1"
@@ -23,6 +24,7 @@ DESCRIPTION = Description(
     "lambda.json",
     {BASE + path: methods for path, methods in {**_CALLS, "/regions": ("get",)}.items()},
 )
+ORACLE = Oracle(DESCRIPTION, under=f"{BASE}/")
 
 
 def derive(document: dict[str, Any]) -> dict[str, Any]:

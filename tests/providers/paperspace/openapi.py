@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers.oracle import Oracle
 from tests.providers.published import Description
 
 _CALLS = {
@@ -121,3 +122,6 @@ def as_json_schema(node: Any) -> Any:
     if node.get("exclusiveMinimum") is True:
         made["exclusiveMinimum"] = made.pop("minimum")
     return {"anyOf": [{"type": "null"}, made]} if node.get("nullable") is True else made
+
+
+ORACLE = Oracle(DESCRIPTION, under="/v1/", base="/v1", to_schema=as_json_schema)

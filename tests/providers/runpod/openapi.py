@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers.oracle import Oracle
 from tests.providers.published import Description
 
 DESCRIPTION = Description(
@@ -21,6 +22,7 @@ DESCRIPTION = Description(
         "/v2/pods/{id}/logs": ("get",),
     },
 )
+ORACLE = Oracle(DESCRIPTION, under="/v2/")
 
 
 def derive(document: dict[str, Any]) -> dict[str, Any]:

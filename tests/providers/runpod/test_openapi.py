@@ -13,7 +13,7 @@ from orchestrator.providers.runpod import RunPod, mapping
 from orchestrator.spec.resources import Need
 from tests.providers import differences
 from tests.providers.loopback_api import LoopbackApi, Reply, Seen, as_json
-from tests.providers.runpod.openapi import DESCRIPTION, derive, validator
+from tests.providers.runpod.openapi import DESCRIPTION, ORACLE, derive, validator
 from tests.providers.runpod.samples import gpu, pod, request
 
 FACTS = derive(DESCRIPTION.document)
@@ -80,7 +80,7 @@ def test_a_card_with_the_required_fields_alone_is_an_offer() -> None:
     assert len(mapping.to_offers({"gpus": [least]}, "SECURE", Need())) == 1
 
 
-def test_a_read_sends_only_known_query_parameters(
+def test_a_read_sends_only_what_is_described(
     serve: Callable[[Callable[[Seen], Reply]], LoopbackApi],
 ) -> None:
     def answer(seen: Seen) -> Reply:
@@ -95,12 +95,17 @@ def test_a_read_sends_only_known_query_parameters(
     runpod.list_machines()
     runpod.charges(0, 3600)
     runpod.boot_log("abc")
+    runpod.boot_trouble("abc")
     runpod.close()
 
+    listed = differences.sent_otherwise("runpod")
+    for sent in api.seen:
+        for place, error in ORACLE.of_request(sent.method, sent.path, sent.query, sent.body):
+            assert place in listed, error
     asked: dict[str, set[str]] = {}
     for sent in api.seen:
         asked.setdefault(sent.path.replace("/abc/", "/{id}/"), set()).update(sent.query)
     for path, names in asked.items():
-        listed = differences.sent("runpod", f"GET {path}")
-        assert names - set(FACTS["query"][path]) == listed, path
+        otherwise = differences.sent("runpod", f"GET {path}")
+        assert names - set(FACTS["query"][path]) == otherwise, path
     assert set(asked) == set(FACTS["query"])

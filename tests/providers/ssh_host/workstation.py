@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,48 @@ from tests.remote.loopback_sshd import LoopbackSshd
 
 L4 = "NVIDIA L4, 23034, {used_mib}, 8.9"
 BANNER = "| NVIDIA-SMI 580.65.06   Driver Version: 580.65.06   CUDA Version: 13.0  |"
+# What may happen to one call; the next one goes well.
+HOW_A_LINE_BREAKS = {
+    "unreached": "it is cut before anything is done",
+    "reply_lost": "it is cut once everything is done",
+    "unreadable": "half of the answer comes",
+}
+# In the place of its python3, until that is asked for what is to go wrong.
+_BREAKER = r"""
+import os, re, signal, subprocess, sys
+from pathlib import Path
+
+
+def cut():
+    # Every sshd above this process but the one that listens.
+    above, pid = [], os.getppid()
+    while pid > 1:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        name, _, rest = stat.partition("(")[2].rpartition(")")
+        if name.startswith("sshd"):
+            above.append(pid)
+        elif above:
+            break
+        pid = int(rest.split()[1])
+    for pid in above[:-1]:
+        os.kill(pid, signal.SIGKILL)
+    sys.exit(1)
+
+
+program = sys.stdin.buffer.read()
+asked = re.search(rb'"do": "(\w+)"', program.rpartition(b"main(")[2])
+how = HOW if asked[1].decode() == DO else ""
+if how:
+    Path(__file__).unlink()
+if how == "unreached":
+    cut()
+done = subprocess.run([sys.executable, "-I", "-"], input=program, stdout=subprocess.PIPE)
+if how == "reply_lost":
+    cut()
+said = done.stdout
+sys.stdout.buffer.write(said[: len(said) // 2] if how == "unreadable" else said)
+sys.exit(done.returncode)
+"""
 
 
 class Workstation:
@@ -65,6 +108,13 @@ class Workstation:
             f"-L) cat <<'END'\n{_lines(names)}END\n;;\n"
             f"*) echo '{BANNER}' ;;\nesac\n"
         )
+        program.chmod(0o755)
+
+    def breaks_at(self, do: str, how: str) -> None:
+        """The line breaks when its Python is next asked to `do` something, as `how` says."""
+        assert how in HOW_A_LINE_BREAKS, how
+        program = self._bin / "python3"
+        program.write_text(f"#!{sys.executable} -I\nDO, HOW = {do!r}, {how!r}\n{_BREAKER}")
         program.chmod(0o755)
 
     def processes(self) -> list[int]:

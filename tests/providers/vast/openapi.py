@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.providers.differences import sent
+from tests.providers.oracle import Oracle
 from tests.providers.published import Description
 
 DESCRIPTION = Description(
@@ -29,6 +30,7 @@ DESCRIPTION = Description(
         "/api/v1/invoices": ("get",),
     },
 )
+ORACLE = Oracle(DESCRIPTION, under="/api/")
 _SINGLE = "/api/v0/instances/{id}"
 CALLS = {
     "create": ("/api/v0/asks/{id}", "put"),
