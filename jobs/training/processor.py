@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import transformers
 
-from training.device import cpu_cores
+from training.device import cpu_cores, keep_freed_memory
 from training.settings import fail
 
 
@@ -15,6 +15,8 @@ def settle(asked: str) -> torch.device:
         fail(f"device is cuda, but torch {torch.__version__} finds no usable GPU")
     use_cuda = asked == "cuda" or (asked == "auto" and torch.cuda.is_available())
     torch.set_num_threads(cpu_cores())
+    if not use_cuda:
+        keep_freed_memory()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return torch.device("cuda" if use_cuda else "cpu")
