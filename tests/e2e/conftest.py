@@ -8,9 +8,12 @@ import pytest
 
 from infra.demo import bare_environment
 from infra.pip_to_uv import uv_environment
+from infra.program_environment import kept_folder
+from infra.simcloud.machines.image import read_host
 from tests.e2e.cloud import Cloud
 from tests.e2e.person import Person
 from tests.e2e.places import OwnPlace, Place, RentedPlace
+from tests.e2e.store import Store
 from tests.providers.ssh_host.workstation import Workstation
 
 
@@ -67,6 +70,33 @@ def new_person(
 @pytest.fixture
 def person(new_person: Callable[[str], Person]) -> Person:
     return new_person("ada")
+
+
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = Store(tmp_path_factory.mktemp("store") / "moto.log")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(shared_store: Store, person: Person) -> Store:
+    """The store, for which the person has keys in their terminal."""
+    person.env.update(shared_store.env)
+    return shared_store
+
+
+@pytest.fixture
+def training_tower(tmp_path: Path, environment: dict[str, str]) -> Iterator[Workstation]:
+    """A workstation without a GPU, whose packages come from where this computer's come."""
+    workstation = Workstation(tmp_path / "tower")
+    uv = {name: value for name, value in environment.items() if name.startswith("UV_")}
+    settings = read_host().environment | uv | {"UV_CACHE_DIR": str(kept_folder() / "uv")}
+    words = [f'"{name}={value}"' for name, value in settings.items()]
+    workstation.sshd.environment += " " + " ".join(words)
+    workstation.sshd.start()
+    yield workstation
+    workstation.sshd.stop()
 
 
 @pytest.fixture

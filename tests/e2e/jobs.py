@@ -61,6 +61,8 @@ import hashlib, json, os, pathlib, shutil, signal, sys, time
 STEPS, SAVES_EVERY, WAITS_AT, DIES_AT = {steps}, {saves_every}, {waits_at}, {dies_at}
 saves = pathlib.Path(os.environ["GPULEASE_CHECKPOINTS"])
 out = pathlib.Path(os.environ["GPULEASE_OUTPUT"])
+clock = pathlib.Path(os.environ.get("GPULEASE_CLOCK", "clock"))
+words = [pathlib.Path("go"), clock.with_name(os.environ["GPULEASE_RUN"])]
 asked = []
 signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
 
@@ -93,7 +95,7 @@ for step in range(len(state["steps"]) + 1, STEPS + 1):
     tell(step=step, steps=STEPS)
     if step == DIES_AT and state["lives"] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    while step == WAITS_AT and not asked and not pathlib.Path("go").exists():
+    while step == WAITS_AT and not asked and not any(word.exists() for word in words):
         time.sleep(0.02)
     if step % SAVES_EVERY == 0 or asked:
         save(step, state)
@@ -110,7 +112,7 @@ def training(*, steps: int = 6, saves_every: int = 2, waits_at: int = 0, dies_at
     """A program that counts steps and saves itself, at SIGTERM too.
 
     Args:
-        waits_at: at this step, until there is a file `go` in its folder.
+        waits_at: at this step, until there is a file `go` in its folder, or cloud.says_go(run_id).
         dies_at: at this step its first life ends by SIGKILL.
     """
     return TRAINING.format(steps=steps, saves_every=saves_every, waits_at=waits_at, dies_at=dies_at)

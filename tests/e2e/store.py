@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import boto3  # type: ignore[import-untyped]
+
+from tests.e2e.person import Person
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST",
     "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-test-that-appears-nowhere",
 }
 BUCKET = "results"
+TO_BUCKET = f"artifacts: {{to: s3://{BUCKET}/team}}\n"
+
+
+def url_of_index(person: Person) -> str:
+    """With what the last run's machine writes its index now."""
+    label = person.view()["machines"][-1]["label"]
+    ended = person.types("ssh", "last", "--", f"cat $HOME/gpulease/{label}/slots.json")
+    assert ended.code == 0, ended.err
+    return str(json.loads(ended.out)["index"]["url"])
 
 
 class Store:
@@ -26,6 +39,7 @@ class Store:
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.env = {**KEYS, "AWS_ENDPOINT_URL_S3": self.url, "AWS_REGION": "eu-west-1"}
+        self._said = log
         self._log = log.open("wb")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
@@ -58,6 +72,11 @@ class Store:
 
     def write(self, key: str, data: bytes) -> None:
         self._s3.put_object(Bucket=BUCKET, Key=key, Body=data)
+
+    def was_asked_with(self, url: str) -> bool:
+        """Whether a request came with this signed URL."""
+        (signature,) = parse_qs(urlsplit(url).query)["X-Amz-Signature"]
+        return signature in self._said.read_text()
 
     def _wait(self, port: int) -> None:
         give_up_at = time.monotonic() + 60

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.terminal import Terminal
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
-from tests.e2e.jobs import own_code
+from tests.e2e.jobs import own_code, training
 from tests.e2e.person import Person
 from tests.e2e.places import Place, everywhere, own_machine_at_length
 
@@ -300,13 +300,19 @@ time.sleep(900)
 """
 
 
+def ends_agent(person: Person) -> None:
+    """SIGKILL to the agent of the last run's machine; its program lives on."""
+    label = person.view()["machines"][-1]["label"]
+    kill = f"kill -9 $(cat $HOME/gpulease/{label}/agent.pid)"
+    killed = person.types("ssh", "last", "--", kill)
+    assert killed.code == 0, killed.err
+
+
 @pytest.mark.slow
 def test_when_the_agent_dies_what_its_program_made_comes_home(person: Person, cloud: Cloud) -> None:
     person.submits(own_code(person, SAVES_AT_SIGTERM))
     person.waits(lambda view: "works" in Path(view["log"]).read_text() if view["log"] else False)
-    label = cloud.living(person.home_id)[0]["label"]
-    killed = person.types("ssh", "last", "--", f"kill -9 $(cat gpulease/{label}/agent.pid)")
-    assert killed.code == 0, killed.err
+    ends_agent(person)
 
     with cloud.hurrying():
         followed = person.types("attach", "last", "--json")
@@ -319,6 +325,26 @@ def test_when_the_agent_dies_what_its_program_made_comes_home(person: Person, cl
     assert (home / "saved.txt").read_text() == "in time"
     assert "another gives back what is on the machine" in " ".join(receipt["notes"])
     books_agree(receipt, person, cloud)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["ssh_host"], indirect=True)
+def test_on_a_workstation_a_dead_agent_is_followed_by_one_that_goes_on_with_the_job(
+    person: Person, place: Place
+) -> None:
+    person.submits(own_code(person, training(steps=6, waits_at=5), providers=place.provider))
+    person.waits(lambda view: view["progress"].get("step") == 5)
+    ends_agent(person)
+    place.advance(61)  # of silence
+
+    followed = person.types("attach", "last")
+
+    assert followed.code == 0, followed.err + person.driver_log()
+    receipt = person.view()
+    trained = json.loads(Path(receipt["artifacts_dir"], "trained.json").read_text())
+    assert trained == {"steps": [1, 2, 3, 4, 5, 6], "lives": 2}
+    assert "goes on from the newest checkpoint" in " ".join(receipt["notes"])
+    place.has_all_back(receipt, person)
 
 
 @pytest.mark.root

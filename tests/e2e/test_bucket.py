@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,25 +18,13 @@ from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud, meanwhile
 from tests.e2e.jobs import WAITS, WRITES_A_RESULT, own_code, training
 from tests.e2e.person import Person, waits_until
+from tests.e2e.places import Place
 from tests.e2e.refused import refused
-from tests.e2e.store import BUCKET, KEYS, Store
+from tests.e2e.store import BUCKET, KEYS, TO_BUCKET, Store, url_of_index
+from tests.providers.ssh_host.workstation import Workstation
 
-TO_BUCKET = f"artifacts: {{to: s3://{BUCKET}/team}}\n"
+SAVES_TO_BUCKET = f"{TO_BUCKET}checkpoints: {{every: 10s}}\n"
 SECRETS = (b"X-Amz-Signature", KEYS["AWS_SECRET_ACCESS_KEY"].encode())
-
-
-@pytest.fixture(scope="session")
-def shared_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = Store(tmp_path_factory.mktemp("store") / "moto.log")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def store(shared_store: Store, person: Person) -> Store:
-    """The store, for which the person has keys in their terminal."""
-    person.env.update(shared_store.env)
-    return shared_store
 
 
 def index_of(store: Store, run_id: str, machine: str = "00") -> dict[str, Any]:
@@ -54,13 +41,20 @@ def others(store: Store, run_id: str) -> set[str]:
     return {one["path"] for one in json.loads(store.read(key))["others"]}
 
 
+def is_complete(store: Store, run_id: str) -> bool:
+    """Whether a machine has said that everything is there."""
+    key = f"team/mine-{run_id}/00/index.json"
+    return key in store.keys(key) and index_of(store, run_id)["complete"] is True
+
+
 def lids_down(person: Person, cloud: Cloud, run_id: str) -> dict[str, Any]:
     """Nobody watches any more; the job ends, and so does its machine, at once and by itself."""
     person.kills_driver()
     (machine,) = cloud.living(person.home_id)
+    began_s = cloud.now_s()
     cloud.says_go(run_id)
     ended = cloud.waits_for(machine["id"], ended_by="self", step_s=1.0)
-    hours = (ended["ended_at"] - ended["created_at"]) / 3600
+    hours = (ended["ended_at"] - began_s) / 3600
     assert hours < 0.4, "it held nothing for nobody"
     return ended
 
@@ -78,10 +72,10 @@ def pulls_elsewhere(stranger: Person, run_id: str, folder: Path) -> dict[str, by
     return files
 
 
-def comes_back(person: Person, cloud: Cloud) -> dict[str, Any]:
+def comes_back(person: Person, place: Cloud | Place) -> dict[str, Any]:
     """The receipt, after a driver has seen what there is."""
     person.view()  # starts one, by the wall's own clock
-    with cloud.hurrying():
+    with place.hurrying():
         ended = person.types("attach", "last")
     receipt = person.types("receipt", "last", "--json").json()
     assert ended.code == receipt["exit_code"] == 0, ended.err + person.driver_log()
@@ -144,18 +138,16 @@ def test_new_slots_in_mid_job_reach_no_argument_list(
         limits = {"max_duration": "9h", "max_cost": "9.00", "more": TO_BUCKET}
         run_id = person.submits(own_code(person, WAITS + WRITES_A_RESULT, **limits))
         person.waits_for_state("running")
-        (machine,) = cloud.living(person.home_id)
-        path = f"$HOME/gpulease/{machine['label']}/slots.json"
-        ask = ("ssh", "last", "--", f"sha256sum {path}")
-        first = person.types(*ask).out
+        first = url_of_index(person)
         cloud.advance(6.1 * 3600)
-        waits_until(lambda: person.types(*ask).out != first)
+        waits_until(lambda: url_of_index(person) != first)
+        second = url_of_index(person)
         cloud.says_go(run_id)
         receipt = comes_back(person, cloud)
 
     for line in lines:
         holds_no_secret(line)
-    assert first and receipt["artifacts_missing"] == []
+    assert store.was_asked_with(second) and receipt["artifacts_missing"] == []
     books_agree(receipt, person, cloud)
 
 
@@ -193,6 +185,104 @@ def test_the_laptop_may_go_for_good_at_any_point_after_the_start(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("hours", [0.0, 6.1], ids=["soon", "after new slots"])
+def test_a_training_goes_on_from_its_checkpoint_with_the_laptop_gone_for_good(
+    hours: float,
+    person: Person,
+    new_person: Callable[[str], Person],
+    cloud: Cloud,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    script = training(steps=9, saves_every=2, waits_at=5, dies_at=7)
+    limits = {"max_duration": "9h", "max_cost": "9.00", "more": SAVES_TO_BUCKET}
+    run_id = person.submits(own_code(person, script, **limits))
+    person.waits(lambda view: view["progress"].get("step") == 5)
+    waits_until(lambda: "checkpoints/step-4/complete.json" in others(store, run_id))
+    signed = url_of_index(person)
+    if hours:
+        first = signed
+        cloud.advance(hours * 3600)
+        waits_until(lambda: url_of_index(person) != first)
+        signed = url_of_index(person)
+
+    lids_down(person, cloud, run_id)
+
+    stranger = new_person("grace")
+    stranger.env.update(store.env)
+    files = pulls_elsewhere(stranger, run_id, tmp_path / "copy")
+    assert json.loads(files["trained.json"]) == {"steps": list(range(1, 10)), "lives": 2}
+    assert json.loads(files["checkpoints/step-8/state.json"])["lives"] == 2
+    assert b"started again from checkpoints/step-6]" in files["log.txt"]
+    assert store.was_asked_with(signed)
+    receipt = comes_back(person, cloud)
+    assert (receipt["outcome"], receipt["artifacts_missing"]) == ("succeeded", [])
+    assert receipt["metrics"] == {"steps": 9.0}
+    books_agree(receipt, person, cloud, ended_by=["self"])
+
+
+def arrives_while_nobody_drives(
+    person: Person, says_go: Callable[[str], None], run_id: str, store: Store, stranger: Person
+) -> None:
+    """On a computer that does not end itself; the files are on the stranger's desk."""
+    person.waits_for_state("running")
+    person.kills_driver()
+    says_go(run_id)
+    waits_until(lambda: is_complete(store, run_id))
+    stranger.env.update(store.env)
+    files = pulls_elsewhere(stranger, run_id, stranger.desk / "copy")
+    assert set(files) == {"result.txt", "log.txt", "exit.json"}
+    assert files["result.txt"] == b"forty-two\n"
+    assert person.state() == "running", "nobody has seen its end"
+
+
+@pytest.mark.parametrize("place", ["ssh_host"], indirect=True)
+def test_with_the_laptop_gone_a_workstation_keeps_a_folder_and_at_the_deadline_no_gpu(
+    person: Person,
+    new_person: Callable[[str], Person],
+    place: Place,
+    store: Store,
+    tower: Workstation,
+) -> None:
+    colleague = new_person("grace")
+
+    def gpus() -> list[str]:
+        offers = colleague.types("offers", "--json").json().get("offers", [])
+        return [offer["gpu"] for offer in offers]
+
+    job = own_code(person, WAITS + WRITES_A_RESULT, providers=place.provider, more=TO_BUCKET)
+    run_id = person.submits(job)
+    arrives_while_nobody_drives(person, place.says_go, run_id, store, colleague)
+    assert gpus() == []
+
+    place.advance(2 * 3600.0)
+    waits_until(lambda: tower.processes() == [])
+    assert gpus() == ["L4"]
+    assert len(place.machines(person)) == 1
+
+    receipt = comes_back(person, place)
+    assert (receipt["outcome"], receipt["artifacts_missing"]) == ("succeeded", [])
+    assert {one["path"] for one in receipt["artifacts"]} == {"result.txt", "log.txt", "exit.json"}
+    place.has_all_back(receipt, person)
+
+
+@pytest.mark.slow
+def test_on_this_computer_results_go_to_the_bucket_while_nobody_drives(
+    person: Person, new_person: Callable[[str], Person], cloud: Cloud, store: Store
+) -> None:
+    job = own_code(person, WAITS + WRITES_A_RESULT, providers="local", more=TO_BUCKET)
+    run_id = person.submits(job)
+    arrives_while_nobody_drives(person, cloud.says_go, run_id, store, new_person("grace"))
+
+    receipt = comes_back(person, cloud)
+
+    assert (receipt["outcome"], receipt["artifacts_missing"]) == ("succeeded", [])
+    assert receipt["returned"]["proven"] is True
+    assert list((person.home / "gpulease").glob("gl1-*")) == []
+    assert not list(Path(receipt["artifacts_dir"]).glob("*"))
+
+
+@pytest.mark.slow
 def test_with_somebody_watching_the_machine_goes_back_once_all_is_proven_there(
     person: Person, cloud: Cloud, store: Store
 ) -> None:
@@ -219,17 +309,17 @@ def test_with_somebody_watching_the_machine_goes_back_once_all_is_proven_there(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("watched", [True, False], ids=["at once", "once somebody is back"])
 def test_a_lost_machine_s_job_goes_on_from_its_checkpoint_in_the_bucket(
-    person: Person, cloud: Cloud, store: Store
+    watched: bool, person: Person, cloud: Cloud, store: Store
 ) -> None:
-    more = f"{TO_BUCKET}checkpoints: {{every: 10s}}\n"
-    run_id = person.submits(own_code(person, training(steps=6, waits_at=5), more=more))
+    script = training(steps=6, waits_at=5)
+    run_id = person.submits(own_code(person, script, more=SAVES_TO_BUCKET))
     person.waits(lambda view: view["progress"].get("step") == 5)
-    give_up_at = time.monotonic() + 60
-    while "checkpoints/step-4/complete.json" not in others(store, run_id):
-        assert time.monotonic() < give_up_at, "no checkpoint came"
-        time.sleep(0.2)
+    waits_until(lambda: "checkpoints/step-4/complete.json" in others(store, run_id))
     (machine,) = cloud.living(person.home_id)
+    if not watched:
+        person.kills_driver()
 
     cloud.machine_fault(machine["id"], "host_lost")
     person.waits(lambda view: len(view["machines"]) == 2)

@@ -6,15 +6,14 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.program_environment import kept_folder, program_python
+from infra.program_environment import program_python
 from infra.simcloud.hub_llama import LLAMA_ID, tiny_llama
-from infra.simcloud.machines.image import read_host
 from orchestrator.spec.packaged import packaged
 from orchestrator.spec.programs import load_program
 from tests.e2e.books import books_agree
@@ -125,19 +124,6 @@ def test_check_and_size_know_the_model_before_anything_is_rented(
     assert len(cloud.machines(person.home_id)) == before
 
 
-@pytest.fixture
-def tower(tmp_path: Path, environment: dict[str, str]) -> Iterator[Workstation]:
-    """A workstation without a GPU, whose packages come from where this computer's come."""
-    workstation = Workstation(tmp_path / "tower")
-    uv = {name: value for name, value in environment.items() if name.startswith("UV_")}
-    settings = read_host().environment | uv | {"UV_CACHE_DIR": str(kept_folder() / "uv")}
-    words = [f'"{name}={value}"' for name, value in settings.items()]
-    workstation.sshd.environment += " " + " ".join(words)
-    workstation.sshd.start()
-    yield workstation
-    workstation.sshd.stop()
-
-
 def kills_by_login(person: Person, label: str) -> None:
     ended = person.types("ssh", "last", "--", killing(label), limit_s=560)
     assert ended.code == 0, ended.err
@@ -156,11 +142,11 @@ def test_a_killed_training_goes_on_with_the_losses_of_an_uninterrupted_one(
     provider: str,
     kills: Callable[[Person, str], None],
     person: Person,
-    tower: Workstation,
+    training_tower: Workstation,
     job: str,
 ) -> None:
-    person.config.write_text(tower.config())
-    untouched = tower.listing()
+    person.config.write_text(training_tower.config())
+    untouched = training_tower.listing()
     text = (person.desk / job).read_text()
     text = text.replace("max_steps: 20", "max_steps: 12").replace("steps: 2", "steps: 1")
     person.writes(job, text + CHECKPOINTS)
@@ -186,7 +172,7 @@ def test_a_killed_training_goes_on_with_the_losses_of_an_uninterrupted_one(
     assert adapter(receipt) == adapter(expected)
     assert receipt["returned"]["proven"] is True
     assert moves_the_base(Path(receipt["artifacts_dir"])) > 0.05
-    assert tower.listing() == untouched
+    assert training_tower.listing() == untouched
 
 
 def adapter(receipt: dict[str, Any]) -> bytes:

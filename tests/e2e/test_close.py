@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.cloud import Cloud
-from tests.e2e.person import Person
+from tests.e2e.person import Person, waits_until
+from tests.e2e.places import Place
 from tests.e2e.test_homes import came_home, works
+from tests.providers.ssh_host.workstation import Workstation
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +73,31 @@ def test_a_machine_that_was_not_gone_is_ended_once_the_account_can_be_read(
     assert stuck["id"] in looked.out
     assert person.types("receipt", "last").code == 7
     assert nothing_is_committed(person)
+
+
+@pytest.mark.parametrize("place", ["ssh_host"], indirect=True)
+def test_a_workstation_that_nobody_reaches_is_closed_and_cleared_should_it_come_back(
+    person: Person, place: Place, tower: Workstation
+) -> None:
+    before = tower.listing()
+    works(person, providers=place.provider)
+    place.loses_touch(person)
+    person.waits(lambda view: "does not answer" in view["waiting"])
+    early = person.types("close", "last", "--seen-gone", "--yes-i-saw-it-gone", "mine")
+    assert (early.code, "gpulease cancel" in early.err) == (2, True)
+
+    person.types("cancel", "last", "--now")
+    person.waits_for_state("returning")
+    close(person)
+    person.waits_for_state("ended")
+
+    receipt = person.types("receipt", "last", "--json")
+    assert receipt.code == 7
+    assert [one["returned"]["by"] for one in receipt.json()["machines"]] == ["user"]
+    assert receipt.json()["spent_upper_usd"] == "0.00"
+    assert len(place.machines(person)) == 1
+    place.is_found_again()
+    person.types("machines")
+    with place.hurrying():
+        waits_until(lambda: place.machines(person) == [])
+    assert (tower.processes(), tower.listing()) == ([], before)

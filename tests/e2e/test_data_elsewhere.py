@@ -13,9 +13,6 @@ from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code
 from tests.e2e.person import Person
 from tests.e2e.store import BUCKET, Store
-from tests.e2e.test_bucket import shared_store, store
-
-__all__ = ["shared_store", "store"]
 
 COUNTS = """\
 import json, os, pathlib

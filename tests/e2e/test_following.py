@@ -15,6 +15,7 @@ from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import WAITS, own_code
 from tests.e2e.person import Person
+from tests.e2e.places import Place, everywhere
 
 COUNTS = """\
 import itertools, os, pathlib, time
@@ -59,8 +60,9 @@ def leaves(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-def test_what_was_left_is_attached_to_where_its_log_stood(person: Person, cloud: Cloud) -> None:
-    job = own_code(person, COUNTS)
+@everywhere
+def test_what_was_left_is_attached_to_where_its_log_stood(person: Person, place: Place) -> None:
+    job = own_code(person, COUNTS, providers=place.provider)
     with person.starts("submit", job, "--yes", "--json") as process:
         person.waits_for_state("running")
         view = json.loads(leaves(process))
@@ -78,9 +80,9 @@ def test_what_was_left_is_attached_to_where_its_log_stood(person: Person, cloud:
     assert (machine["whose"], machine["run"]) == ("ours", view["run"])
     assert person.types("reap", "--delete", "--json").json()["machines"] == []
     with person.starts("logs", "last", "-f", "--json") as logs:
-        cloud.says_go(view["run"])
+        place.says_go(view["run"])
         person.waits_for_state("returning")
-        with cloud.hurrying():
+        with place.hurrying():
             last = person.types("attach", "last", "--json")
             followed = person.ends(logs)
 
@@ -94,7 +96,7 @@ def test_what_was_left_is_attached_to_where_its_log_stood(person: Person, cloud:
     everything = [json.loads(line)["line"] for line in followed.out.splitlines()]
     assert numbers("\n".join(everything)) == told
     assert everything[-1] == Path(events[-1]["log"]).read_text().splitlines()[-1]
-    books_agree(person.view(), person, cloud)
+    place.has_all_back(person.view(), person)
 
 
 def test_ctrl_c_on_a_terminal_leaves_the_run_and_attach_goes_on_below_it(
@@ -131,22 +133,23 @@ def test_ctrl_c_on_a_terminal_leaves_the_run_and_attach_goes_on_below_it(
 
 
 @pytest.mark.slow
-def test_a_second_submit_of_the_same_job_follows_the_first(person: Person, cloud: Cloud) -> None:
-    job = own_code(person, WAITS)
+@everywhere
+def test_a_second_submit_of_the_same_job_follows_the_first(person: Person, place: Place) -> None:
+    job = own_code(person, WAITS, providers=place.provider)
     with (
         person.starts("submit", job, "--yes", "--json") as first,
         person.starts("submit", job, "--yes", "--json") as second,
     ):
         person.waits_for_state("running")
         run_id = person.view()["run"]
-        assert len(cloud.machines(person.home_id)) == 1
+        assert len(place.machines(person)) == 1
         other_id = person.submits(job, "--again")
         assert other_id != run_id
         person.waits(lambda view: view["run"] == other_id and view["state"] == "running")
-        assert len(cloud.machines(person.home_id)) == 2
-        cloud.says_go(run_id)
-        cloud.says_go(other_id)
-        with cloud.hurrying():
+        assert len(place.machines(person)) == 2
+        place.says_go(run_id)
+        place.says_go(other_id)
+        with place.hurrying():
             receipts = [person.ends(first), person.ends(second)]
             assert person.types("attach", other_id).code == 0
 
@@ -157,4 +160,6 @@ def test_a_second_submit_of_the_same_job_follows_the_first(person: Person, cloud
     runs = person.types("ps", "--all", "--json").json()["runs"]
     assert {one["run"] for one in runs} == {run_id, other_id}
     assert len({one["name"] for one in runs}) == 2
-    assert [one["ended_by"] for one in cloud.machines(person.home_id)] == ["api", "api"]
+    ended = [one for view in runs for one in view["machines"]]
+    assert [one["returned"]["by"] for one in ended] == ["provider", "provider"]
+    assert place.machines(person) == []

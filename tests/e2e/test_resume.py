@@ -15,6 +15,7 @@ from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code, training
 from tests.e2e.kills import CHECKPOINTS, killing, losses
 from tests.e2e.person import Person
+from tests.providers.ssh_host.workstation import Workstation
 
 STEPS = 60
 CLASSIFIER = f"""\
@@ -177,6 +178,32 @@ def test_a_training_that_is_killed_or_loses_its_machine_ends_as_an_uninterrupted
     lost = receipt_of(person, cloud)
     step = step_of(lost, "was lost; the job goes on from its checkpoint at step ")
     same_training(lost, whole.json(), step)
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.timeout(600)
+def test_on_a_workstation_a_killed_training_ends_as_an_uninterrupted_one_does(
+    person: Person, training_tower: Workstation
+) -> None:
+    person.config.write_text(training_tower.config())
+    untouched = training_tower.listing()
+    on = ("--provider", "ssh_host", "--yes", "--json")
+    whole = person.types("submit", classifier(person, "whole"), *on, limit_s=180)
+    assert whole.code == 0, whole.err + person.driver_log()
+
+    person.submits(classifier(person, "killed"), "--provider", "ssh_host")
+    person.waits_for_state("setting_up", limit_s=180)
+    on_the_machine(person, killing(person.view()["machines"][0]["label"]))
+    ended = person.types("attach", "last", limit_s=180)
+
+    assert ended.code == 0, ended.err + person.driver_log()
+    killed = person.view()
+    step = step_of(killed, "was killed by SIGKILL, and went on from its checkpoint at step ")
+    same_training(killed, whole.json(), step)
+    assert killed["provider"] == "ssh_host:tower"
+    assert killed["returned"]["proven"] is True
+    assert training_tower.listing() == untouched
 
 
 def step_of(receipt: dict[str, Any], told: str) -> int:

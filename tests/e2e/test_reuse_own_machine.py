@@ -109,7 +109,7 @@ def edits_and_runs_again(bench: Bench) -> None:
 def test_on_this_computer_an_edited_program_runs_again_where_it_ran(person: Person) -> None:
     edits_and_runs_again(Bench(person, "local"))
 
-    assert list((person.home / "machines").glob("*")) == []
+    assert list((person.home / "gpulease").glob("gl1-*")) == []
 
 
 @pytest.mark.slow
