@@ -211,6 +211,7 @@ class Parts:
             urls=urls,
             ssh_user=self.settings.ssh_user(name) or "",
             ssh_port=self.settings.ssh_port(name) or 0,
+            clock=self.clock,
         )
         return stacked(build(name, settings), self.clock)
 

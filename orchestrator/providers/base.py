@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from orchestrator.budget.price import Price
+from orchestrator.clock import Clock
 from orchestrator.offers.offer import Offer
 from orchestrator.spec.resources import Need
 
@@ -38,6 +39,7 @@ class ProviderSettings:
     ssh_user: str = ""  # login name on its machines, "" = the provider's own
     ssh_port: int = 0  # where its machines' sshd listens, if it does not tell; 0 = as usual
     host: Host | None = None  # of the config file, for a provider of one's own computers
+    clock: Clock | None = None  # by which those know a deadline; None: this computer's
 
 
 class GuardWay(StrEnum):

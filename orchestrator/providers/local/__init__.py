@@ -54,7 +54,7 @@ _MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 def build(settings: ProviderSettings) -> Provider:
     """This computer, with its machines under the settings' home."""
-    return Local(settings.home)
+    return Local(settings.home, clock=settings.clock)
 
 
 class Local(Provider, Account):

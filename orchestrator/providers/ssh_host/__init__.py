@@ -49,7 +49,7 @@ def build(settings: ProviderSettings) -> Provider:
     """The workstation of the settings. Raises: UsageError without one."""
     if settings.host is None:
         raise UsageError("no host of the config file is named", hint="--provider ssh_host:NAME")
-    return SshHost(settings.host, settings.home)
+    return SshHost(settings.host, settings.home, clock=settings.clock)
 
 
 class SshHost(Provider, Account, OwnLogin):
