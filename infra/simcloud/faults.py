@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -140,6 +141,8 @@ class FaultScript:
         self._faults: list[Fault] = []
         self._words: dict[str, Words] = {}
         self.happened: list[str] = []  # names of those that met a call, in this order
+        # Provider, name and operation of all that came true, and how often; a lag: at each look.
+        self.met: Counter[tuple[str, str, str]] = Counter()
 
     def learn(self, provider: str, words: Words) -> None:
         """What goes wrong with one provider alone."""
@@ -215,8 +218,11 @@ class FaultScript:
     def standing(self, provider: str, name: str) -> Fault | None:
         """A fault that lasts until it is cleared."""
         with self._lock:
-            found = (f for f in self._faults if f.name == name and f.provider == provider)
-            return next(found, None)
+            for fault in self._faults:
+                if (fault.provider, fault.name) == (provider, name):
+                    self._note(fault)
+                    return fault
+            return None
 
     def clear(self, name: str | None = None) -> None:
         """Forget one kind of fault, or all."""
@@ -228,7 +234,11 @@ class FaultScript:
         with self._lock:
             return list(self._faults)
 
+    def _note(self, fault: Fault) -> None:
+        self.met[fault.provider, fault.name, fault.operation] += 1
+
     def _count(self, fault: Fault) -> None:
+        self._note(fault)
         if fault.left is not None:
             fault.left -= 1
             if fault.left <= 0:

@@ -50,10 +50,13 @@ def cut_when(state: State) -> Act:
     return meddle
 
 
-def lose_when(state: State) -> Act:
+def lose_when(state: State, *, after_s: float = 0.0) -> Act:
+    """The first machine's host is lost, once the run has been in that state for so long."""
+
     def meddle(stage: Stage) -> None:
         run = stage.run
-        if run.state is state and len(run.leases) == 1:
+        is_due = run.state is state and stage.clock.now_s() - run.state_since_s >= after_s
+        if is_due and len(run.leases) == 1:
             for machine in stage.living():
                 stage.cloud.machine_fault(machine.id, "host_lost")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from infra.simcloud.faults import ANY_CALL, BELONGS_TO
 from infra.simcloud.paperspace.machines import WORDS as PAPERSPACE_WORDS
@@ -108,6 +108,29 @@ def _paperspace_switches(chance: random.Random, seed: int) -> Switches:
     }
 
 
+def _as_they_are(held: Collection[Knob]) -> Switches:
+    return {}
+
+
+def _a_pods_way(held: Collection[Knob]) -> Switches:
+    """A pod comes by what is to go wrong when it ends itself: its guard tries v2, then GraphQL."""
+    if any(call == "action" for _, call in held):
+        ways: Switches = {"pod_key_ways": ("v2", "graphql")}
+    elif _LIE in held:
+        ways = {"pod_key_ways": ("graphql",)}
+    else:
+        return {}
+    return ways | ({"graphql_gone": False} if _LIE in held else {})
+
+
+def _off_first(held: Collection[Knob]) -> Switches:
+    """The only action that is asked of a machine is to stop, where it must be off to be deleted."""
+    return {"delete_needs_off": True} if any(call == "action" for _, call in held) else {}
+
+
+_LIE = ("graphql_lies", "graphql")
+
+
 @dataclass(frozen=True)
 class Climate:
     """One provider's."""
@@ -116,6 +139,14 @@ class Climate:
     switches: Callable[[random.Random, int], Switches]
     max_costs: tuple[str, ...]
     unlike: tuple[str, ...] = ()  # acts that do not happen there
+    alone: Collection[str] = ()  # calls that are made where a machine ends itself, unwatched
+    way: Callable[[Collection[Knob]], Switches] = _as_they_are  # what is drawn needs it to happen
+    never: Mapping[Knob, str] = field(default_factory=dict)  # drawn, and met by nobody: why
+
+    @property
+    def met_alone(self) -> set[Knob]:
+        """What hardly happens to a run whose driver is there."""
+        return {one for one in self.knobs if one[1] in self.alone or one == _LIE}
 
     @property
     def often(self) -> list[Knob]:
@@ -128,6 +159,12 @@ CLIMATES = {
         (*((fault, call) for fault in ANY_CALL for call in _RUNPOD_CALLS), *BELONGS_TO.items()),
         _runpod_switches,
         ("0.12", "0.50", "2.00"),
+        alone=("action", "billing"),
+        way=_a_pods_way,
+        never={
+            (fault, "create"): "another provider's answer: nothing happens under that word here"
+            for fault in ("quota", "inactive", "no_ids")
+        },
     ),
     "vast": Climate(
         (
@@ -137,6 +174,8 @@ CLIMATES = {
         ),
         _vast_switches,
         ("0.12", "0.50", "2.00"),
+        alone=("billing",),
+        never={("start_unavailable", "action"): "nobody starts an instance that has stopped"},
     ),
     "lambda": Climate(
         (
@@ -159,5 +198,6 @@ CLIMATES = {
         # Nothing is paid in beforehand. Somebody who stops and starts a machine in the console has
         # another hour billed, and the run's figures do not count starts.
         ("balance gone", "balance low", "stopped and started"),
+        way=_off_first,
     ),
 }

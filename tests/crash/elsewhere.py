@@ -92,9 +92,12 @@ def _anywhere() -> Iterator[Story]:
     yield Story(
         "host lost while running",
         _WELL,
-        meddle=lose_when(State.RUNNING),
-        program=Program(seconds=30.0),
-        pace_s=5.0,
+        meddle=lose_when(State.RUNNING, after_s=96.0),  # four fifths of the work are done
+        program=Program(seconds=120.0),
+        every="30s",
+        pace_s=2.0,
+        repeats_s=30.0,
+        told="the machine was lost; next:",
     )
     yield Story(
         "provider down for an hour",
@@ -182,6 +185,17 @@ def _on_vast() -> Iterator[Story]:
         every="20s",
         pace_s=2.0,
         spot=True,
+        told="taken away by a higher bid",
+    )
+    yield Story(
+        "taken away when four fifths are done",
+        _WELL,
+        meddle=take_away(1, State.RUNNING, after_s=96.0),
+        program=Program(seconds=120.0),
+        every="30s",
+        pace_s=2.0,
+        spot=True,
+        repeats_s=30.0,
         told="taken away by a higher bid",
     )
     for state in (State.BOOTING, State.SHIPPING, State.SETTING_UP, State.COLLECTING):

@@ -38,6 +38,7 @@ class Theatre:
         self.story = story
         self._folder = folder
         self._process = process
+        self.met: set[tuple[str, str, str]] = set()  # faults that came true, in the last one
         (folder / "own").mkdir()
         (folder / "own" / "train.py").write_text("print('trained')\n")
         job = folder / "job.yaml"
@@ -75,7 +76,7 @@ class Theatre:
                     if not stage.is_recorded():
                         break
                 for other in stage.beside:
-                    other.finish()
+                    other.finish(self.story.meddle)
                 if self.story.sweeps:
                     stage.sweep()
                 told = "" if kills else self.story.told
@@ -90,6 +91,8 @@ class Theatre:
                     check(other.stage, self.story.ends, guarded=self.story.guarded)
             except Exception as error:
                 raise Violation(self._tell(error, stage, lives, kills)) from error
+            finally:
+                self.met = set(stage.cloud.world.faults.met)
         return [process.life.passed for process in lives]
 
     def deaths(self) -> list[int]:

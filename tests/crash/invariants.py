@@ -122,11 +122,12 @@ def _money(stage: Stage) -> Iterator[str]:
     now_s, run, runs = stage.clock.now_s(), stage.run, stage.runs()
     billed = bill_usd(stage)
     upper = sum((one.upper_usd(now_s) for one in runs), Decimal(0))
+    is_told = not (stage.left_alone or stage.untold or _bill_failed(stage))
     cost = sum((one.cost_usd(now_s) for one in runs), Decimal(0))
     entries = [entry for one in runs for entry in stage.journal.entries(run_id=one.id)]
     for one in runs:
         own = stage.journal.entries(run_id=one.id)
-        if one.upper_usd(now_s) > one.cap_usd and not (stage.left_alone or stage.untold):
+        if one.upper_usd(now_s) > one.cap_usd and is_told:
             yield f"the upper figure ${one.upper_usd(now_s)} of {one.id} passes its own cap"
         if accrued_usd(own) != one.upper_usd(now_s) or committed_usd(own) != 0:
             yield f"the ledger of {one.id} has ${accrued_usd(own)}, ${committed_usd(own)} committed"
@@ -136,7 +137,7 @@ def _money(stage: Stage) -> Iterator[str]:
     seen = {lease.machine_id for lease in stage.leases()}
     unseen = [machine for machine in stage.machines() if machine.id not in seen]
     yield from _uncounted(stage, now_s)
-    if upper > run.cap_usd and not (stage.left_alone or stage.untold):
+    if upper > run.cap_usd and is_told:
         yield f"the upper figure ${upper} passes the cap of ${run.cap_usd}"
     known_usd = billed - sum((one.bill_usd(now_s) for one in unseen), Decimal(0))
     above_usd = tick_usd + _unknown_usd(stage) + _stepped_usd(stage)
@@ -147,6 +148,11 @@ def _money(stage: Stage) -> Iterator[str]:
         yield f"the ledger accrued ${accrued_usd(entries)}, not the run's ${upper}"
     if committed_usd(entries) != 0:
         yield f"${committed_usd(entries)} are still committed"
+
+
+def _bill_failed(stage: Stage) -> bool:
+    """Whether a bill could not be read, which alone proves when a machine ended unwatched."""
+    return any(call == "billing" for _, _, call in stage.cloud.world.faults.met)
 
 
 def _tick_usd(stage: Stage) -> Decimal:

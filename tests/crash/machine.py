@@ -76,6 +76,7 @@ class Box:
         self._over_s: float | None = None
         self._stopping = False
         self._sent_s = 0.0
+        self._refused_s: list[float] = []  # when its guard could not end it
         self._hold_s = self._keep_s = 0.0
         self._job = 0
         self._run = ""
@@ -105,6 +106,11 @@ class Box:
             return False
         late = self.machine.faults.get("key_late")
         return late is None or self._now_s >= self.machine.ssh_open_at_s + late.seconds(30.0)
+
+    def was_refused(self, since_s: float) -> bool:
+        """Whether its guard asked for its end in vain since then, and again a minute later."""
+        times = [at_s for at_s in self._refused_s if at_s >= since_s]
+        return bool(times) and times[-1] - times[0] > _AGAIN_S / 2
 
     def next_s(self) -> float | None:
         """When something happens by itself; None: nothing more."""
@@ -263,6 +269,7 @@ class Box:
 
     def _end_machine(self) -> None:
         if self.armed and not self._end(self.machine):
+            self._refused_s.append(self._now_s)
             self._at(self._now_s + _AGAIN_S, self._end_machine)
 
     # the agent

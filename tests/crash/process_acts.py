@@ -90,6 +90,21 @@ def provider_is_down(telling: Telling, stored: Stored) -> None:
         telling.says_go(stored)
 
 
+def workstation_is_off(telling: Telling, stored: Stored) -> None:
+    """Nobody reaches it for a quarter of an hour, in which the program ends."""
+    tower = telling.own
+    assert tower is not None
+    if telling.works(stored) and telling.first("off"):
+        tower.goes_off()
+        telling.trouble = True
+        telling.says_go(stored)
+    if _has_gone_by(telling, "off", 900.0, steps=6):
+        tower.comes_back()
+        telling.trouble = False
+        telling.first("back")
+    _has_gone_by(telling, "back", 60.0, steps=4)  # it is asked for again twice a minute
+
+
 def clock_is_set(seconds: float) -> Act:
     """Somebody sets this computer's wall clock while the program runs."""
 

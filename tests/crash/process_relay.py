@@ -19,7 +19,10 @@ from tests.crash.process_watch import who_am_i
 
 _PIECE_BYTES = 1 << 16
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_ID = re.compile(r"(?<=/pods/)[^/?]+|(?<=/asks/)\d+|(?<=/instances/)\d+|(?<=/request_logs/)\d+")
+_ID = re.compile(
+    r"(?<=/pods/)[^/?]+|(?<=/asks/)\d+|(?<=/instances/)(?:[0-9a-f]{32}|\d+)"
+    r"|(?<=/request_logs/)\d+|(?<=/(?:machines|ssh-keys)/)[^/?]+|(?<=/startup-scripts/)[^/?]+"
+)
 
 
 class Relay:

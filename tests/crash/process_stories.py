@@ -17,6 +17,7 @@ from tests.crash.process_acts import (
     provider_is_down,
     reaches_cap,
     sleeps_when,
+    workstation_is_off,
 )
 from tests.crash.process_store import Stored
 from tests.e2e.cloud import Cloud
@@ -76,6 +77,7 @@ class Story:
     reuses: bool = False  # once the first run keeps its machine, another goes on with it
     loses: bool = False  # what was not home when its machine ended itself, and says so
     bucket: bool = False  # results go there
+    neighbour: bool = False  # another home rents on the same account at the same time
     told: str = ""  # what the runs' events must say where nobody died
     meets: int = 0  # likewise, a status with which calls are answered
     set_s: float = 0.0  # by which the wall clock is set, and so is what is counted as used
@@ -94,12 +96,24 @@ def _loses_the_reply(cloud: Cloud) -> None:
     cloud.fault("list_lag_s", seconds=40)
 
 
+def _loses_both_replies(cloud: Cloud) -> None:
+    """The other home's and this one's."""
+    cloud.fault("reply_lost", operation="create", times=2)
+    cloud.fault("list_lag_s", seconds=40)
+
+
+def _loses_the_reply_on_lambda(cloud: Cloud) -> None:
+    cloud.fault("reply_lost", provider="lambda", operation="create")
+    cloud.fault("list_lag_s", provider="lambda", seconds=40)
+
+
 def _one_has_nothing(cloud: Cloud) -> None:
     cloud.fault("no_capacity", provider="vast", times=None)
     cloud.fault("no_capacity", provider="runpod")  # whose first offer may be the cheapest
 
 
 _TWICE = ("api", "api")
+_UNGUARDED = "accept_unguarded: true\n"
 STORIES = (
     Story("plain"),
     Story("reply_lost", begin=_loses_the_reply, told="the answer to a create was lost"),
@@ -184,6 +198,22 @@ STORIES = (
         bucket=True,
         told="3 artifacts are in the bucket",
     ),
+    Story(
+        "two_homes",
+        creates=0,  # theirs may have come before this story began to count
+        begin=_loses_both_replies,
+        neighbour=True,
+        told="the answer to a create was lost",
+    ),
+    Story("on_lambda", providers=("lambda",), more=_UNGUARDED),
+    Story(
+        "lost_on_lambda",
+        providers=("lambda",),
+        more=_UNGUARDED,
+        begin=_loses_the_reply_on_lambda,
+        told="the answer to a launch was lost",
+    ),
+    Story("on_paperspace", providers=("paperspace",), more=_UNGUARDED),
 )
 OWN_MACHINE = "ssh_host"
 _OWN = (OWN_MACHINE,)
@@ -207,5 +237,14 @@ OWN_STORIES = (  # nothing is rented, and nobody bills
         more=_SAVES,
         providers=_OWN,
         told="killed by SIGKILL, and went on from its checkpoint at step 1",
+    ),
+    Story("own_machine_reuse", creates=0, ended_by=(), providers=_OWN, keep="1h", reuses=True),
+    Story(
+        "own_machine_off",
+        creates=0,
+        ended_by=(),
+        script=_WAITS,
+        happens=workstation_is_off,
+        providers=_OWN,
     ),
 )

@@ -26,6 +26,13 @@ class Tower:
     def has_machine(self) -> bool:
         return any(self._workstation.home.glob("gpulease/gl1-*"))
 
+    def goes_off(self) -> None:
+        """Nobody reaches it any more; what runs there goes on."""
+        self._workstation.sshd.stop()
+
+    def comes_back(self) -> None:
+        self._workstation.sshd.start()
+
     def left(self, person: Person) -> Iterator[str]:
         """One sentence for each thing that is not as it was."""
         if self._workstation.listing() != self._before:

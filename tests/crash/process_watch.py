@@ -27,7 +27,7 @@ _NOT_DATA = ("driver.lock", "driver.log", "gpulease.sqlite")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _VARYING = re.compile(
     r"(?<=runs/)[0-9a-z]{8}|(?<=seen/)[0-9a-z]{8}|(?<=known_hosts\.)[^.]+"
-    r"|[0-9a-f]{64}(?=\.part)|(?<=\.)[0-9a-f]{8,16}$"
+    r"|(?<=pace/lambda-)[0-9a-f]+|[0-9a-f]{64}(?=\.part)|(?<=\.)[0-9a-f]{8,16}$"
 )
 _CHANGES = re.compile(r"(?:INSERT INTO|UPDATE) (\w+)")
 

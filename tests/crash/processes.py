@@ -21,6 +21,7 @@ from typing import Any
 from orchestrator.runs.lease import TOMBSTONE_WATCH_S
 from tests.conventions.source import PROJECT
 from tests.crash.clouds import CLOUDS
+from tests.crash.process_neighbour import Neighbour
 from tests.crash.process_points import AHEAD, POINT, TALLY, Point, Tally
 from tests.crash.process_records import Records, broken_promises
 from tests.crash.process_relay import Relay
@@ -39,8 +40,12 @@ _LOOKING_S = 600.0  # of time that goes by while a label is looked for; a plan i
 # The person typed `submit --detach`; follows, and lets the command deal with it; loses the terminal
 # together with the driver.
 MODES = ("detached", "followed", "power cut")
-_URLS = ("GPULEASE_RUNPOD_URL", "GPULEASE_RUNPOD_GRAPHQL_URL", "GPULEASE_VAST_URL")
-_PROVIDERS = ("runpod", "vast")
+_URLS = {
+    "runpod": ("GPULEASE_RUNPOD_URL", "GPULEASE_RUNPOD_GRAPHQL_URL"),
+    "vast": ("GPULEASE_VAST_URL",),
+    "lambda": ("GPULEASE_LAMBDA_URL",),
+    "paperspace": ("GPULEASE_PAPERSPACE_URL",),
+}
 
 
 @dataclass(slots=True)
@@ -82,7 +87,7 @@ class Place:
             folder / "cloud",
             environment,
             *("--boot-s", "0.1", "--speed", "20", "--seed", str(seed), "--no-hub"),
-            *("--providers", ",".join(_PROVIDERS)),
+            *("--providers", ",".join(_URLS)),
         )
 
     def close(self) -> None:
@@ -109,7 +114,10 @@ class Place:
         began_s = time.monotonic()
         with ExitStack() as stack:
             env = self._environment | self.cloud.env
-            for name in _URLS:
+            for name in set(_URLS) - set(story.providers):
+                del env[CLOUDS[name].key]  # nobody asks where they have no account
+            unwatched = dict(env)
+            for name in (url for one in story.providers for url in _URLS.get(one, ())):
                 env[name] = stack.enter_context(Relay(env[name], tally)).url
             env |= {
                 TALLY: str(folder / "tally"),
@@ -117,8 +125,6 @@ class Place:
                 AHEAD: str(folder / "ahead"),
                 "PYTHONPATH": f"{_WATCHED}:{PROJECT}",
             }
-            for name in set(_PROVIDERS) - set(story.providers):
-                del env[CLOUDS[name].key]  # nobody asks where they have no account
             if story.bucket:
                 env |= self._store_env()
             person = Person(folder, env)
@@ -127,8 +133,12 @@ class Place:
                 own = stack.enter_context(tower(folder, env["GPULEASE_CLOCK"]))
                 own.lets_in(person)
             story.begin(self.cloud)
+            neighbour = None
+            if story.neighbour:
+                neighbour = Neighbour(folder, unwatched, self.cloud, story)
+                stack.callback(neighbour.close)
             before = Records.now(self.cloud)
-            telling = Telling(story, self.cloud, person, tally, mode, dice, own)
+            telling = Telling(story, self.cloud, person, tally, mode, dice, own, neighbour)
             try:
                 broken = telling.go_on()
             finally:
@@ -138,6 +148,8 @@ class Place:
             broken += broken_promises(story, telling, before)
             if own is not None:
                 broken += own.left(person)
+            if neighbour is not None:
+                broken += neighbour.ends()
         played = Played(
             story,
             point,
@@ -165,9 +177,11 @@ class Telling:
         mode: str,
         dice: random.Random,
         own: Tower | None = None,
+        neighbour: Neighbour | None = None,
     ) -> None:
         self.story = story
-        self._own = own
+        self.own = own
+        self._neighbour = neighbour
         self.cloud = cloud
         self.person = person
         self.tally = tally
@@ -264,6 +278,10 @@ class Telling:
         """Every machine that was rented for this story."""
         return self.cloud.machines(self.person.home_id)
 
+    def is_neighbours(self, machine: dict[str, Any]) -> bool:
+        """Whether a machine of the account is the other home's."""
+        return self._neighbour is not None and self._neighbour.owns(machine)
+
     def typed_ids(self) -> list[int]:
         """The processes of commands that are not over."""
         return [one.process.pid for one in self._commands if one.process.poll() is None]
@@ -316,7 +334,7 @@ class Telling:
 
     def _lives(self) -> bool:
         """Whether the run has a machine anywhere."""
-        if self._own is not None and self._own.has_machine():
+        if self.own is not None and self.own.has_machine():
             return True
         return bool(self.cloud.living(self.person.home_id))
 

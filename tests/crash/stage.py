@@ -21,9 +21,10 @@ from infra.simcloud.cloud import SimCloud
 from infra.simcloud.rented import Phase, Rented
 from orchestrator.budget.ledger import Limits
 from orchestrator.clock import SystemClock
-from orchestrator.errors import GpuleaseError, StaleRun, UsageError
+from orchestrator.errors import BudgetRefused, GpuleaseError, NoOffer, StaleRun, UsageError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.balance import Purses
+from orchestrator.lifecycle.boot_time import boot_deadline_s
 from orchestrator.lifecycle.cargo import RunCargo
 from orchestrator.lifecycle.catalog import ask_all
 from orchestrator.lifecycle.driver import count_on
@@ -49,7 +50,7 @@ from orchestrator.spec.job import Job
 from orchestrator.spec.resources import Need
 from orchestrator.store.home import run_folder
 from orchestrator.store.journal import Journal
-from tests.crash.clouds import Client, has_guard, make_client, tells_in_time
+from tests.crash.clouds import CLOUDS, Client, has_guard, make_client, tells_in_time
 from tests.crash.fleet import Fleet, StageClock
 from tests.crash.life import FILES, Killed, Life
 from tests.crash.mortal import MortalJournal, MortalProvider, MortalShell
@@ -85,7 +86,6 @@ class Stage:
     reuses: bool = False
     pace_s: float = 0.5  # a driver looks no more often in a state that may last
     wait_s: float = 0.0  # of `submit --wait`
-    slept_s: float = 0.0
     left_alone: set[str] = field(default_factory=set)  # machines that nobody could end meanwhile
     untold: set[str] = field(default_factory=set)  # of these nobody can prove yet when they ended
     seen: list[str] = field(default_factory=list)  # promises broken on the way
@@ -160,26 +160,37 @@ class Stage:
         return [machine for machine in self.machines() if machine.alive]
 
     def sleep(self, seconds: float) -> None:
-        """This computer is suspended; the world goes on.
-
-        What bills and does not run, because it failed or never started, has no guard either, and
-        where a provider has none nothing has.
-        """
-        self.slept_s += seconds
-        self._lose_sight()
-        self.clock.advance(seconds, asleep=True)
-        alone = [
-            one
-            for one in self.living()
-            if one.phase is not Phase.RUNNING or not self._ends_itself(one)
-        ]
-        self.left_alone |= {one.id for one in alone}
+        """This computer is suspended; the world goes on."""
+        self._stand_still(seconds, asleep=True)
 
     def leave(self, seconds: float) -> None:
-        """This computer is off, or its driver dead; what has no guard is left to itself."""
-        self._lose_sight()
-        self.clock.advance(seconds)
-        self.left_alone |= {one.id for one in self.living() if not self._ends_itself(one)}
+        """This computer is off, or its driver dead."""
+        self._stand_still(seconds, asleep=False)
+
+    def _stand_still(self, seconds: float, *, asleep: bool) -> None:
+        """Nobody acts in any home of this story: they share one clock."""
+        stages = [self, *(other.stage for other in self.beside)]
+        for one in stages:
+            one._lose_sight()
+        since_s = self.clock.now_s()
+        self.clock.advance(seconds, asleep=asleep)
+        for one in stages:
+            one._useless_s.clear()  # nobody could give anything back
+            one.left_alone |= {
+                machine.id for machine in one.machines() if one._was_alone(machine, since_s)
+            }
+
+    def _was_alone(self, machine: Rented, since_s: float) -> bool:
+        """Whether nothing could end it.
+
+        It bills and does not run, because it failed or never started; or its provider's machines
+        have no guard; or the guard was refused again and again.
+        """
+        box = self.fleet.boxes.get(machine.id)
+        if box is not None and box.was_refused(since_s):
+            return True
+        is_idle = machine.phase is not Phase.RUNNING
+        return machine.alive and (is_idle or not self._ends_itself(machine))
 
     def _ends_itself(self, machine: Rented) -> bool:
         """Whether there is a way left for its guard: RunPod's old API may be the only one, and be
@@ -284,9 +295,16 @@ class Stage:
                 self._useless_s.pop(machine.id, None)
                 continue
             for_s = now_s - self._useless_s.setdefault(machine.id, now_s)
-            text = f"{machine.id} is {machine.phase}, and was kept for {_USELESS_S:.0f} s"
-            if for_s > _USELESS_S and text not in self.seen:
+            text = f"{machine.id} is {machine.phase}, and was kept too long"
+            if for_s > self._useless_for_s(machine) and text not in self.seen:
                 self.seen.append(text)
+
+    def _useless_for_s(self, machine: Rented) -> float:
+        """As long as a machine may boot: some providers show one that failed as if it still did."""
+        facts = CLOUDS[machine.provider].facts
+        mine = (one for one in self.leases() if one.machine_id == machine.id)
+        boot_s = max((boot_deadline_s(one.offer, facts) for one in mine), default=0.0)
+        return max(_USELESS_S, boot_s + _USELESS_S / 2)
 
 
 @dataclass
@@ -432,8 +450,8 @@ class Process:
             keep_code(folder, stage.job, like=run_folder(stage.home, RUN_ID))
             copy_key_pair(run_folder(stage.home, RUN_ID) / "keys", folder / "keys")
             self.engine.hand_over(first, *take_over(first, plan, NEXT_ID, now_s))
-        except (UsageError, StaleRun):
-            return False  # too late: it goes back
+        except (UsageError, NoOffer, BudgetRefused, StaleRun):
+            return False  # too late, or too dear: it goes back
         return True
 
     def drive(self, meddle: Callable[[Stage], None]) -> None:

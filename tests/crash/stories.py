@@ -183,8 +183,12 @@ STORIES = {
         Story(
             "host lost while running",
             _WELL,
-            meddle=lose_when(State.RUNNING),
-            program=Program(seconds=30.0),
+            meddle=lose_when(State.RUNNING, after_s=96.0),  # four fifths of the work are done
+            program=Program(seconds=120.0),
+            every="30s",
+            pace_s=2.0,
+            repeats_s=30.0,
+            told="the machine was lost; next:",
         ),
         Story("host lost while shipping", _WELL, meddle=lose_when(State.SHIPPING)),
         Story("crowded account", _WELL, crowd, one_more_neighbour),

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.crash.climates import CLIMATES
 from tests.crash.exhaust import Theatre
-from tests.crash.weather import ACTS, KNOBS, Persistent, draw
+from tests.crash.weather import ACTS, KNOBS, Persistent, Wants, draw
+
+Met = tuple[str, str, str]
 
 _RUNS = 320
 _QUICK = 8
@@ -27,6 +30,7 @@ _ELSEWHERE = {
     _ALL: 400,
 }  # runs: with those above, 2,000
 _QUICK_ELSEWHERE = 2
+_DRAWN = 6000  # numbers among which each knob is looked for until it happens
 _PARTS = [
     (providers, first)
     for providers, runs in _ELSEWHERE.items()
@@ -34,11 +38,16 @@ _PARTS = [
 ]
 
 
-def _tell(seeds: Iterable[int], folder: Path, providers: tuple[str, ...] = ("runpod",)) -> None:
+def _tell(seeds: Iterable[int], folder: Path, providers: tuple[str, ...] = ("runpod",)) -> set[Met]:
+    """Play them; gives provider, fault and operation of what happened."""
+    met: set[Met] = set()
     for seed in seeds:
         weather = draw(seed, providers)
         (own := folder / str(seed)).mkdir()
-        Theatre(weather.story(), own, Persistent).perform(*weather.kills)
+        theatre = Theatre(weather.story(), own, Persistent)
+        theatre.perform(*weather.kills)
+        met |= theatre.met
+    return met
 
 
 def test_every_knob_and_every_mishap_is_drawn() -> None:
@@ -46,6 +55,8 @@ def test_every_knob_and_every_mishap_is_drawn() -> None:
 
     assert {knob for weather in every for _, knob, _ in weather.faults} == set(KNOBS)
     assert {act for weather in every for act, _ in weather.acts} == set(ACTS)
+    for wish in fields(Wants):
+        assert {bool(getattr(one.wants, wish.name)) for one in every} == {True, False}, wish.name
 
 
 @pytest.mark.timeout(300)
@@ -81,6 +92,31 @@ def test_no_weather_elsewhere_breaks_a_promise_in_many_runs(
     providers: tuple[str, ...], first: int, tmp_path: Path
 ) -> None:
     _tell(range(first, min(first + _PART, _ELSEWHERE[providers])), tmp_path, providers)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("provider", CLIMATES)
+def test_every_knob_happens_and_breaks_no_promise(provider: str, tmp_path: Path) -> None:
+    """What was drawn need not happen: each knob is drawn again until some run has met it."""
+    climate, on = CLIMATES[provider], (provider,)
+    missing = set(climate.knobs) - set(climate.never)
+    left = {seed: {knob for _, knob in draw(seed, on).may_meet} for seed in range(_DRAWN)}
+
+    while missing:
+        seed = max(left, key=lambda one: len(left[one] & missing))
+        if not left.pop(seed) & missing:
+            break
+        missing -= {(fault, call) for _, fault, call in _tell([seed], tmp_path, on)}
+
+    assert not missing
+
+
+@pytest.mark.parametrize("provider", CLIMATES)
+def test_what_never_happens_is_drawn_all_the_same(provider: str) -> None:
+    climate = CLIMATES[provider]
+
+    assert set(climate.never) <= set(climate.knobs)
 
 
 @pytest.mark.skipif("WEATHER" not in os.environ, reason="WEATHER chooses a number")

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from infra.simcloud.faults import LAGS, STANDING
 from orchestrator.errors import GpuleaseError
 from orchestrator.runs.states import Outcome, State, Wish
+from tests.crash.acts import bucket_down_for
 from tests.crash.climates import CLIMATES, Knob
 from tests.crash.clouds import UNGUARDED
+from tests.crash.home_beside import HomeBeside, act_beside
 from tests.crash.machine import Program
-from tests.crash.stage import RUN_ID, Process, Stage
+from tests.crash.stage import NEXT_ID, Process, Stage
 from tests.crash.stories import Story
 
 CLEARS_S = 3 * 3600.0
@@ -23,6 +25,12 @@ _TRIES = 25  # of a submit
 _AGAIN_S = 60.0
 _STORMS = 0.15  # of all draws: a dozen knobs more
 _BIDS = 0.3  # of the runs where machines may be bid for
+_BUCKETS = 0.1  # of the runs: results go there
+_KEPT = 0.12  # of the runs: the machine is kept, and of these in every second one used again
+_BESIDE = 0.08  # of the runs: another home acts at the same time
+_AWAY = 0.05  # of the runs: nobody is there for longer than a machine may live
+_AWAY_TO_MEET = 0.25  # the same, of those with a fault of calls that are made then
+_AWAY_S = 9000.0  # and then for as long as RunPod's bill may lag behind
 _HANGS_S = 0.05  # real seconds: how long a lost answer is waited for
 
 Option = float | int | str | bool | None
@@ -61,7 +69,7 @@ def _stop_and_start(stage: Stage) -> None:
 
 def _where(stage: Stage) -> str:
     """The provider of the run's newest lease."""
-    lease = stage.run.lease
+    lease = stage.runs()[-1].lease
     return lease.provider if lease is not None else stage.providers[0]
 
 
@@ -78,6 +86,7 @@ def _mend(stage: Stage) -> None:
             stage.cloud.machine_fault(machine.id, "network_restored")
 
 
+_LEFT = "left alone"
 ACTS: dict[str, Callable[[Stage], None]] = {
     "host_lost": lambda stage: _break(stage, "host_lost"),
     "host_restarted": lambda stage: _break(stage, "host_restarted"),
@@ -86,10 +95,23 @@ ACTS: dict[str, Callable[[Stage], None]] = {
     "key revoked": lambda stage: stage.cloud.fault("key_revoked", provider=_where(stage)),
     "balance gone": lambda stage: _pay(stage, "0"),
     "balance low": lambda stage: _pay(stage, "0.02"),
-    "cancel": lambda stage: stage.journal.wish(RUN_ID, Wish.CANCEL),
-    "cancel --now": lambda stage: stage.journal.wish(RUN_ID, Wish.CANCEL_NOW),
+    "cancel": lambda stage: stage.journal.wish(stage.runs()[-1].id, Wish.CANCEL),
+    "cancel --now": lambda stage: stage.journal.wish(stage.runs()[-1].id, Wish.CANCEL_NOW),
     "asleep": lambda stage: stage.sleep(1800.0),
+    _LEFT: lambda stage: stage.leave(_AWAY_S),
 }
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What whoever submits wants beside the plain run, and who else is there."""
+
+    bucket: bool = False
+    bucket_down_s: float = 0.0  # from the program's end on
+    keep_s: float = 0.0
+    reuses: bool = False
+    mishaps_later: bool = False  # they wait for the run that uses the machine again
+    beside: bool = False  # another home acts on the same accounts
 
 
 @dataclass(frozen=True)
@@ -106,6 +128,17 @@ class Weather:
     max_cost: str
     pace_s: float
     spot: bool
+    wants: Wants
+
+    @property
+    def may_meet(self) -> set[tuple[str, Knob]]:
+        """Providers and knobs of what can happen in it, as far as one knows beforehand."""
+        is_alone = self.wants.bucket or any(act == _LEFT for act, _ in self.acts)
+        return {
+            (name, knob)
+            for name, knob, _ in self.faults
+            if is_alone or knob not in CLIMATES[name].met_alone
+        }
 
     def story(self) -> Story:
         """The run that is told under it."""
@@ -113,11 +146,14 @@ class Weather:
             f"weather {self.seed} on {', '.join(self.providers)}: {self.told()}",
             ENDS,
             begin=self._begin,
-            meddle=_Sky(self.acts).meddle,
+            meddle=_Sky(self.acts, self.wants).meddle,
             program=self.program,
             max_cost=self.max_cost,
             pace_s=self.pace_s,
             spot=self.spot,
+            bucket=self.wants.bucket,
+            keep_s=self.wants.keep_s,
+            reuses=self.wants.reuses,
             providers=self.providers,
             unguarded=not UNGUARDED.isdisjoint(self.providers),
         )
@@ -129,6 +165,8 @@ class Weather:
         ]
         acts = [f"{act} while {state}" for act, state in self.acts]
         rest = f"{self.program} {self.max_cost} {self.pace_s} {'spot' if self.spot else ''}"
+        if self.wants != Wants():
+            rest += f" {self.wants}"
         return f"{faults} {self.switches} {acts} {rest}".rstrip()
 
     def _begin(self, stage: Stage) -> None:
@@ -136,6 +174,8 @@ class Weather:
             stage.cloud.world.faults.add(name, call, fault, **options)
         for name, switches in self.switches:
             stage.cloud.switch(provider=name, **switches)
+        if self.wants.beside:
+            stage.beside.append(HomeBeside(stage, tries=_TRIES))
 
 
 @dataclass
@@ -143,6 +183,7 @@ class _Sky:
     """Lets each act happen once, in its state, and clears in the end."""
 
     acts: tuple[tuple[str, State], ...]
+    wants: Wants
     done: set[int] = field(default_factory=set)
     began_s: float | None = None
     cut_s: float | None = None
@@ -150,18 +191,26 @@ class _Sky:
     def meddle(self, stage: Stage) -> None:
         now_s = stage.clock.now_s()
         self.began_s = self.began_s or now_s
-        run = stage.run
-        for number, (act, state) in enumerate(self.acts):
-            if number not in self.done and run.state is state:
-                self.done.add(number)
-                ACTS[act](stage)
-                self.cut_s = now_s
+        if stage.is_recorded():
+            self._happen(stage)
+        act_beside(stage)
         if self.cut_s is not None and now_s - self.cut_s > 120.0:
             self.cut_s = None
             _mend(stage)
         if now_s - self.began_s > CLEARS_S:
             stage.cloud.clear_faults()
             _mend(stage)
+
+    def _happen(self, stage: Stage) -> None:
+        run = stage.runs()[-1]
+        if self.wants.bucket_down_s:
+            bucket_down_for(self.wants.bucket_down_s)(stage)
+        for number, (act, state) in enumerate(self.acts):
+            is_its_time = run.state is state and (run.id == NEXT_ID or not self.wants.mishaps_later)
+            if number not in self.done and is_its_time:
+                self.done.add(number)
+                self.cut_s = stage.clock.now_s()
+                ACTS[act](stage)
 
 
 def draw(seed: int, providers: tuple[str, ...] = ("runpod",)) -> Weather:
@@ -177,10 +226,10 @@ def draw(seed: int, providers: tuple[str, ...] = ("runpod",)) -> Weather:
             knobs += chance.sample(every, 12)
         faults += [(name, knob) for knob in dict.fromkeys(knobs)]
     unlike = {act for name in providers for act in CLIMATES[name].unlike}
-    possible = sorted(set(ACTS) - unlike)
+    possible = sorted(set(ACTS) - {_LEFT} - unlike)
     acts = chance.sample(possible, chance.choice((0, 0, 1, 1, 2)))
     max_costs = CLIMATES[providers[-1]].max_costs
-    return Weather(
+    weather = Weather(
         seed=seed,
         providers=providers,
         faults=tuple((name, knob, _options(knob, chance)) for name, knob in faults),
@@ -194,6 +243,41 @@ def draw(seed: int, providers: tuple[str, ...] = ("runpod",)) -> Weather:
         max_cost=chance.choice(max_costs),
         pace_s=chance.choice((1.0, 3.0, 6.0)),
         spot="vast" in providers and chance.random() < _BIDS,
+        wants=Wants(),
+    )
+    # By a chance of its own: what is drawn here came later, and left older numbers as they were.
+    return _with_more(weather, random.Random(f"{elsewhere}{seed}, and more"))
+
+
+def _with_more(weather: Weather, chance: random.Random) -> Weather:
+    """The same weather, in some runs with other wishes, and where nobody is there for a while."""
+    wants = _wants(chance)
+    acts = weather.acts
+    if wants.keep_s:
+        acts = tuple((act, State.KEPT if chance.random() < 0.4 else state) for act, state in acts)
+    held = [(name, knob) for name, knob, _ in weather.faults]
+    is_met_alone = any(knob in CLIMATES[name].met_alone for name, knob in held)
+    if chance.random() < (_AWAY_TO_MEET if is_met_alone else _AWAY):
+        acts = (*acts, (_LEFT, State.RUNNING if is_met_alone else chance.choice(_STATES)))
+    switches = tuple(
+        (name, chosen | CLIMATES[name].way([knob for other, knob in held if other == name]))
+        for name, chosen in weather.switches
+    )
+    return replace(weather, wants=wants, acts=acts, switches=switches)
+
+
+def _wants(chance: random.Random) -> Wants:
+    bucket = chance.random() < _BUCKETS
+    keeps = chance.random() < _KEPT
+    reuses = keeps and chance.random() < 0.5
+    return Wants(
+        bucket=bucket,
+        bucket_down_s=chance.choice((0.0, 0.0, 120.0, 7200.0)) if bucket else 0.0,
+        keep_s=chance.choice((60.0, 600.0)) if keeps else 0.0,
+        reuses=reuses,
+        mishaps_later=reuses and chance.random() < 0.5,
+        # Every home on the stage gives its run the same id, and so the same place in a bucket.
+        beside=chance.random() < _BESIDE and not bucket,
     )
 
 
@@ -209,7 +293,7 @@ def _options(knob: Knob, chance: random.Random) -> dict[str, Option]:
     elif fault == "list_lag_s":
         options["seconds"] = chance.choice((2.0, 9.0))
     elif fault == "billing_lag_s":
-        options["seconds"] = chance.choice((60.0, 7200.0))
+        options["seconds"] = chance.choice((60.0, 3600.0))
     elif fault == "no_direct_ssh":
         options["seconds"] = chance.choice((None, 30.0, 100.0))
     elif fault == "rate_limit":

@@ -107,6 +107,29 @@ def test_a_deletion_that_fails_and_is_done(cloud: SimCloud, api: Api) -> None:
     assert api.get(f"/pods/{pod['id']}").status_code == 404
 
 
+def test_what_a_call_met_is_counted_and_what_is_still_to_come_is_not(
+    cloud: SimCloud, api: Api
+) -> None:
+    met = cloud.world.faults.met
+    cloud.fault("conflict", operation="list", after=1)
+    cloud.fault("list_lag_s", seconds=5)
+    cloud.fault("gpu_dead", times=2)
+    cloud.fault("list_page_fail")
+
+    api.get("/pods")
+    assert met == {("runpod", "list_lag_s", "list"): 1}
+    api.get("/pods")
+    api.create()
+    api.create()
+    cloud.clear_faults()
+
+    assert met == {
+        ("runpod", "list_lag_s", "list"): 1,  # of a list that was refused nothing was shown
+        ("runpod", "conflict", "list"): 1,
+        ("runpod", "gpu_dead", "machine"): 2,
+    }
+
+
 def test_a_page_behind_the_first_fails(cloud: SimCloud, api: Api) -> None:
     cloud.switch(page_size=1)
     cloud.fault("list_page_fail")
