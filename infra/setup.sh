@@ -1,6 +1,7 @@
 #!/bin/sh
 # What `make setup` does. `environment PYTHON`: .venv with the package and its development tools.
 # `sshd`: an OpenSSH server program, which the simulated cloud's machines run.
+# `shells`, in CI alone: zsh and fish, in which the Tab key is pressed.
 set -eu
 
 as_root() {
@@ -11,11 +12,11 @@ may_install() {
     command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }
 }
 
-install_package() { # NAME
-    echo "setup: installing $1 by apt"
+install_package() { # NAME…
+    echo "setup: installing $* by apt"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 make_environment() { # PYTHON
@@ -53,8 +54,20 @@ find_sshd() {
     fi
 }
 
+find_shells() {
+    missing=
+    for shell in zsh fish; do
+        command -v "$shell" >/dev/null || missing="$missing $shell"
+    done
+    # shellcheck disable=SC2086 # words, each a package
+    if [ -n "$missing" ] && ! { may_install && install_package $missing; }; then
+        echo "setup: no$missing here: completion is not tried in it" >&2
+    fi
+}
+
 case "${1:-}" in
     environment) make_environment "$2" ;;
     sshd) find_sshd ;;
-    *) echo "usage: setup.sh environment PYTHON | sshd" >&2; exit 2 ;;
+    shells) find_shells ;;
+    *) echo "usage: setup.sh environment PYTHON | sshd | shells" >&2; exit 2 ;;
 esac

@@ -128,6 +128,22 @@ def test_who_may_install_nothing_is_told_the_line_to_run(
     assert done == ""
 
 
+def test_shells_are_installed_together_where_that_may_be(place: Path) -> None:
+    ended, said, done = set_up(place, "shells", programs=("apt-get",), as_root=True)
+
+    assert (ended, said) == (0, "setup: installing zsh fish by apt\n")
+    assert done.endswith(INSTALLS.replace("openssh-server", "zsh fish"))
+
+
+def test_where_a_shell_cannot_be_had_nothing_fails(place: Path) -> None:
+    (place / "bin/zsh").symlink_to("/usr/bin/sh")
+
+    ended, said, done = set_up(place, "shells", programs=("apt-get",), as_root=False)
+
+    assert (ended, done) == (0, "")
+    assert said == "setup: no fish here: completion is not tried in it\n"
+
+
 ENVIRONMENT = "environment python"
 MADE = """\
 python -m venv --clear .venv

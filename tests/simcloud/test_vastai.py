@@ -15,7 +15,7 @@ from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from tests.simcloud.vast import Vast
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)  # the first test installs the command line
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 
@@ -63,6 +63,15 @@ def person(command: Path, vast_cloud: SimCloud, tmp_path: Path) -> Iterator[Pers
     yield Person(command, vast_cloud, home)
 
 
+def test_the_command_line_sees_what_we_rented(person: Person, vast: Vast) -> None:
+    rented = vast.create(label="witness")
+
+    (row,) = person.asks("show", "instances")
+
+    assert (row["id"], row["label"]) == (rented, "witness")
+
+
+@pytest.mark.slow
 def test_what_the_command_line_rents_and_ends_is_what_everybody_sees(
     person: Person, vast: Vast, vast_cloud: SimCloud, clock: FakeClock
 ) -> None:

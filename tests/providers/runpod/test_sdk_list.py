@@ -20,7 +20,7 @@ from orchestrator.providers.runpod import RunPod
 from orchestrator.spec.resources import Need
 from tests.runs.samples import NOW_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)  # the first test installs the SDK
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 _CARD = "NVIDIA L4"
@@ -80,6 +80,7 @@ def test_both_see_the_same_machines(client: RunPod) -> None:
     assert ids == {machine.id for machine in client.list_machines()}
 
 
+@pytest.mark.slow
 def test_a_machine_that_we_do_not_list_is_seen_by_the_sdk(client: RunPod, cloud: SimCloud) -> None:
     machine_id = rent(client)
     cloud.fault("list_lag_s", seconds=600.0)
@@ -88,6 +89,7 @@ def test_a_machine_that_we_do_not_list_is_seen_by_the_sdk(client: RunPod, cloud:
     assert client.second_list() == frozenset({machine_id})
 
 
+@pytest.mark.slow
 def test_without_graphql_the_sdk_says_nothing(client: RunPod, cloud: SimCloud) -> None:
     cloud.switch(graphql_gone=True)
 
@@ -95,6 +97,7 @@ def test_without_graphql_the_sdk_says_nothing(client: RunPod, cloud: SimCloud) -
         client.second_list()
 
 
+@pytest.mark.slow
 def test_what_the_sdk_rents_stops_and_ends_is_what_we_see(
     client: RunPod, cloud: SimCloud, sdk: str
 ) -> None:
@@ -112,6 +115,7 @@ def test_what_the_sdk_rents_stops_and_ends_is_what_we_see(
         client.get_machine(made["id"])
 
 
+@pytest.mark.slow
 def test_the_sdk_lists_the_cards_that_we_offer(client: RunPod, cloud: SimCloud, sdk: str) -> None:
     cards = {card["id"] for card in says(sdk, cloud, "runpod.get_gpus()")}
 
