@@ -14,7 +14,8 @@ may_install() {
 
 install_package() { # NAME…
     echo "setup: installing $* by apt"
-    as_root apt-get update -qq
+    # Without a network it gives up soon.
+    as_root apt-get update -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
