@@ -17,7 +17,8 @@ from orchestrator.store.schema import SCHEMA
 from tests.e2e.books import books_agree
 from tests.e2e.cloud import Cloud
 from tests.e2e.jobs import own_code, training
-from tests.e2e.person import Person
+from tests.e2e.person import Person, waits_until
+from tests.e2e.store import BUCKET, TO_BUCKET, Store, url_of_index
 from tests.e2e.versions import NEXT_SCHEMA, install
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -168,3 +169,33 @@ def test_a_driver_of_the_same_schema_makes_room_too_and_a_newer_one_serves_older
     lets_it_train(cloud, person, in_training)
     assert person.types("attach", "last").code == 0
     nothing_is_lost(person.types("receipt", "last", "--json").json(), in_training)
+
+
+def test_a_newer_driver_signs_new_slots_for_the_run_of_an_older_one(
+    person: Person, cloud: Cloud, store: Store, old: str, new: str
+) -> None:
+    person.command = (old,)
+    script = training(steps=_STEPS, saves_every=2, waits_at=_WAITS_AT)
+    limits = {"max_duration": "9h", "max_cost": "9.00", "more": TO_BUCKET}
+    run_id = person.submits(own_code(person, script, **limits))
+    before = person.waits(lambda view: view["progress"].get("step") == _WAITS_AT)
+    first = url_of_index(person)
+
+    person.command = (new,)
+    assert person.types("ps").code == 0
+    assert driver_version(person) == "7.1.0"
+    the_one_driver(person)
+    cloud.advance(6.1 * 3600)
+    waits_until(lambda: url_of_index(person) != first)
+    second = url_of_index(person)
+    lets_it_train(cloud, person, before)
+    ended = person.types("attach", "last")
+
+    assert ended.code == 0, ended.err + person.driver_log()
+    receipt = person.types("receipt", "last", "--json").json()
+    assert receipt["artifacts_at"] == f"s3://{BUCKET}/team/mine-{run_id}"
+    assert receipt["artifacts_missing"] == []
+    assert store.was_asked_with(second)
+    books_agree(receipt, person, cloud)
+    assert person.types("pull", "mine").code == 0
+    nothing_is_lost(receipt, before)
