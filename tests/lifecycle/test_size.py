@@ -52,6 +52,18 @@ def test_each_method_needs_less_than_the_one_before() -> None:
     assert full > 130 > 40 > lora > 15 > qlora > 5
 
 
+def test_an_encoder_is_sized_for_an_adapter_where_somebody_asks() -> None:
+    sized = size_model(BERT, SizeWish(method="lora"))
+
+    assert (sized["method"], sized["writes"], sized["checkpointing"]) == ("lora", False, False)
+    assert sized["trained_parameters"] == 663_552  # peft's own count, but for the pooler
+    memory = {part["part"]: part["bytes"] for part in sized["memory"]}
+    assert memory["frozen weights, 16 bits"] == 2 * (22_713_216 + 384 * 2 + 2)  # and its head
+    assert memory["adapter of r=16 with AdamW"] == 18 * 663_552
+    assert 2 < sized["gpu_memory_gib"] < 4
+    assert "T4" in cards_that_fit(BERT, SizeWish(method="lora"))
+
+
 def test_cards_fit_by_memory_by_bfloat16_and_by_cuda() -> None:
     assert "RTX 4090" in cards_that_fit(LLAMA, SizeWish(method="lora"))
     assert "RTX 4090" not in cards_that_fit(LLAMA, SizeWish(method="full"))

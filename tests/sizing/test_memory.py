@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import csv
+import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from infra.program_environment import program_python
 from orchestrator.sizing.memory import (
     GIB,
     Recipe,
@@ -16,6 +19,7 @@ from orchestrator.sizing.memory import (
     training_parts,
 )
 from orchestrator.sizing.shape import Shape
+from orchestrator.spec.programs import load_program
 
 QWEN_1_8B = Shape(2048, 24, 5504, 151936, 2048, 8192, tied=False)
 QWEN_7B = Shape(4096, 32, 11008, 151936, 4096, 32768, tied=False)
@@ -121,6 +125,75 @@ def test_an_adapter_has_as_many_parameters_as_peft_makes(
     shape: Shape, parameters: int, r: int, expected: int
 ) -> None:
     assert adapter_parameters(parameters, shape, r) == expected
+
+
+# One step of a small BERT on this CPU: weights, gradients and AdamW's moments, and what autograd
+# keeps for the backward pass. Without dropout, for which a CPU keeps more than a GPU does.
+COUNTS = """
+import json, sys, torch
+from peft import LoraConfig, get_peft_model
+from transformers import BertConfig, BertForSequenceClassification
+
+method, mixed = sys.argv[1], sys.argv[2] == "True"
+config = BertConfig(
+    vocab_size=3000, hidden_size=192, num_hidden_layers=6, num_attention_heads=6,
+    intermediate_size=768, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+)
+model = BertForSequenceClassification(config)
+parameters = sum(each.numel() for each in model.bert.parameters())
+if method == "lora":
+    model.to(torch.bfloat16)
+    lora = LoraConfig(r=16, target_modules="all-linear", task_type="SEQ_CLS")
+    model = get_peft_model(model, lora)
+weights = list(model.train().parameters())
+trained = [each for each in weights if each.requires_grad]
+optimizer = torch.optim.AdamW(trained)
+known, kept = {each.untyped_storage().data_ptr() for each in weights}, {}
+
+
+def keep(tensor):
+    storage = tensor.untyped_storage()
+    if storage.data_ptr() not in known:
+        kept[storage.data_ptr()] = storage.nbytes()
+    return tensor
+
+
+rows = torch.randint(0, 3000, (8, 128))
+hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+with hooks, torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+    loss = model(input_ids=rows, labels=torch.zeros(8, dtype=torch.long)).loss
+loss.backward()
+optimizer.step()
+moments = [each for state in optimizer.state.values() for each in state.values() if each.dim()]
+held = [*weights, *(each.grad for each in trained), *moments]
+states = sum(each.numel() * each.element_size() for each in held)
+print(json.dumps({"parameters": parameters, "states": states, "kept": sum(kept.values())}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("method", "autocast", "share"),
+    [("full", False, 0.71), ("full", True, 0.82), ("lora", False, 0.62)],
+)
+def test_an_encoder_holds_its_states_and_less_activations_than_are_reckoned(
+    method: str, autocast: bool, share: float
+) -> None:
+    """Counted by PyTorch on a CPU: nobody has published what one takes of a GPU."""
+    python = program_python(load_program("causal-lm"))
+    ran = subprocess.run(
+        [python, "-c", COUNTS, method, str(autocast)], capture_output=True, text=True, check=True
+    )
+    found = json.loads(ran.stdout)
+    shape = Shape(192, 6, 768, 3000, 192, 512)
+    recipe = Recipe(method, batch=8, tokens=128, outputs=2)
+    mixed = autocast or method == "lora"
+    *parts, _cuda = training_parts(found["parameters"], shape, recipe, mixed=mixed)
+    states = [size for name, size in parts if "activations" not in name and "copies" not in name]
+
+    assert found["states"] / sum(states) == pytest.approx(1.0, abs=0.05)
+    assert (found["states"] + found["kept"]) / total_bytes(parts) == pytest.approx(share, abs=0.02)
 
 
 def test_activations_grow_with_rows_and_tokens() -> None:
