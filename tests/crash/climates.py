@@ -141,6 +141,8 @@ class Climate:
     unlike: tuple[str, ...] = ()  # acts that do not happen there
     alone: Collection[str] = ()  # calls that are made where a machine ends itself, unwatched
     way: Callable[[Collection[Knob]], Switches] = _as_they_are  # what is drawn needs it to happen
+    # By call: what goes wrong with a machine of which alone it is asked.
+    asked_of: Mapping[str, Knob] = field(default_factory=dict)
     never: Mapping[Knob, str] = field(default_factory=dict)  # drawn, and met by nobody: why
 
     @property
@@ -199,5 +201,6 @@ CLIMATES = {
         # another hour billed, and the run's figures do not count starts.
         ("balance gone", "balance low", "stopped and started"),
         way=_off_first,
+        asked_of={"logs": ("never_on", "machine")},
     ),
 }

@@ -134,10 +134,12 @@ class Weather:
     def may_meet(self) -> set[tuple[str, Knob]]:
         """Providers and knobs of what can happen in it, as far as one knows beforehand."""
         is_alone = self.wants.bucket or any(act == _LEFT for act, _ in self.acts)
+        held = {knob for _, knob, _ in self.faults}
         return {
             (name, knob)
             for name, knob, _ in self.faults
-            if is_alone or knob not in CLIMATES[name].met_alone
+            if (is_alone or knob not in CLIMATES[name].met_alone)
+            and CLIMATES[name].asked_of.get(knob[1], knob) in held
         }
 
     def story(self) -> Story:
@@ -263,7 +265,10 @@ def _with_more(weather: Weather, chance: random.Random) -> Weather:
         (name, chosen | CLIMATES[name].way([knob for other, knob in held if other == name]))
         for name, chosen in weather.switches
     )
-    return replace(weather, wants=wants, acts=acts, switches=switches)
+    asked_of = {(name, CLIMATES[name].asked_of.get(call)) for name, (_, call) in held}
+    more = [(name, knob, dict[str, Option](event="error")) for name, knob in asked_of if knob]
+    faults = weather.faults + (tuple(more) if chance.random() < _AWAY_TO_MEET else ())
+    return replace(weather, wants=wants, acts=acts, switches=switches, faults=faults)
 
 
 def _wants(chance: random.Random) -> Wants:

@@ -14,6 +14,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import Outcome, State, Wish
 
 UNSEEN_S = 60.0  # of the RETURN_S that are kept, for what a provider cannot tell now
+_SEEN_S = 60.0  # a driver that is awake looks more often at a machine that is to go
 UNKNOWN = "what the machine made, if its agent was started: nobody reached it any more"
 
 
@@ -27,7 +28,10 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     now_s = world.clock.now_s()
     if must_return(lambda ahead_s: run.upper_usd(now_s + ahead_s), cap_usd=run.cap_usd):
         return "the cap leaves money only for the return"
-    if now_s <= lease.deadline_s or _may_be_late(run, lease, world):
+    if now_s <= lease.deadline_s:
+        world.in_time_s[lease.key] = now_s
+        return ""
+    if _may_be_late(run, lease, world):
         return ""
     return "its deadline has passed"
 
@@ -70,5 +74,7 @@ def _may_be_late(run: Run, lease: Lease, world: World) -> bool:
     """
     if lease.guard not in ("absent", "watched"):
         return False
+    if lease.deadline_s - world.in_time_s.get(lease.key, 0.0) < _SEEN_S:
+        return False  # this process was there when it passed, and collected as long as it might
     seen_s = world.awake_since_first_saw_s(f"{lease.key} outlived its deadline")
     return seen_s < run.launch.collect_s + LATE_S

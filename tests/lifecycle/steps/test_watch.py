@@ -146,11 +146,11 @@ def test_a_machine_that_outlives_its_deadline_is_returned(stage: Stage) -> None:
     assert stage.run.artifacts_missing
 
 
-def unguarded(stage: Stage) -> None:
+def unguarded(stage: Stage, **changes: object) -> None:
     """A machine that has no guard of its own, under a cap that is far away."""
     stage.box.replies = {"guard-status": ALIVE}
-    held = {"did_work": True, "guard": "absent"}
-    stage.begin_held(State.RUNNING, dict(held), cap_usd=Decimal(100))
+    held = {"did_work": True, "guard": "absent", **changes}
+    stage.begin_held(State.RUNNING, held, cap_usd=Decimal(100))
 
 
 def test_a_machine_that_nothing_ends_is_collected_after_its_deadline_too(stage: Stage) -> None:
@@ -161,6 +161,17 @@ def test_a_machine_that_nothing_ends_is_collected_after_its_deadline_too(stage: 
 
     assert stage.state() is not State.RETURNING
     assert stage.first.why_ended == ""
+
+
+def test_whoever_is_there_when_its_deadline_passes_gives_it_back_in_time(stage: Stage) -> None:
+    deadline_s = NOW_S + 300.0
+    unguarded(stage, deadline_s=deadline_s)
+    stage.box.say(event="exit", at=NOW_S + 60, code=0, why="ended")  # and lists nothing
+
+    stage.until(lambda run: run.state is State.RETURNING, limit_s=2000.0)
+
+    assert deadline_s < stage.clock.now_s() < deadline_s + 60.0
+    assert stage.first.why_ended == "its deadline has passed"
 
 
 def test_it_is_not_waited_for_without_end(stage: Stage) -> None:
