@@ -140,9 +140,9 @@ class FaultScript:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
         self._words: dict[str, Words] = {}
-        self.happened: list[str] = []  # names of those that met a call, in this order
         # Provider, name and operation of all that came true, and how often; a lag: at each look.
         self.met: Counter[tuple[str, str, str]] = Counter()
+        self._here = threading.local()
 
     def learn(self, provider: str, words: Words) -> None:
         """What goes wrong with one provider alone."""
@@ -197,9 +197,15 @@ class FaultScript:
                         fault.skip -= 1
                         continue
                     self._count(fault)
-                    self.happened.append(fault.name)
+                    self._here.names = {*getattr(self._here, "names", ()), fault.name}
                     return fault
         return None
+
+    def happened(self) -> set[str]:
+        """Names of those that met calls of this thread since it asked last."""
+        names: set[str] = getattr(self._here, "names", set())
+        self._here.names = set()
+        return names
 
     def take_each(self, provider: str, operation: str, facts: Mapping[str, str]) -> list[Fault]:
         """Every fault that happens now, each name once, counted."""

@@ -13,7 +13,6 @@ from infra.simcloud.cloud import SimCloud
 from orchestrator.clock import FakeClock
 from orchestrator.providers.base import Provider
 from orchestrator.spec.resources import Need
-from tests.providers.oracle import Oracle
 from tests.simcloud.described import Compared
 
 
@@ -31,7 +30,7 @@ class CloudBench(ABC):
     what is not listed in `differences.py` fails the test that met it, at its end.
     """
 
-    oracle: ClassVar[Oracle]
+    simulated: ClassVar[str]  # which API, as simcloud names it
     switches: ClassVar[Mapping[str, object]] = {}  # of its API, before anybody calls it
     need: Need
     faults: frozenset[str]
@@ -44,14 +43,13 @@ class CloudBench(ABC):
             state=state,
             machines="memory",
             clock=self._clock,
-            providers=(self.oracle.provider,),
+            providers=(self.simulated,),
         )
         self._clients: list[Client] = []
 
     def __enter__(self) -> Self:
         self._cloud.__enter__()
-        self._compared = Compared(self.oracle, self._cloud.world.faults)
-        self._cloud.watch = self._compared
+        self._compared = Compared(self._cloud)
         self.switch(**self.switches)
         self.secret = self._env("API_KEY")
         self.provider: Provider = self.with_key("same")
@@ -93,4 +91,4 @@ class CloudBench(ABC):
         self._cloud.advance(seconds)
 
     def _env(self, name: str, before: str = "") -> str:
-        return self._cloud.env[f"{before}{self.oracle.provider.upper()}_{name}"]
+        return self._cloud.env[f"{before}{self.simulated.upper()}_{name}"]

@@ -11,7 +11,6 @@ from infra.simcloud.faults import ANY_CALL, BELONGS_TO
 from orchestrator.providers.lambda_cloud import Lambda
 from orchestrator.spec.resources import Need
 from tests.contract.cloud_bench import CloudBench
-from tests.providers.lambda_cloud.openapi import ORACLE
 
 # What Lambda has not: prepaid money, stopped machines, logs, bills. A launch tells no price, and a
 # 409 to one proves nothing.
@@ -33,7 +32,7 @@ _NOT_LAMBDAS = {
 class LambdaBench(CloudBench):
     """Calls are counted, as the documents say."""
 
-    oracle = ORACLE
+    simulated = "lambda"
     switches: ClassVar = {"calls_per_s": 1.0, "launch_every_s": 12.0}
     need = Need(gpu_memory_gib=24)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"]) - _NOT_LAMBDAS

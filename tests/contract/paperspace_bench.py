@@ -10,7 +10,6 @@ from infra.simcloud.faults import ANY_CALL, BELONGS_TO
 from orchestrator.providers.paperspace import Paperspace
 from orchestrator.spec.resources import Need
 from tests.contract.cloud_bench import CloudBench
-from tests.providers.paperspace.openapi import ORACLE
 
 # What Paperspace has not: prepaid money, images, bills, a state of failure. Its create knows no
 # code for capacity or a limit, and a 409 to one proves nothing.
@@ -34,7 +33,7 @@ _NOT_PAPERSPACES = {
 class PaperspaceBench(CloudBench):
     """A team."""
 
-    oracle = ORACLE
+    simulated = "paperspace"
     need = Need(gpu_memory_gib=16)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"]) - _NOT_PAPERSPACES
     asks: Mapping[str, str] = {

@@ -10,13 +10,12 @@ from infra.simcloud.faults import ANY_CALL, BELONGS_TO
 from orchestrator.providers.runpod import RunPod
 from orchestrator.spec.resources import Need
 from tests.contract.cloud_bench import CloudBench
-from tests.providers.runpod.openapi import ORACLE
 
 
 class RunPodBench(CloudBench):
     """REST v2, and GraphQL beside it, which nothing describes."""
 
-    oracle = ORACLE
+    simulated = "runpod"
     need = Need(gpu_memory_gib=24)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages", "cluster_member", "odd_catalog"])
     asks: Mapping[str, str] = {

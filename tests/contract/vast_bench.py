@@ -11,13 +11,12 @@ from infra.simcloud.faults import ANY_CALL, BELONGS_TO
 from orchestrator.providers.vast import Vast
 from orchestrator.spec.resources import Need
 from tests.contract.cloud_bench import CloudBench
-from tests.providers.vast.openapi import ORACLE
 
 
 class VastBench(CloudBench):
     """A market."""
 
-    oracle = ORACLE
+    simulated = "vast"
     need = Need(gpu_memory_gib=24, disk_gib=20)
     faults = frozenset([*ANY_CALL, *BELONGS_TO, "small_pages"])
     asks: Mapping[str, str] = {

@@ -17,6 +17,7 @@ from tests.crash.life import deaths
 from tests.crash.stage import Process, Stage, Violation
 from tests.crash.stories import Story
 from tests.crash.uploads import TO
+from tests.simcloud.described import Compared
 
 _JOB = """\
 kind: finetune
@@ -118,6 +119,7 @@ class Theatre:
             store = (self._folder / "empty.sqlite").read_bytes()
             (home / "gpulease.sqlite").write_bytes(store)
             (Path(state) / "elsewhere.sqlite").write_bytes(store)
+            self.compared = Compared(cloud)
             fleet = Fleet(cloud, clock)
             fleet.program = self.story.program
             stage = Stage(

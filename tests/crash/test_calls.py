@@ -14,20 +14,13 @@ from pathlib import Path
 import pytest
 
 from infra.simcloud.orders import Call
-from infra.simcloud.web import Reply, Request
 from orchestrator.runs.lease import Lease
 from tests.crash.elsewhere import ELSEWHERE
 from tests.crash.exhaust import Theatre
 from tests.crash.stage import Stage
 from tests.crash.stories import STORIES, Story
-from tests.providers.lambda_cloud.openapi import ORACLE as LAMBDA
-from tests.providers.paperspace.openapi import ORACLE as PAPERSPACE
-from tests.providers.runpod.openapi import ORACLE as RUNPOD
-from tests.providers.vast.openapi import ORACLE as VAST
-from tests.simcloud.described import Compared
 
 _TURN_S = 2.0
-ORACLES = {one.provider: one for one in (RUNPOD, VAST, LAMBDA, PAPERSPACE)}
 _EVERYWHERE = ("plain", "reply lost", "cancel --now", "host lost while running", "delete lies")
 _ALSO = {
     "runpod": [STORIES[name] for name in ("its image cannot be pulled", "kept", "crowded account")],
@@ -56,23 +49,15 @@ class Record(Theatre):
         self.leases: list[Lease] = []
         self.ids = {"99000000"}  # of a machine that never was
         self.home = b""
-        self.compared: list[Compared] = []
 
     @contextmanager
     def _stage(self) -> Iterator[Stage]:
         with super()._stage() as stage:
-            script = stage.cloud.world.faults
-            self.compared = [Compared(ORACLES[one], script) for one in stage.providers]
-            stage.cloud.watch = self._watch
             yield stage
             self.calls, self.leases = [*stage.cloud.world.calls], stage.leases()
             self.ids |= set(stage.cloud.world.machines)
             files = (path for path in stage.home.rglob("*") if path.is_file())
             self.home = b"".join(path.read_bytes() for path in files)
-
-    def _watch(self, provider: str, request: Request, reply: Reply) -> None:
-        for one in self.compared:
-            one(provider, request, reply)
 
     def asked(self) -> set[tuple[str, str]]:
         """Method and path of each kind of call."""
@@ -86,12 +71,11 @@ class Record(Theatre):
 
 
 def performed(story: Story, folder: Path) -> Record:
-    """One performance; whatever was sent and answered in it is as it is described, or listed."""
     made = Record(story, folder)
     made.perform()
-    for one in made.compared:
-        assert one.exchanges > 10
-        assert not one.unlisted, "\n".join(one.unlisted)
+    assert made.compared.exchanges == len(made.calls) > 10
+    assert not made.compared.unlisted, "\n".join(made.compared.unlisted)
+    return made
     return made
 
 

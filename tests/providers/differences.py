@@ -224,7 +224,17 @@ ANSWERED = (
             "no 429 is described; its limits are",
             "users met them (2023 to 2026), and read no body",
         )
-        for call in ("GET /api/v1/instances", "POST /api/v1/instance-operations/launch")
+        for call in (
+            "GET /api/v1/instances",
+            "GET /api/v1/instances/{id}",
+            "GET /api/v1/instance-types",
+            "GET /api/v1/images",
+            "GET /api/v1/ssh-keys",
+            "POST /api/v1/ssh-keys",
+            "DELETE /api/v1/ssh-keys/{id}",
+            "POST /api/v1/instance-operations/launch",
+            "POST /api/v1/instance-operations/terminate",
+        )
     ),
     *(
         Difference(
@@ -243,12 +253,22 @@ ANSWERED = (
         "one refusal is described; that of a taken name has the code of other taken names",
         "names are unique (users' notes); its code is told nowhere",
     ),
-    Difference(
-        "paperspace",
-        "GET /machines",
-        "nextPage",
-        "is described as text; it may be null on the last page",
-        "pspace's types, generated from the API in 2024-04",
+    *(
+        Difference(
+            "paperspace",
+            f"GET /{path}",
+            "nextPage",
+            "is described as text; it may be null on the last page",
+            "pspace's types, generated from the API in 2024-04",
+        )
+        for path in (
+            "machines",
+            "machine-events",
+            "os-templates",
+            "public-ips",
+            "snapshots",
+            "startup-scripts",
+        )
     ),
 )
 
@@ -264,6 +284,18 @@ class Undescribed:
 
 
 FAULTS = (
+    Undescribed(
+        "lambda",
+        "conflict",
+        "a 409 is described for a restart alone",
+        "nobody saw it; no refusal may be taken for an end",
+    ),
+    Undescribed(
+        "vast",
+        "rate_limit",
+        "a 429 is described for some calls alone",
+        "the documents' text has limits for nearly every call",
+    ),
     Undescribed(
         "lambda",
         "forbidden",

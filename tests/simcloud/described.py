@@ -7,10 +7,16 @@ from collections.abc import Callable, Container, Iterator
 import httpx
 from jsonschema import ValidationError
 
-from infra.simcloud.faults import FaultScript
+from infra.simcloud.cloud import SimCloud
 from infra.simcloud.web import Reply, Request
 from tests.providers.differences import answered, faults, sent_otherwise
+from tests.providers.lambda_cloud.openapi import ORACLE as LAMBDA
 from tests.providers.oracle import Oracle
+from tests.providers.paperspace.openapi import ORACLE as PAPERSPACE
+from tests.providers.runpod.openapi import ORACLE as RUNPOD
+from tests.providers.vast.openapi import ORACLE as VAST
+
+_ORACLES = {one.provider: one for one in (RUNPOD, VAST, LAMBDA, PAPERSPACE)}
 
 
 class Compared:
@@ -19,27 +25,26 @@ class Compared:
     A raise here would be a lost answer to the client: who watches looks at `unlisted` at the end.
     """
 
-    def __init__(self, oracle: Oracle, script: FaultScript) -> None:
+    def __init__(self, cloud: SimCloud) -> None:
+        """Watches from now on."""
         self.unlisted: list[str] = []
         self.exchanges = 0
-        self._oracle, self._script = oracle, script
-        self._happened = 0
-        self._sent, self._answered = sent_otherwise(oracle.provider), answered(oracle.provider)
-        self._faults = {one.name for one in faults(oracle.provider)}
+        self._script = cloud.world.faults
+        cloud.watch = self._see
 
-    def __call__(self, provider: str, request: Request, reply: Reply) -> None:
-        """One call, and its answer. Those of other providers, and what a fault made, are let be."""
-        if provider != self._oracle.provider:
-            return
+    def _see(self, provider: str, request: Request, reply: Reply) -> None:
+        """One call, and its answer where no fault made it that is listed."""
         self.exchanges += 1
-        happened = self._script.happened[self._happened :]
-        self._happened += len(happened)
-        call = request.method, request.path
-        self._keep(self._oracle.of_request(*call, request.query, request.body), self._sent)
-        if reply.cut or reply.events is not None or self._faults & set(happened):
+        happened = self._script.happened()
+        oracle, call = _ORACLES[provider], (request.method, request.path)
+        found = oracle.of_request(*call, request.query, request.body)
+        self._keep(found, sent_otherwise(provider))
+        expected = {one.name for one in faults(provider)}
+        if reply.cut or reply.events is not None or expected & happened:
             return
         kind = reply.headers.get("Content-Type", "")
-        self._keep(self._oracle.of_answer(*call, reply.status, kind, reply.body), self._answered)
+        found = oracle.of_answer(*call, reply.status, kind, reply.body)
+        self._keep(found, answered(provider))
 
     def _keep(self, found: Iterator[tuple[str, ValidationError]], listed: Container[str]) -> None:
         for place, error in found:

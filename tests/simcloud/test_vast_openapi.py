@@ -182,7 +182,9 @@ def test_what_goes_wrong_here_and_is_not_described_is_listed_and_really_differs(
         places.extend(place for place, _ in deviations(ORACLE, reply))
 
     vast.event_hooks = {"response": [look]}
-    vast_cloud.fault(fault.name, operation="delete")
+    for operation in ("keys", "delete"):
+        vast_cloud.fault(fault.name, operation=operation)
+    vast.post(f"/api/v0/instances/{one}/ssh/", json={"ssh_key": KEY})
     vast.destroy(one)
     vast.rent()
 

@@ -160,7 +160,7 @@ class Instances:
     def to_json(self, machine: Rented) -> dict[str, Json]:
         """One instance on the wire."""
         facts, switches = facts_of(machine), self._switches
-        status = self.status(machine)
+        status = self.status(machine) or "terminated"  # just now, where nothing lingers
         cents = round(machine.usd_per_hour * 100)
         kind = kind_json(facts.kind, later=switches.shows_later_fields, cents=cents)
         row: dict[str, Json] = {

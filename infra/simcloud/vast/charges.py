@@ -99,8 +99,8 @@ def _charge(
     if not whole:
         parts, amount = parts[:1], total - disk
     return {
-        "start": start_s,
-        "end": ended_s,
+        "start": int(start_s),
+        "end": int(ended_s),
         "type": "instance",
         "source": f"instance-{machine.id}",
         "description": f"Instance {machine.id} Charges",
@@ -108,8 +108,8 @@ def _charge(
         "metadata": {"label": facts.label},
         "items": [
             {
-                "start": start_s,
-                "end": ended_s,
+                "start": int(start_s),
+                "end": int(ended_s),
                 "type": kind,
                 "source": None,
                 "description": text,
