@@ -19,7 +19,11 @@ KILLS = 210  # of all stories together, each at a point that was drawn
 KILLS_ON_OWN = 60  # of the stories on a workstation
 KILLS_IN_CI = 10
 STORIES_IN_CI = 8  # drawn; a quiet run of each is told too
-LONG = ("asleep", "key_refused", "taken_away")  # half a minute each: too long for CI
+# Half a minute each, or more: too long for CI.
+LONG = (
+    *("asleep", "key_refused", "taken_away"),
+    *("two_homes", "on_lambda", "lost_on_lambda", "on_paperspace"),
+)
 
 pytestmark = pytest.mark.root
 
