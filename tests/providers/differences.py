@@ -285,6 +285,12 @@ class Undescribed:
 
 FAULTS = (
     Undescribed(
+        "vast",
+        "forbidden",
+        "a 403 is described for some calls alone",
+        "the documents: without a key it is a 403 auth_error; so a missing right is told here",
+    ),
+    Undescribed(
         "lambda",
         "conflict",
         "a 409 is described for a restart alone",
