@@ -79,7 +79,7 @@ def guard_sentences(
             "that goes back at once"
         )
     sentences += _of_launch(launch, offer)
-    return (*sentences, *_if_off(launch, offer, capabilities[offer.provider]))
+    return (*sentences, *_if_off(launch, first, capabilities[offer.provider]))
 
 
 def _of_own(launch: Launch) -> tuple[str, ...]:
@@ -92,12 +92,12 @@ def _of_own(launch: Launch) -> tuple[str, ...]:
     return free, _BUCKET, f"{alone}{waits}"
 
 
-def _if_off(launch: Launch, offer: Offer, facts: Capabilities) -> list[str]:
+def _if_off(launch: Launch, first: Candidate, facts: Capabilities) -> list[str]:
     """What becomes of results, and of the machine, where this computer is off."""
-    hold_usd = offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
+    hold_usd = first.offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
     hold = f"{launch.hold_s / 60:.0f} min (${hold_usd})"
     if facts.guard is GuardWay.NONE:
-        return _if_off_unguarded(launch, facts.own_stop_s)
+        return _if_off_unguarded(launch, facts.own_stop_s, is_watched=first.guard == "watched")
     if launch.bucket:
         return [
             _BUCKET,
@@ -110,12 +110,12 @@ def _if_off(launch: Launch, offer: Offer, facts: Capabilities) -> list[str]:
     ]
 
 
-def _if_off_unguarded(launch: Launch, own_stop_s: float) -> list[str]:
+def _if_off_unguarded(launch: Launch, own_stop_s: float, *, is_watched: bool) -> list[str]:
     """The same for a machine that does not end itself."""
     told: list[str] = []
-    passed = "once the cap is passed"
+    ends = ["once the cap is passed"] + (["the reaper was there"] if is_watched else [])
     if own_stop_s:
-        passed += ", or it was stopped,"
+        ends.append("it was stopped")
         told.append(
             f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the "
             "latest, as nobody has tried yet; its disk bills on"
@@ -123,6 +123,7 @@ def _if_off_unguarded(launch: Launch, own_stop_s: float) -> list[str]:
     if launch.bucket:
         return [*told, _BUCKET, "if this computer is off, results still go to the bucket"]
     waits = "if this computer is off when the job ends, results wait on the machine"
+    passed = ", or ".join(ends) + ("," if len(ends) > 1 else "")
     return [*told, f"{waits}; {passed} they are lost with it"]
 
 

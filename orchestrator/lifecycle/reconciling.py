@@ -93,7 +93,7 @@ def reconcile(journal: Journal, accounts: Accounts, month: Month, now_s: float) 
 
     A machine counts in the month in which its return was proven. Nothing is kept of a bill that
     may not be complete, or that another account's key brought. A row without an amount leaves its
-    own machine unknown; where it names none it may be anyone's, and nothing is kept either.
+    own machine unknown; one that names no machine may be anyone's, and nothing is kept either.
     """
     every = _machines(journal)
     machines = [
@@ -118,9 +118,7 @@ def reconcile(journal: Journal, accounts: Accounts, month: Month, now_s: float) 
         found = [_line(one, charges, lag_s, now_s) for one in of_one]
         lines += found
         others += _others(name, {one.id for one in every if one.provider == name}, charges)
-        unread = [one for one in charges if one.usd is None]
-        if unread:
-            failures.append(f"{name}: {_told(unread)}")
+        failures += [f"{name}: {told}" for told in _unclear(charges)]
         if not may_hide(charges):
             for line in found:
                 _keep(journal, line, now_s)
@@ -249,21 +247,24 @@ def _others(
     name: str, ours: set[str], charges: Iterable[Charge]
 ) -> list[tuple[str, int, Decimal | None]]:
     """What is on a bill of machines that are not ours."""
-    strange = [
-        one
-        for one in charges
-        if one.machine_id not in ours and (one.machine_id or one.usd is not None)
-    ]
+    strange = [one for one in charges if one.machine_id and one.machine_id not in ours]
     count = len({one.machine_id for one in strange})
     return [(name, count, billed_usd(strange))] if strange else []
 
 
-def _told(unread: Sequence[Charge]) -> str:
-    told = "a row of its bill has" if len(unread) == 1 else f"{len(unread)} rows of its bill have"
-    told += " no amount"
-    if not may_hide(unread):
-        return told
-    return f"{told} and no machine: it may be higher than it says, and none of it is kept"
+def _unclear(charges: Sequence[Charge]) -> list[str]:
+    """What of a bill cannot be read, in sentences."""
+    unread = [one for one in charges if one.usd is None and one.machine_id]
+    nameless = [one for one in charges if not one.machine_id]
+    told = [f"{_rows(unread)} no amount"] if unread else []
+    if nameless:
+        told.append(f"{_rows(nameless)} no machine: each may cost more, and nothing of it is kept")
+    return told
+
+
+def _rows(charges: Sequence[Charge]) -> str:
+    one = len(charges) == 1
+    return "a row of its bill has" if one else f"{len(charges)} rows of its bill have"
 
 
 def _is_shared(machine: Machine) -> bool:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from orchestrator.budget.caps import GRACE_S, LEAST_WORK_S, terms
+from orchestrator.budget.caps import GRACE_S, LEAST_WORK_S, RETURN_S, terms
 from orchestrator.budget.ledger import Entry, EntryKind
 from orchestrator.budget.price import CENT, Price
 from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, NoOffer, UsageError
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.forecast import forecast_hours
-from orchestrator.lifecycle.guards import guard_sentences
+from orchestrator.lifecycle.guards import guard_sentences, late_s
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
@@ -62,6 +62,7 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
     lease = kept_lease(keeper, now_s)
     _check_fits(material, keeper, lease)
     cap_usd = _cap_usd(material.job, keeper, now_s)
+    _check_reaped(lease, keeper, cap_usd, now_s)
     taken = _taken(lease, "", material, cap_usd, now_s)
     price = _price(lease)
     low_h, high_h = forecast_hours(material, lease.offer, None)
@@ -78,14 +79,20 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
     first = (
         f"machine: {lease.machine_id} of {keeper.name}, kept until {to_iso(keeper.kept_until_s)}"
     )
-    if lease.bills:
+    is_guarded = lease.bills and lease.guard not in ("absent", "watched")
+    if is_guarded:
         first += f"; it ends itself by {to_iso(taken.deadline_s)} at the latest"
     left = (
         f"cap: ${cap_usd:.2f}, of the ${keeper.cap_usd:.2f} under which {keeper.name} rented it"
         if lease.bills
         else "this machine costs nothing"
     )
-    guards = guard_sentences(candidate, {lease.provider: capabilities}, material.launch)
+    # A reaper goes by the deadline in the label.
+    labelled = replace(candidate, deadline_s=lease.latest_s - now_s)
+    facts = {lease.provider: capabilities}
+    guards = guard_sentences(candidate if is_guarded else labelled, facts, material.launch)
+    if is_guarded:
+        guards = tuple(one for one in guards if not one.startswith("machine:"))
     return Plan(
         material=material,
         candidates=(candidate,),
@@ -95,7 +102,7 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
         worst_usd=cap_usd if lease.bills else Decimal(0),
         reserve_usd=min(cap_usd, price.for_seconds(_after_work_s(material.launch))),
         start_by_s=min(now_s + START_BY_S, keeper.kept_until_s),
-        guards=(first, left, *(one for one in guards if not one.startswith("machine:"))),
+        guards=(first, left, *guards),
         warnings=material.warnings,
     )
 
@@ -177,6 +184,23 @@ def _taken(lease: Lease, run_id: str, material: Material, cap_usd: Decimal, now_
         pulled_bytes=0,
         pulled_s=0.0,
     )
+
+
+def _check_reaped(lease: Lease, keeper: Run, cap_usd: Decimal, now_s: float) -> None:
+    """A smaller cap must reach until another host's reaper ends a machine without a guard.
+
+    All that is left of the first cap does: that plan reckoned with it.
+    """
+    if lease.guard != "watched" or cap_usd >= keeper.cap_usd - keeper.upper_usd(now_s):
+        return
+    until_s = lease.latest_s + late_s(lease.guard)
+    worst_usd = _price(lease).for_seconds(until_s - now_s + RETURN_S)
+    if worst_usd > cap_usd:
+        raise BudgetRefused(
+            "the kept machine does not end itself: the reaper on another host would by "
+            f"{to_iso(until_s)}, and until then it may cost ${worst_usd:.2f}, not ${cap_usd:.2f}",
+            hint=f"raise budget.max_cost; or {_ANOTHER}",
+        )
 
 
 def _check_fits(material: Material, keeper: Run, lease: Lease) -> None:

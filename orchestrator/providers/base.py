@@ -282,8 +282,8 @@ def billed_usd(charges: Iterable[Charge]) -> Decimal | None:
 
 
 def may_hide(charges: Iterable[Charge]) -> bool:
-    """Whether a row tells neither an amount nor a machine: it may be any machine's."""
-    return any(charge.usd is None and not charge.machine_id for charge in charges)
+    """Whether a row names no machine: it may be any machine's."""
+    return any(not charge.machine_id for charge in charges)
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+from infra.simcloud.faults import LAGS
 from infra.simcloud.rented import Rented
 from orchestrator.budget.ledger import accrued_usd, committed_usd
 from orchestrator.budget.price import CENT
@@ -152,7 +153,8 @@ def _money(stage: Stage) -> Iterator[str]:
 
 def _bill_failed(stage: Stage) -> bool:
     """Whether a bill could not be read, which alone proves when a machine ended unwatched."""
-    return any(call == "billing" for _, _, call in stage.cloud.world.faults.met)
+    met = stage.cloud.world.faults.met
+    return any(call == "billing" and fault not in LAGS for _, fault, call in met)
 
 
 def _tick_usd(stage: Stage) -> Decimal:

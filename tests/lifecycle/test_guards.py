@@ -116,4 +116,9 @@ def test_a_stop_by_the_provider_is_told_and_is_no_guard() -> None:
     assert "no guard if this computer is off" in words
     assert "is asked to stop it 2 h after its deadline at the latest, as nobody has tried" in words
     assert "once the cap is passed, or it was stopped, they are lost with it" in words
+
+
+def test_what_a_reaper_ends_is_not_said_to_wait_for_the_cap() -> None:
+    assert "once the cap is passed they are lost with it" in told("absent", UNGUARDED)
+    assert "passed, or the reaper was there, they are lost" in told("watched", UNGUARDED)
     assert "asked to stop it" not in told("absent", UNGUARDED)

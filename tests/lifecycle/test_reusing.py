@@ -150,6 +150,37 @@ def test_another_image_a_larger_disk_or_no_guard_is_refused(tmp_path: Path) -> N
         plan(tmp_path, kept(held(guard="absent")))
 
 
+@pytest.mark.parametrize(("guard", "says"), [("absent", "no guard if"), ("watched", "a reaper on")])
+def test_of_a_machine_without_a_guard_it_is_not_said_that_it_ends_itself(
+    tmp_path: Path, guard: str, says: str
+) -> None:
+    material = wanted(tmp_path, accept_unguarded=True)
+    unguarded = Capabilities(guard=GuardWay.NONE)
+
+    made = reuse_plan(material, kept(held(guard=guard)), unguarded, NOW_S)
+
+    told = "\n".join(made.guards)
+    assert says in told
+    assert "ends itself by" not in told
+    assert "ends itself by" in "\n".join(plan(tmp_path).guards)
+
+
+def test_a_smaller_cap_must_reach_until_the_reaper_has_been_there(tmp_path: Path) -> None:
+    cheap = wanted(tmp_path)
+    keeper = kept(held(guard="watched"), cap_usd=Decimal(9))
+
+    def at(usd: str) -> Plan:
+        budget = cheap.job.budget.model_copy(update={"max_cost_usd": Decimal(usd)})
+        job = cheap.job.model_copy(update={"budget": budget})
+        unguarded = Capabilities(guard=GuardWay.NONE)
+        return reuse_plan(replace(cheap, job=job), keeper, unguarded, NOW_S)
+
+    with pytest.raises(BudgetRefused, match="the reaper on another host would by"):
+        at("0.80")
+    assert at("4.00").cap_usd == Decimal(4)
+    assert at("50").cap_usd == keeper.cap_usd - keeper.upper_usd(NOW_S)
+
+
 def test_another_provider_or_more_gpu_is_refused_in_the_words_of_the_plan(tmp_path: Path) -> None:
     elsewhere = wanted(tmp_path, "providers: [local]\n")
     large = replace(wanted(tmp_path), need=Need(gpu_memory_gib=500))

@@ -159,14 +159,18 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     """
     if not isinstance(provider, Charges) or lease.sent_s is None:
         return lease
+    label = parse_label(lease.label)  # made for its first run, where another took it over
+    since_s = lease.sent_s if label is None else min(lease.sent_s, label.created_s)
     try:
-        charges = provider.charges(lease.sent_s - 3600.0, now_s)
+        charges = provider.charges(since_s - 3600.0, now_s)
     except ProviderError:
         return lease
     ours = [charge for charge in charges if charge.machine_id == lease.machine_id]
     whole_usd = billed_usd(ours)
     if not ours or whole_usd is None or may_hide(charges):
         return lease
+    if not all(charge.end_s for charge in ours):
+        return lease  # until when a row counts is not told
     lag_s = provider.capabilities.billing_lag_s
     is_whole = max(charge.end_s for charge in ours) < now_s - lag_s - _CHARGED_S
     bound_usd = whole_usd + (CENT if is_whole else _unseen_usd(lease, lag_s))

@@ -29,7 +29,8 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     if must_return(lambda ahead_s: run.upper_usd(now_s + ahead_s), cap_usd=run.cap_usd):
         return "the cap leaves money only for the return"
     if now_s <= lease.deadline_s:
-        world.in_time_s[lease.key] = now_s
+        if lease.connection in world.shells:  # which an error drops: the machine is reached
+            world.in_time_s[lease.key] = now_s
         return ""
     if _may_be_late(run, lease, world):
         return ""
@@ -75,6 +76,6 @@ def _may_be_late(run: Run, lease: Lease, world: World) -> bool:
     if lease.guard not in ("absent", "watched"):
         return False
     if lease.deadline_s - world.in_time_s.get(lease.key, 0.0) < _SEEN_S:
-        return False  # this process was there when it passed, and collected as long as it might
+        return False  # this process reached it until then, and collected as long as it might
     seen_s = world.awake_since_first_saw_s(f"{lease.key} outlived its deadline")
     return seen_s < run.launch.collect_s + LATE_S

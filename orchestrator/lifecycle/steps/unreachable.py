@@ -51,7 +51,8 @@ def wait_for_answer(run: Run, world: World, error: GpuleaseError) -> Step | None
         6,
     )
     missing = run.artifacts_missing or ("everything after the last pull: nobody answers",)
-    run = replace(run, artifacts_missing=missing)
+    # Once the machine is given up, the bucket is looked into once more.
+    run = replace(run, artifacts_missing=missing, unsettled=bool(run.launch.bucket))
     return finish(run, world, Outcome.UNREACHABLE, failure, failure.problem)
 
 

@@ -56,6 +56,8 @@ def main(text: str) -> None:
         "end": end,
     }
     try:
+        if not Path.home().is_dir():  # a disk that is not mounted proves no absence
+            raise OSError("its home folder is not there now")
         answer = operations[request["do"]](request)
     except Refused as refusal:
         answer = {"refused": str(refusal)}

@@ -60,6 +60,7 @@ class Cloud:
     lingers_s: float = 0.0  # in the list, longer than `list_lag_s` promises
     errors: dict[str, list[Exception]] = field(default_factory=dict)  # call → its next errors
     bill: list[Charge] = field(default_factory=list)
+    billed_since_s: float = 0.0  # from when on it was asked for last
     shelf: list[Offer] = field(default_factory=list)  # what is for rent
     machines: dict[str, Machine] = field(default_factory=dict)
     gone_s: dict[str, float] = field(default_factory=dict)
@@ -130,6 +131,7 @@ class Cloud:
         return self.trouble
 
     def charges(self, since_s: float, until_s: float) -> list[Charge]:
+        self.billed_since_s = since_s
         return self.bill
 
     def _call(self, call: str, about: str) -> None:

@@ -237,13 +237,13 @@ def test_a_machine_that_ended_itself_is_bounded_by_the_bill(stage: Stage) -> Non
     assert stage.first.upper_usd(stage.clock.now_s()) == Decimal("0.51")
 
 
-@pytest.mark.parametrize("machine_id", ["m1", ""])
-def test_a_bill_with_a_row_that_may_be_the_machines_and_has_no_amount_bounds_nothing(
-    stage: Stage, machine_id: str
+@pytest.mark.parametrize(("machine_id", "usd"), [("m1", None), ("", None), ("", Decimal("0.40"))])
+def test_a_bill_with_a_row_that_may_be_the_machines_bounds_nothing(
+    stage: Stage, machine_id: str, usd: Decimal | None
 ) -> None:
     stage.cloud.bill = [
         Charge("m1", NOW_S, NOW_S + 3600, Decimal("0.50")),
-        Charge(machine_id, NOW_S, NOW_S + 3600, None),
+        Charge(machine_id, NOW_S, NOW_S + 3600, usd),
     ]
     returning(stage)
     stage.cloud.end("m1")
@@ -252,6 +252,27 @@ def test_a_bill_with_a_row_that_may_be_the_machines_and_has_no_amount_bounds_not
     stage.until(is_over)
 
     assert (stage.first.billed_usd, stage.first.bound_usd) == (None, None)
+
+
+def test_a_row_without_an_end_bounds_nothing(stage: Stage) -> None:
+    stage.cloud.bill = [Charge("m1", NOW_S, 0.0, Decimal("0.30"))]
+    returning(stage)
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert (stage.first.billed_usd, stage.first.bound_usd) == (None, None)
+
+
+def test_the_bill_is_asked_for_from_the_first_run_of_a_kept_machine_on(stage: Stage) -> None:
+    returning(stage, label=label(), taken_from="run0", sent_s=NOW_S + 6 * 3600)
+    stage.cloud.end("m1")
+    stage.clock.advance(86_400, asleep=True)
+
+    stage.until(is_over)
+
+    assert stage.cloud.billed_since_s <= NOW_S
 
 
 def test_another_machines_row_without_an_amount_takes_no_bound_away(stage: Stage) -> None:

@@ -133,6 +133,22 @@ def test_a_bucket_that_is_down_too_is_asked_again(stage: Stage, left_behind: Lef
     assert [path for path, _, _ in stage.run.artifacts] == ["a"]
 
 
+def test_a_bucket_that_answers_by_halves_is_looked_into_once_more(
+    stage: Stage, left_behind: LeftBehind
+) -> None:
+    works_with_bucket(stage)
+    left_behind.sends({"output/a": b"abc"}, complete=True)
+    left_behind.store.denies, left_behind.store.status = {"list_objects_v2": "SlowDown"}, 503
+    hours(stage, 25)
+    assert stage.state() is State.RETURNING
+
+    left_behind.store.denies = {}
+    hours(stage, 26)
+
+    assert stage.state() is State.ENDED
+    assert [path for path, _, _ in stage.run.artifacts] == ["a"]
+
+
 def test_a_day_asleep_is_no_day_of_trying(at_work: Stage) -> None:
     silent(at_work)
     at_work.after(0)

@@ -174,6 +174,20 @@ def test_whoever_is_there_when_its_deadline_passes_gives_it_back_in_time(stage: 
     assert stage.first.why_ended == "its deadline has passed"
 
 
+def test_whoever_was_there_and_reached_nothing_may_collect_later(stage: Stage) -> None:
+    unguarded(stage, deadline_s=NOW_S + 300.0)
+    stage.box.say(event="exited", why="finished", exit_code=0, ended_at=NOW_S + 60)
+    stage.box.fault = Unreachable("no route")
+    for _ in range(40):
+        stage.after(10)
+    assert stage.state() is not State.RETURNING
+
+    stage.box.fault = None
+    stage.after(10)
+
+    assert stage.state() is State.COLLECTING
+
+
 def test_it_is_not_waited_for_without_end(stage: Stage) -> None:
     unguarded(stage)
     stage.box.fault = Unreachable("no route")

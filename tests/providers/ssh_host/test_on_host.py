@@ -190,3 +190,12 @@ def test_a_disk_that_cannot_be_read_is_no_absence(
     root.unlink()
     (tmp_path / "away").rename(root)
     assert ask("find", label=LABEL)["machine"]["id"] == LABEL
+
+
+@pytest.mark.parametrize(("do", "words"), [("look", {}), ("find", {"label": LABEL})])
+def test_a_home_that_is_not_there_proves_no_absence(
+    ask: Ask, tmp_path: Path, do: str, words: dict[str, object]
+) -> None:
+    tmp_path.rmdir()
+
+    assert "home folder is not there" in ask(do, **words)["error"]
