@@ -125,8 +125,9 @@ def reconcile_page(view: ReconcileView) -> list[Block]:
     others = tuple(
         (
             one["provider"],
-            f"{'unknown' if one['billed_usd'] is None else dollars(one['billed_usd'])} for "
-            f"{one['machines']} machine{'s' if one['machines'] > 1 else ''} of others",
+            f"{'an unknown amount' if one['billed_usd'] is None else dollars(one['billed_usd'])} "
+            f"for {one['machines']} machine{'s' if one['machines'] > 1 else ''} not rented by this "
+            "home",
         )
         for one in view["others"]
     )

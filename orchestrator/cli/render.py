@@ -44,7 +44,7 @@ _BAR_WIDTH = 30
 _INDENT = 2
 _GAP = 2  # between columns
 _SENTENCE_WIDTH = 14  # the least for a column of sentences
-_NONE = ("", "-")
+_NONE = ("", "-")  # cells that tell nothing
 
 
 def console_of(stream: IO[str], *, color: bool = True) -> Console:

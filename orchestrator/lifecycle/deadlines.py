@@ -22,7 +22,7 @@ LONGEST_S: dict[State, float | None] = {
 
 MANIFEST_S = 900.0  # program's end → manifest
 PAST_DEADLINE_S = 900.0  # then a reaper without a store ends a machine
-LEFT_S = 7 * 86_400.0  # the same where it costs nothing, and its results may be waited for
+OWN_PAST_DEADLINE_S = 7 * 86_400.0  # on a computer of one's own: results may wait
 REAPED_S = PAST_DEADLINE_S + 600.0  # its deadline → ended by one that searches now and then
 LOGIN_S = 240.0  # address known → first login
 UNSHIPPED_S = 1200.0  # boot → its guard ends a machine to which nothing was shipped

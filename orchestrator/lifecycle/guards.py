@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import ROUND_UP
 
 from orchestrator.budget.price import CENT
@@ -21,6 +20,7 @@ _GRADES = {
     GuardWay.AGENT: "not needed",
     GuardWay.NONE: "absent",
 }
+UNGUARDED = frozenset({"absent", "watched"})  # grades of a machine that does not end itself
 
 
 def guard_grade(
@@ -43,18 +43,16 @@ def late_s(grade: str) -> float:
     return REAPED_S if grade == "watched" else 0.0
 
 
-def guard_sentences(
-    first: Candidate, capabilities: Mapping[str, Capabilities], launch: Launch
-) -> tuple[str, ...]:
+def guard_sentences(first: Candidate, facts: Capabilities, launch: Launch) -> tuple[str, ...]:
     """Which money guards hold on the machine that is rented first."""
     offer = first.offer
-    if not capabilities[offer.provider].bills:
+    if not facts.bills:
         return _of_own(launch)
     sentences = [
         "plan: the worst case is committed in the ledger before anything is rented",
         "driver: checkpoints, collects and returns before the cap is passed",
     ]
-    if capabilities[offer.provider].guard is GuardWay.START_COMMAND:
+    if facts.guard is GuardWay.START_COMMAND:
         sentences.append(
             f"machine: ends itself after {first.deadline_s / 3600:.1f} h at the latest, also when "
             f"this computer is off ({_proof(first)})"
@@ -71,7 +69,7 @@ def guard_sentences(
             "until gpulease runs again or you end it in the provider's console"
         )
     sentences.append("account: every list of machines is searched for orphans of this home")
-    increment_s = capabilities[offer.provider].billing_increment_s
+    increment_s = facts.billing_increment_s
     if increment_s >= _HOUR_S:
         hour_usd = offer.price.for_seconds(increment_s).quantize(CENT, ROUND_UP)
         sentences.append(
@@ -79,7 +77,7 @@ def guard_sentences(
             "that goes back at once"
         )
     sentences += _of_launch(launch, offer)
-    return (*sentences, *_if_off(launch, first, capabilities[offer.provider]))
+    return (*sentences, *_if_off(launch, first, facts))
 
 
 def _of_own(launch: Launch) -> tuple[str, ...]:
@@ -88,16 +86,19 @@ def _of_own(launch: Launch) -> tuple[str, ...]:
     alone = "while gpulease does not run here, the job goes on, and its "
     if not launch.bucket:
         return free, f"{alone}results wait where it runs"
-    waits = "results go to the bucket; its folder there, and until the deadline its GPU, wait"
+    waits = (
+        "results go to the bucket; its folder stays where it runs, and its GPU is held until the "
+        "deadline"
+    )
     return free, _BUCKET, f"{alone}{waits}"
 
 
 def _if_off(launch: Launch, first: Candidate, facts: Capabilities) -> list[str]:
     """What becomes of results, and of the machine, where this computer is off."""
-    hold_usd = first.offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
-    hold = f"{launch.hold_s / 60:.0f} min (${hold_usd})"
     if facts.guard is GuardWay.NONE:
         return _if_off_unguarded(launch, facts.own_stop_s, is_watched=first.guard == "watched")
+    hold_usd = first.offer.price.for_seconds(launch.hold_s).quantize(CENT, ROUND_UP)
+    hold = f"{launch.hold_s / 60:.0f} min (${hold_usd})"
     if launch.bucket:
         return [
             _BUCKET,
@@ -113,18 +114,19 @@ def _if_off(launch: Launch, first: Candidate, facts: Capabilities) -> list[str]:
 def _if_off_unguarded(launch: Launch, own_stop_s: float, *, is_watched: bool) -> list[str]:
     """The same for a machine that does not end itself."""
     told: list[str] = []
-    ends = ["once the cap is passed"] + (["the reaper was there"] if is_watched else [])
+    ends = ["the cap is passed"]
+    if is_watched:
+        ends.append("the reaper has ended it")
     if own_stop_s:
-        ends.append("it was stopped")
+        ends.append("its provider has stopped it")
         told.append(
-            f"provider: is asked to stop it {own_stop_s / 3600:.0f} h after its deadline at the "
-            "latest, as nobody has tried yet; its disk bills on"
+            f"provider: is asked to stop the machine {own_stop_s / 3600:.0f} h after its deadline "
+            "at the latest (not yet tried on a real account); its disk bills on"
         )
     if launch.bucket:
         return [*told, _BUCKET, "if this computer is off, results still go to the bucket"]
     waits = "if this computer is off when the job ends, results wait on the machine"
-    passed = ", or ".join(ends) + ("," if len(ends) > 1 else "")
-    return [*told, f"{waits}; {passed} they are lost with it"]
+    return [*told, f"{waits}, and are lost with it once {', or '.join(ends)}"]
 
 
 def _of_launch(launch: Launch, offer: Offer) -> list[str]:

@@ -19,7 +19,7 @@ from orchestrator.lifecycle.deadlines import (
     START_BY_S,
     UNSHIPPED_S,
 )
-from orchestrator.lifecycle.guards import late_s
+from orchestrator.lifecycle.guards import UNGUARDED, late_s
 from orchestrator.lifecycle.world import Moved, World
 from orchestrator.providers.base import BillingStart, Capabilities, Machine, known_as
 from orchestrator.runs.label import Label
@@ -294,7 +294,7 @@ def stays_open_usd(run: Run, now_s: float, *, but: str = "") -> Decimal:
 
 def ends_itself(run: Run, lease: Lease) -> bool:
     """Whether neither plan nor machine says that it has no guard; a provider may have none."""
-    return not _grades(run, lease) & {"absent", "watched"}
+    return _grades(run, lease).isdisjoint(UNGUARDED)
 
 
 def _grades(run: Run, lease: Lease) -> set[str]:

@@ -138,7 +138,7 @@ def make_plan(
         worst_usd=worst_usd,
         reserve_usd=reserve_usd,
         start_by_s=now_s + START_BY_S,
-        guards=guard_sentences(first, capabilities, material.launch),
+        guards=guard_sentences(first, capabilities[first.offer.provider], material.launch),
         warnings=(
             *material.warnings,
             *_too_long(material.job, first),

@@ -18,7 +18,7 @@ from orchestrator.errors import (
     StaleRun,
 )
 from orchestrator.lifecycle.accounts import Accounts, Snapshot
-from orchestrator.lifecycle.deadlines import LEFT_S, PAST_DEADLINE_S, SECOND_MISS_S
+from orchestrator.lifecycle.deadlines import OWN_PAST_DEADLINE_S, PAST_DEADLINE_S, SECOND_MISS_S
 from orchestrator.lifecycle.leasing import with_stray
 from orchestrator.lifecycle.world import Again
 from orchestrator.providers.base import Machine, known_as
@@ -64,7 +64,9 @@ class Found:
         Of what an open run of this home has, only what is to end anyway.
         """
         if past_deadline:
-            return self.is_past_deadline(now_s, PAST_DEADLINE_S if self.bills else LEFT_S)
+            return self.is_past_deadline(
+                now_s, PAST_DEADLINE_S if self.bills else OWN_PAST_DEADLINE_S
+            )
         is_let_go = self.lease is not None and self.lease.state is LeaseState.RETURNING
         return self.whose is Whose.ORPHAN or (self.whose is Whose.OURS and is_let_go)
 

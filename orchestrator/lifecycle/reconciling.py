@@ -12,7 +12,7 @@ from orchestrator.budget.price import Price
 from orchestrator.errors import GpuleaseError
 from orchestrator.lifecycle.accounts import Accounts
 from orchestrator.lifecycle.views import dollars
-from orchestrator.providers.base import Charge, Charges, billed_usd, may_hide
+from orchestrator.providers.base import Charge, Charges, has_nameless, total_usd
 from orchestrator.runs.lease import Lease
 from orchestrator.runs.run import Run
 from orchestrator.runs.view import BilledView, OtherMachinesView, ReconcileView
@@ -119,7 +119,7 @@ def reconcile(journal: Journal, accounts: Accounts, month: Month, now_s: float) 
         lines += found
         others += _others(name, {one.id for one in every if one.provider == name}, charges)
         failures += [f"{name}: {told}" for told in _unclear(charges)]
-        if not may_hide(charges):
+        if not has_nameless(charges):
             for line in found:
                 _keep(journal, line, now_s)
     lines.sort(key=lambda line: line.machine.began_s)
@@ -229,7 +229,7 @@ def _line(machine: Machine, charges: Iterable[Charge], lag_s: float, now_s: floa
     found = [charge for charge in charges if charge.machine_id == machine.id]
     if not found:
         return _beside(machine, None, "it is not on the bill")
-    usd = billed_usd(found)
+    usd = total_usd(found)
     return _beside(machine, usd, "a row of its bill has no amount" if usd is None else "")
 
 
@@ -249,7 +249,7 @@ def _others(
     """What is on a bill of machines that are not ours."""
     strange = [one for one in charges if one.machine_id and one.machine_id not in ours]
     count = len({one.machine_id for one in strange})
-    return [(name, count, billed_usd(strange))] if strange else []
+    return [(name, count, total_usd(strange))] if strange else []
 
 
 def _unclear(charges: Sequence[Charge]) -> list[str]:
@@ -258,7 +258,10 @@ def _unclear(charges: Sequence[Charge]) -> list[str]:
     nameless = [one for one in charges if not one.machine_id]
     told = [f"{_rows(unread)} no amount"] if unread else []
     if nameless:
-        told.append(f"{_rows(nameless)} no machine: each may cost more, and nothing of it is kept")
+        told.append(
+            f"{_rows(nameless)} no machine, and may belong to any: the ledger is not corrected by "
+            "this bill"
+        )
     return told
 
 

@@ -16,7 +16,7 @@ from orchestrator.clock import to_iso
 from orchestrator.errors import BudgetRefused, NoOffer, UsageError
 from orchestrator.lifecycle.deadlines import START_BY_S
 from orchestrator.lifecycle.forecast import forecast_hours
-from orchestrator.lifecycle.guards import guard_sentences, late_s
+from orchestrator.lifecycle.guards import UNGUARDED, guard_sentences, late_s
 from orchestrator.lifecycle.plan import Material, Plan
 from orchestrator.offers.offer import Offer
 from orchestrator.offers.rank import select
@@ -76,22 +76,18 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
         capped=taken.capped,
         guard=lease.guard,
     )
-    first = (
+    told = [
         f"machine: {lease.machine_id} of {keeper.name}, kept until {to_iso(keeper.kept_until_s)}"
-    )
-    is_guarded = lease.bills and lease.guard not in ("absent", "watched")
-    if is_guarded:
-        first += f"; it ends itself by {to_iso(taken.deadline_s)} at the latest"
-    left = (
-        f"cap: ${cap_usd:.2f}, of the ${keeper.cap_usd:.2f} under which {keeper.name} rented it"
-        if lease.bills
-        else "this machine costs nothing"
-    )
+    ]
+    if lease.bills:
+        told.append(
+            f"cap: ${cap_usd:.2f}, of the ${keeper.cap_usd:.2f} under which {keeper.name} rented it"
+        )
     # A reaper goes by the deadline in the label.
     labelled = replace(candidate, deadline_s=lease.latest_s - now_s)
-    facts = {lease.provider: capabilities}
-    guards = guard_sentences(candidate if is_guarded else labelled, facts, material.launch)
-    if is_guarded:
+    guards = guard_sentences(labelled, capabilities, material.launch)
+    if lease.bills and lease.guard not in UNGUARDED:
+        told[0] += f"; it ends itself by {to_iso(taken.deadline_s)} at the latest"
         guards = tuple(one for one in guards if not one.startswith("machine:"))
     return Plan(
         material=material,
@@ -102,7 +98,7 @@ def reuse_plan(material: Material, keeper: Run, capabilities: Capabilities, now_
         worst_usd=cap_usd if lease.bills else Decimal(0),
         reserve_usd=min(cap_usd, price.for_seconds(_after_work_s(material.launch))),
         start_by_s=min(now_s + START_BY_S, keeper.kept_until_s),
-        guards=(first, left, *guards),
+        guards=(*told, *guards),
         warnings=material.warnings,
     )
 
@@ -164,7 +160,7 @@ def _taken(lease: Lease, run_id: str, material: Material, cap_usd: Decimal, now_
     stop_s = min(now_s + fitted.work_s, last_s - _after_work_s(launch))
     if stop_s - now_s < LEAST_WORK_S:
         raise BudgetRefused(
-            f"the kept machine ends itself at {to_iso(lease.latest_s)}, and that leaves no minute "
+            f"the kept machine must be back by {to_iso(lease.latest_s)}, and that leaves no minute "
             "of work beside collecting, holding and keeping",
             hint=f"{_ANOTHER}; or lower artifacts.hold or --keep",
         )

@@ -100,7 +100,7 @@ class World:
     is_wanted_back: Callable[[], bool] = lambda: False  # this process is to make room for another
     intents: dict[str, tuple[str, float]] = field(default_factory=dict)
     first_saw: dict[str, float] = field(default_factory=dict)
-    in_time_s: dict[str, float] = field(default_factory=dict)  # last reached before its deadline
+    reached_s: dict[str, float] = field(default_factory=dict)  # last, before its deadline; by lease
     listed: dict[str, tuple[float, float]] = field(default_factory=dict)  # last, longest without
     missed: dict[str, float] = field(default_factory=dict)  # by a first list
     shells: dict[str, Shell] = field(default_factory=dict)

@@ -274,14 +274,14 @@ class Charge:
     usd: Decimal | None  # None where it tells no amount
 
 
-def billed_usd(charges: Iterable[Charge]) -> Decimal | None:
+def total_usd(charges: Iterable[Charge]) -> Decimal | None:
     """What they come to; None where one tells no amount, for the others alone are no bound."""
     amounts = [charge.usd for charge in charges]
     known = [usd for usd in amounts if usd is not None]
     return sum(known, Decimal(0)) if len(known) == len(amounts) else None
 
 
-def may_hide(charges: Iterable[Charge]) -> bool:
+def has_nameless(charges: Iterable[Charge]) -> bool:
     """Whether a row names no machine: it may be any machine's."""
     return any(not charge.machine_id for charge in charges)
 

@@ -54,14 +54,14 @@ def to_billed(value: Any) -> Decimal | None:
     >>> to_billed(0.5), to_billed(-1), to_billed(None)
     (Decimal('0.5'), Decimal('0'), None)
     """
-    number = Decimal(0)
     with contextlib.suppress(InvalidOperation):
-        number = Decimal(str(value))
-    return Decimal(0) if number.is_finite() and number < 0 else to_known_dollars(value)
+        if (number := Decimal(str(value))).is_finite() and number < 0:
+            return Decimal(0)
+    return to_known_dollars(value)
 
 
 def with_empty_rows(data: Any, key: str) -> Any:
-    """An answer whose list holds an empty row for each that is none: of a bill, the others count.
+    """The answer, with {} for each row of its list that is no object: a bill's other rows count.
 
     >>> with_empty_rows({"records": [{"a": 1}, None]}, "records")
     {'records': [{'a': 1}, {}]}

@@ -23,7 +23,7 @@ FACTS_FILE = "machine.json"
 LABEL_VARIABLE = "GPULEASE_LABEL"
 # A desktop keeps some hundred MiB; more than this, and somebody computes.
 IDLE_GPU_GIB = 1.0
-_LATE_S = 900.0  # as clocks differ: past its deadline a job has ended, and its results need no GPU
+_LATE_S = 900.0  # clocks may differ by so much; past its deadline a job needs no GPU
 
 _LABEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _ARCHITECTURES = {"amd64": "x86_64", "aarch64": "arm64"}

@@ -9,7 +9,7 @@ from orchestrator.providers.base import (
     BootTrouble,
     Charges,
     Leftovers,
-    billed_usd,
+    total_usd,
 )
 from tests.contract.bench import NOBODY, B, Bench, end, rent
 from tests.contract.benches import broken_by
@@ -71,7 +71,7 @@ def test_the_bill_is_what_the_machine_cost(cloud: Bench) -> None:
 
     since_s = machine.created_at_s
     charges = provider.charges(since_s - 3600, since_s + 7200)
-    usd = billed_usd(charge for charge in charges if charge.machine_id == machine.id)
+    usd = total_usd(charge for charge in charges if charge.machine_id == machine.id)
     assert usd is not None
 
     half_an_hour_usd = float(machine.usd_per_hour) / 2

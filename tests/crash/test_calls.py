@@ -76,7 +76,6 @@ def performed(story: Story, folder: Path) -> Record:
     assert made.compared.exchanges == len(made.calls) > 10
     assert not made.compared.unlisted, "\n".join(made.compared.unlisted)
     return made
-    return made
 
 
 @pytest.mark.timeout(300)

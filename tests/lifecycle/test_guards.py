@@ -24,7 +24,7 @@ def candidate(guard: str) -> Candidate:
 
 def told(guard: str, facts: Capabilities, *, bucket: str = "") -> str:
     sends = replace(launch(), bucket=bucket)
-    return "\n".join(guard_sentences(candidate(guard), {"runpod": facts}, sends))
+    return "\n".join(guard_sentences(candidate(guard), facts, sends))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_becomes_of_results_in_a_bucket_is_said_of_each_kind_of_machine() -
     assert all("the machine gets no AWS key" in words for words in (guarded, unguarded, own))
     assert "the machine ends itself once all is there" in guarded
     assert "if this computer is off, results still go to the bucket" in unguarded
-    assert "its folder there, and until the deadline its GPU, wait" in own
+    assert "its folder stays where it runs" in own
     assert "ends itself" not in unguarded + own and "are lost" not in unguarded + own
 
 
@@ -96,7 +96,7 @@ def test_what_is_kept_for_traffic_is_told_where_it_is_charged() -> None:
     priced = replace(first.offer, price=Price(Decimal("0.60"), Decimal("0.02"), Decimal("0.01")))
     sends = replace(launch(), traffic=Traffic(image_bytes=25 << 30, sends_bytes=1 << 30))
 
-    said = guard_sentences(replace(first, offer=priced), {"runpod": GUARDED}, sends)
+    said = guard_sentences(replace(first, offer=priced), GUARDED, sends)
 
     assert any(one.startswith("traffic: $0.27 of the worst case") for one in said)
 
@@ -114,11 +114,11 @@ def test_a_stop_by_the_provider_is_told_and_is_no_guard() -> None:
     words = told("absent", stops)
 
     assert "no guard if this computer is off" in words
-    assert "is asked to stop it 2 h after its deadline at the latest, as nobody has tried" in words
-    assert "once the cap is passed, or it was stopped, they are lost with it" in words
+    assert "is asked to stop the machine 2 h after its deadline at the latest" in words
+    assert "lost with it once the cap is passed, or its provider has stopped it" in words
 
 
 def test_what_a_reaper_ends_is_not_said_to_wait_for_the_cap() -> None:
-    assert "once the cap is passed they are lost with it" in told("absent", UNGUARDED)
-    assert "passed, or the reaper was there, they are lost" in told("watched", UNGUARDED)
-    assert "asked to stop it" not in told("absent", UNGUARDED)
+    assert "lost with it once the cap is passed" in told("absent", UNGUARDED)
+    assert "passed, or the reaper has ended it" in told("watched", UNGUARDED)
+    assert "asked to stop" not in told("absent", UNGUARDED)

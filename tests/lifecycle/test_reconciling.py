@@ -277,7 +277,8 @@ def test_a_row_of_nobody_may_be_anyones_and_so_nothing_is_kept(
 
     assert only(found).billed_usd == Decimal("0.55")
     assert found.failures == (
-        "runpod: a row of its bill has no machine: each may cost more, and nothing of it is kept",
+        "runpod: a row of its bill has no machine, and may belong to any: the ledger is not "
+        "corrected by this bill",
     )
     assert found.others == ()
     assert journal.run(RUN_ID).leases[0].billed_usd is None

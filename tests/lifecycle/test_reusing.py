@@ -194,5 +194,5 @@ def test_another_provider_or_more_gpu_is_refused_in_the_words_of_the_plan(tmp_pa
 def test_no_room_under_cap_or_deadline_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BudgetRefused, match="does not pay"):
         plan(tmp_path, kept(cap_usd=kept().upper_usd(NOW_S) + Decimal("0.01")))
-    with pytest.raises(BudgetRefused, match="ends itself at"):
+    with pytest.raises(BudgetRefused, match="must be back by"):
         plan(tmp_path, kept(cap_usd=Decimal(50)), hold_s=7150.0)

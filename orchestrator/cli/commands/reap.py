@@ -21,7 +21,7 @@ def command(
         bool,
         typer.Option(
             "--past-deadline",
-            help="Any home's, 15 minutes past its label's deadline; a week where it costs nothing.",
+            help="Any home's, 15 minutes past its label's deadline; a week on a computer of yours.",
         ),
     ] = False,
 ) -> int:

@@ -15,9 +15,9 @@ from orchestrator.providers.base import (
     Charges,
     GuardWay,
     Provider,
-    billed_usd,
+    has_nameless,
     known_as,
-    may_hide,
+    total_usd,
 )
 from orchestrator.runs.label import parse_label
 from orchestrator.runs.lease import Lease
@@ -166,8 +166,8 @@ def _bound_by_bill(lease: Lease, provider: Provider, now_s: float) -> Lease:
     except ProviderError:
         return lease
     ours = [charge for charge in charges if charge.machine_id == lease.machine_id]
-    whole_usd = billed_usd(ours)
-    if not ours or whole_usd is None or may_hide(charges):
+    whole_usd = total_usd(ours)
+    if not ours or whole_usd is None or has_nameless(charges):
         return lease
     if not all(charge.end_s for charge in ours):
         return lease  # until when a row counts is not told

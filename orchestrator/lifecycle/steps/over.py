@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from orchestrator.budget.caps import must_return
 from orchestrator.lifecycle.deadlines import LATE_S
+from orchestrator.lifecycle.guards import UNGUARDED
 from orchestrator.lifecycle.leasing import cancelled, finish
 from orchestrator.lifecycle.steps.verdict import capped, out_of_time
 from orchestrator.lifecycle.world import Moved, World
@@ -14,7 +15,7 @@ from orchestrator.runs.run import Run
 from orchestrator.runs.states import Outcome, State, Wish
 
 UNSEEN_S = 60.0  # of the RETURN_S that are kept, for what a provider cannot tell now
-_SEEN_S = 60.0  # a driver that is awake looks more often at a machine that is to go
+_REACHED_S = 60.0  # an awake driver reaches a machine at least so often before its deadline
 UNKNOWN = "what the machine made, if its agent was started: nobody reached it any more"
 
 
@@ -22,6 +23,7 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     """Why a machine must go back now, collected or not; empty while it may stay.
 
     A computer that was away for hours asks `machine_lost` first: it may have ended long ago.
+    Each call also keeps when this process last reached the machine in time, for `_may_be_late`.
     """
     if not lease.bills:
         return ""
@@ -29,8 +31,8 @@ def must_end(run: Run, lease: Lease, world: World) -> str:
     if must_return(lambda ahead_s: run.upper_usd(now_s + ahead_s), cap_usd=run.cap_usd):
         return "the cap leaves money only for the return"
     if now_s <= lease.deadline_s:
-        if lease.connection in world.shells:  # which an error drops: the machine is reached
-            world.in_time_s[lease.key] = now_s
+        if lease.connection in world.shells:  # which an error drops
+            world.reached_s[lease.key] = now_s
         return ""
     if _may_be_late(run, lease, world):
         return ""
@@ -73,9 +75,9 @@ def _may_be_late(run: Run, lease: Lease, world: World) -> bool:
 
     Nobody was there to end it, its results still lie on it, and the cap leaves room.
     """
-    if lease.guard not in ("absent", "watched"):
+    if lease.guard not in UNGUARDED:
         return False
-    if lease.deadline_s - world.in_time_s.get(lease.key, 0.0) < _SEEN_S:
-        return False  # this process reached it until then, and collected as long as it might
+    if lease.deadline_s - world.reached_s.get(lease.key, 0.0) < _REACHED_S:
+        return False  # this process was there until the deadline, and could collect
     seen_s = world.awake_since_first_saw_s(f"{lease.key} outlived its deadline")
     return seen_s < run.launch.collect_s + LATE_S

@@ -235,7 +235,11 @@ class RunPod(Provider, Account, BootLog, BootTrouble, Charges, Witness):
     def _pages(
         self, path: str, query: dict[str, str], key: str, *, holes: bool = False
     ) -> list[dict[str, object]]:
-        """Rows of every page, or an error: never a half list. With `holes` a row may be empty."""
+        """Rows of every page, or an error: never a half list.
+
+        Args:
+            holes: a row that is no object is read as {}.
+        """
 
         def ask(cursor: str) -> tuple[list[dict[str, object]], str]:
             page = {**query, "cursor": cursor} if cursor else query

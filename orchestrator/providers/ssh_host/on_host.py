@@ -221,7 +221,7 @@ def _locked() -> Iterator[None]:
 
 
 def _free(request: Answer) -> list[str]:
-    """Those that no machine holds and on which nobody computes, as of now."""
+    """Those of the asked GPUs that no machine holds and on which nobody computes, as of now."""
     machines = [machine for machine in _machines() if machine["id"] not in request["over"]]
     records = [machine["facts"].get("gpus") for machine in machines]
     held = {gpu for record in records if isinstance(record, list) for gpu in record}

@@ -109,7 +109,7 @@ def to_create_error(answer: Answer, ask: str, now_s: float) -> ProviderError:
     unknown = OutcomeUnknown(
         f"Vast.ai answered HTTP {answer.status} to a create; an instance may exist"
     )
-    # The words decide: under which status the second comes is told nowhere.
+    # By their words first: no document tells under which status `spend_rate_limit` comes.
     if _FUNDS.search(f"{code} {text}"):
         return InsufficientFunds(problem, hint="add credit to the Vast.ai account")
     if code == "spend_rate_limit":
