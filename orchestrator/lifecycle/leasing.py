@@ -218,9 +218,14 @@ def abandon(run: Run, world: World, lease: Lease, why: str) -> Moved:
     a computer that slept through it rents nothing new.
     """
     deadline_s = boot_deadline_s(lease.offer, world.accounts.provider(lease.provider).capabilities)
-    start_by_s = max(run.start_by_s, (lease.sent_s or 0.0) + deadline_s + START_BY_S)
-    run = replace(run.with_lease(replace(lease, why_ended=why)), start_by_s=start_by_s)
+    run = good_from(run, (lease.sent_s or 0.0) + deadline_s)
+    run = run.with_lease(replace(lease, why_ended=why))
     return next_offer(run.note(f"{lease.offer.id}: {why}"), world, why)
+
+
+def good_from(run: Run, since_s: float) -> Run:
+    """The run, whose plan stays good for START_BY_S after that moment; earlier it was agreed to."""
+    return replace(run, start_by_s=max(run.start_by_s, since_s + START_BY_S))
 
 
 def abandon_unbooted(run: Run, world: World, lease: Lease, why: str) -> Moved:
@@ -233,6 +238,8 @@ def too_late(run: Run) -> tuple[Outcome, Failure]:
     """How a run ends that may not rent any more."""
     if run.order is None:
         problem = "the plan was good for 15 minutes, and nothing was rented"
+        if any(lease.has_machine for lease in run.leases):
+            problem = "the plan is too old to rent another machine on"
         return Outcome.EXPIRED, Failure("expired", problem, "submit again", 5)
     if _was_taken(run):
         problem = "its machine was taken away by a higher bid, and no other could be rented"

@@ -23,6 +23,7 @@ from orchestrator.lifecycle.leasing import (
     cancelled,
     ends_itself,
     finish,
+    good_from,
     lost_label,
     next_offer,
     nothing_rented,
@@ -159,6 +160,9 @@ def look(run: Run, world: World) -> Step:
         )
     # Its provider refused nothing: the offer is as good as before, unless that happens again.
     is_first = not any(one.is_lost and one.offer == lease.offer for one in run.leases)
+    if any(one.has_machine for one in run.leases):
+        # No first machine is rented late; where one was, looking for another's takes no time of it.
+        run = good_from(run, (lease.sent_s or 0.0) + capabilities.settle_s)
     why = "no machine appeared under the label"
     return next_offer(run.with_lease(lost), world, why, same=is_first)
 

@@ -10,7 +10,7 @@ from orchestrator.budget.caps import LEAST_WORK_S
 from orchestrator.budget.price import Price
 from orchestrator.errors import ArtifactsError, HomeDiskFull, RemoteError
 from orchestrator.lifecycle.deadlines import START_BY_S
-from orchestrator.lifecycle.leasing import next_offer, work_left_s
+from orchestrator.lifecycle.leasing import good_from, next_offer, work_left_s
 from orchestrator.lifecycle.steps.verdict import verdict
 from orchestrator.lifecycle.uploads import bring_checkpoint
 from orchestrator.lifecycle.world import Moved, World
@@ -41,8 +41,7 @@ def resume(run: Run, world: World, lease: Lease) -> Moved | None:
     newest = next(iter(world.home_store(run).checkpoints()), None)
     where = f"from its checkpoint at step {newest.step}" if newest else "from the start"
     lost = f"{_what_became(run, lease, now_s)}; the job goes on {where} on another machine"
-    start_by_s = max(run.start_by_s, run.heard_s + START_BY_S)
-    fresh = replace(run, start_by_s=start_by_s, event_offset=0, progress={}, checkpoint="")
+    fresh = replace(good_from(run, run.heard_s), event_offset=0, progress={}, checkpoint="")
     # Nothing that the lost machine said of its end counts for the next one.
     fresh = replace(fresh, upload="", slots_sent_s=0.0, manifest_ready=False, stop_asked_s=None)
     fresh = fresh.note(lost)

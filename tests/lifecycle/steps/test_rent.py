@@ -253,6 +253,29 @@ def test_a_list_of_another_account_does_not_prove_that_nothing_was_rented(stage:
     assert "another account" in stage.run.waiting
 
 
+def test_looking_long_for_a_second_machine_does_not_let_the_plan_grow_old(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, settle_s=2000.0)
+    stage.begin()
+    stage.until(lambda run: run.state is State.BOOTING)
+    stage.cloud.errors["create"] = [OutcomeUnknown("the connection broke")]
+    stage.cloud.end("m1")
+    stage.until(lambda run: run.state is State.LOOKING)
+    assert stage.run.start_by_s < stage.clock.now_s() + 2000.0
+
+    run = stage.until(lambda run: run.state is State.BOOTING)
+
+    assert [lease.state for lease in run.leases[1:]] == [LeaseState.TOMBSTONE, LeaseState.HELD]
+
+
+def test_looking_long_for_the_first_one_does(stage: Stage) -> None:
+    stage.cloud.capabilities = replace(CAPABILITIES, settle_s=2000.0)
+    lost(stage)
+
+    run = stage.until(lambda run: run.state is State.ENDED)
+
+    assert (run.outcome, run.failure and run.failure.code) == (Outcome.EXPIRED, "expired")
+
+
 def test_a_plan_that_grew_old_rents_nothing(stage: Stage) -> None:
     stage.begin()
     stage.clock.advance(901)
