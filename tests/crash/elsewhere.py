@@ -35,7 +35,7 @@ from tests.crash.clouds import UNGUARDED
 from tests.crash.home_beside import act_beside, home_beside
 from tests.crash.machine import Program
 from tests.crash.stage import Stage
-from tests.crash.stories import SLEEP_S, Story
+from tests.crash.stories import SLEEP_S, STORIES, Story
 
 HOUR_S = 3600.0
 _LONG = Program(seconds=3000.0)
@@ -89,16 +89,7 @@ def _anywhere() -> Iterator[Story]:
         both(other_home, home_beside, fault("reply_lost", "create", times=2)),
         act_beside,
     )
-    yield Story(
-        "host lost while running",
-        _WELL,
-        meddle=lose_when(State.RUNNING, after_s=96.0),  # four fifths of the work are done
-        program=Program(seconds=120.0),
-        every="30s",
-        pace_s=2.0,
-        repeats_s=30.0,
-        told="the machine was lost; next:",
-    )
+    yield STORIES["host lost while running"]
     yield Story(
         "provider down for an hour",
         _WELL,
